@@ -1,0 +1,54 @@
+# Two commands need nothing installed by hand but Python 3.11+: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# A virtual environment that uv or pip fills from the same constraints; pip's own find-links also serve uv.
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+UV := $(shell command -v uv 2>/dev/null)
+ifeq ($(UV),)
+  MAKE_VENV = $(PYTHON) -m venv $(VENV)
+  INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+else
+  MAKE_VENV = $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+  INSTALL = $(UV) pip install --quiet --python $(BIN)/python -c constraints.txt
+endif
+
+.PHONY: help demo test check lint types imports bench clean
+.DEFAULT_GOAL := help
+
+help: ## list the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(VENV)/base: pyproject.toml constraints.txt
+	@echo "installing stakan into $(VENV) (about a minute the first time)"
+	@test -x $(BIN)/python || $(MAKE_VENV)
+	@$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/dev: $(VENV)/base
+	@echo "installing the test tools into $(VENV)"
+	@$(INSTALL) -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/base ## ten minutes of a synthetic market through the whole engine, with a report
+	@$(BIN)/stakan demo
+
+test: $(VENV)/dev lint types imports ## format, lint, types, import rules and all tests
+	$(BIN)/pytest
+
+lint: $(VENV)/dev
+	$(BIN)/ruff format --check src tests bench
+	$(BIN)/ruff check src tests bench
+
+types: $(VENV)/dev
+	$(BIN)/mypy --strict
+
+imports: $(VENV)/dev
+	$(BIN)/lint-imports
+
+bench: $(VENV)/dev ## every benchmark, in one table
+	$(BIN)/python -m bench
+
+clean: ## compiled kernels and caches
+	@find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .benchmarks

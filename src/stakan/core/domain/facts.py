@@ -1,0 +1,248 @@
+"""What happened inside a step, as values: the journal, projections, logs and the console are made from these."""
+
+from decimal import Decimal
+
+import msgspec
+
+from stakan.core.domain.events import FillOrigin
+from stakan.core.domain.ids import ClientOrderId, ExecutionId, InstrumentId, IntentId, PositionId
+from stakan.core.domain.orders import OrderStatus, PositionStatus
+from stakan.core.domain.reasons import Reason
+from stakan.core.domain.trading import ExitSignal, Intent, Signal, TradingState
+from stakan.core.domain.units import Lots, Nanos, Side, Ticks
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Root of all facts."""
+
+
+# --- market ---------------------------------------------------------------------------------------------------------
+
+
+class BookGap(Fact, frozen=True, kw_only=True, tag=True):
+    """A message is missing: the book is invalid until the next snapshot."""
+
+    instrument: InstrumentId
+    expected: int
+    """Sequence of the book."""
+    got: int
+    """`previous_sequence` of the message that does not follow it."""
+
+
+class BookCrossed(Fact, frozen=True, kw_only=True, tag=True):
+    """Best bid at or above best ask after a whole message: the book is invalid until the next snapshot."""
+
+    instrument: InstrumentId
+    bid: Ticks
+    ask: Ticks
+
+
+class BookCorrupt(Fact, frozen=True, kw_only=True, tag=True):
+    """An impossible level (negative size, price at or below zero)."""
+
+    instrument: InstrumentId
+    why: str
+
+
+class BookRecovered(Fact, frozen=True, kw_only=True, tag=True):
+    """A snapshot made an invalid book valid again."""
+
+    instrument: InstrumentId
+    sequence: int
+
+
+class LatePrint(Fact, frozen=True, kw_only=True, tag=True):
+    """A trade print came after its candle had closed; it is in the tape and not in the candle."""
+
+    instrument: InstrumentId
+    ts_event: Nanos
+
+
+class CandleClosed(Fact, frozen=True, kw_only=True, tag=True):
+    """A candle is final."""
+
+    instrument: InstrumentId
+    open_ts: Nanos
+    interval_ns: Nanos
+    close: Ticks
+    volume: Lots
+
+
+# --- decision and risk ----------------------------------------------------------------------------------------------
+
+
+class SignalProposed(Fact, frozen=True, kw_only=True, tag=True):
+    """A strategy has an opinion."""
+
+    signal: Signal
+
+
+class SignalRefused(Fact, frozen=True, kw_only=True, tag=True):
+    """The decision did not make an intent of a signal."""
+
+    instrument: InstrumentId
+    strategy: str
+    side: Side
+    reason: Reason
+    detail: str
+
+
+class IntentApproved(Fact, frozen=True, kw_only=True, tag=True):
+    """Risk let an intent pass; the numbers behind it are kept for the why-record."""
+
+    intent: Intent
+    features: dict[str, float]
+
+
+class IntentRefused(Fact, frozen=True, kw_only=True, tag=True):
+    """Risk said no, with the rule and its numbers."""
+
+    intent: Intent
+    rule: str
+    reason: Reason
+    detail: str
+
+
+class ExitDecided(Fact, frozen=True, kw_only=True, tag=True):
+    """A position is to be closed or its stop moved."""
+
+    instrument: InstrumentId
+    reason: Reason
+    exit: ExitSignal | None = None
+
+
+class TradingStateChanged(Fact, frozen=True, kw_only=True, tag=True):
+    """Active, reducing or halted, and why."""
+
+    state: TradingState
+    reason: Reason
+    detail: str
+
+
+# --- orders, positions, money ---------------------------------------------------------------------------------------
+
+
+class OrderTransitioned(Fact, frozen=True, kw_only=True, tag=True):
+    """An order changed its state."""
+
+    client_order_id: ClientOrderId
+    instrument: InstrumentId
+    before: OrderStatus
+    after: OrderStatus
+    cause: str
+    filled: Lots
+    """Filled so far."""
+
+
+class OrderUpdateIgnored(Fact, frozen=True, kw_only=True, tag=True):
+    """A late, duplicate or impossible message about an order: kept, and without effect on its state."""
+
+    client_order_id: ClientOrderId
+    instrument: InstrumentId
+    status: OrderStatus | None
+    """None: we do not know the order."""
+    cause: str
+
+
+class Discrepancy(Fact, frozen=True, kw_only=True, tag=True):
+    """What the exchange says and what we believed differ; the exchange's word was booked."""
+
+    instrument: InstrumentId
+    subject: str
+    expected: str
+    found: str
+
+
+class FillBooked(Fact, frozen=True, kw_only=True, tag=True):
+    """One execution entered position and ledger."""
+
+    execution_id: ExecutionId
+    client_order_id: ClientOrderId
+    instrument: InstrumentId
+    position: PositionId
+    side: Side
+    price: Ticks
+    size: Lots
+    fee: Decimal
+    realised_pnl: Decimal
+    """Of the part that closed something, before fees; settlement currency."""
+    is_maker: bool
+    origin: FillOrigin
+    ts_event: Nanos
+    mid_ticks: float
+    """Mid of the book as we saw it when the fill arrived; 0 without a book."""
+
+
+class FundingBooked(Fact, frozen=True, kw_only=True, tag=True):
+    """A funding payment entered the ledger; `amount` is what was paid."""
+
+    execution_id: ExecutionId
+    instrument: InstrumentId
+    amount: Decimal
+
+
+class PositionTransitioned(Fact, frozen=True, kw_only=True, tag=True):
+    """A position changed its state."""
+
+    position: PositionId
+    instrument: InstrumentId
+    intent: IntentId
+    strategy: str
+    before: PositionStatus
+    after: PositionStatus
+    side: Side
+    size: Lots
+    cause: str
+
+
+class PositionClosed(Fact, frozen=True, kw_only=True, tag=True):
+    """The whole story of a closed position, for the trade table."""
+
+    position: PositionId
+    instrument: InstrumentId
+    intent: IntentId
+    strategy: str
+    side: Side
+    size: Lots
+    """Largest size it had."""
+    entry_price: Decimal
+    exit_price: Decimal
+    opened_ts: Nanos
+    closed_ts: Nanos
+    gross_pnl: Decimal
+    fees: Decimal
+    funding: Decimal
+    entry_reasons: tuple[str, ...]
+    exit_reason: str
+
+
+class EquityMarked(Fact, frozen=True, kw_only=True, tag=True):
+    """Equity at the end of a sampling interval, positions at mark."""
+
+    balance: Decimal
+    unrealised_pnl: Decimal
+    exposure: Decimal
+
+
+AnyFact = (
+    BookGap
+    | BookCrossed
+    | BookCorrupt
+    | BookRecovered
+    | LatePrint
+    | CandleClosed
+    | SignalProposed
+    | SignalRefused
+    | IntentApproved
+    | IntentRefused
+    | ExitDecided
+    | TradingStateChanged
+    | OrderTransitioned
+    | OrderUpdateIgnored
+    | Discrepancy
+    | FillBooked
+    | FundingBooked
+    | PositionTransitioned
+    | PositionClosed
+    | EquityMarked
+)

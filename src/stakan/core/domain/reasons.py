@@ -1,0 +1,43 @@
+"""One enumeration for every refused, vetoed or fallback outcome: in records, metrics and the console alike."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why something was not done, or was done otherwise."""
+
+    # market
+    BOOK_UNHEALTHY = "book_unhealthy"
+    BOOK_ONE_SIDED = "book_one_sided"
+    SPREAD_TOO_WIDE = "spread_too_wide"
+    # decision
+    CONFLICTING_SIGNALS = "conflicting_signals"
+    TOO_WEAK = "too_weak"
+    POSITION_EXISTS = "position_exists"
+    ENTRY_IN_FLIGHT = "entry_in_flight"
+    COOLING_DOWN = "cooling_down"
+    SIGNAL_STALE = "signal_stale"
+    DENSITY_GONE = "density_gone"
+    ENTRY_TOO_FAR = "entry_too_far"
+    # risk
+    NO_STOP = "no_stop"
+    STOP_WRONG_SIDE = "stop_wrong_side"
+    STOP_TOO_CLOSE = "stop_too_close"
+    STOP_TOO_WIDE = "stop_too_wide"
+    ORDER_TOO_SMALL = "order_too_small"
+    ORDER_TOO_LARGE = "order_too_large"
+    TOO_MANY_POSITIONS = "too_many_positions"
+    EXPOSURE = "exposure"
+    LEVERAGE = "leverage"
+    DAILY_LOSS = "daily_loss"
+    BALANCE = "balance"
+    SHORT_NOT_POSSIBLE = "short_not_possible"
+    # trading state
+    ENTRIES_PAUSED = "entries_paused"
+    HALTED = "halted"
+    # life of orders and positions
+    ENTRY_TIMED_OUT = "entry_timed_out"
+    HORIZON_REACHED = "horizon_reached"
+    EXIT_CONDITION = "exit_condition"
+    OPERATOR = "operator"
+    UNPROTECTED = "unprotected"

@@ -1,0 +1,140 @@
+"""Numeric kernels of the level-2 book.
+
+A side is a sorted run of rows (price in ticks, size in lots) with the **best level last**, because most changes are
+near the touch and then move few rows. `sides` has shape (2, capacity, 2), `counts` shape (2,); side 0 is bids
+(ascending prices), side 1 asks (descending prices).
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from stakan.core.kernel import kernel
+
+Ints = npt.NDArray[np.int64]
+
+BIDS = 0
+ASKS = 1
+PRICE = 0
+SIZE = 1
+
+# Bits of an apply result.
+BID_TOUCHED = 1
+ASK_TOUCHED = 2
+CROSSED = 4
+CORRUPT = 8
+NEEDS_ROOM = 16
+UNKNOWN_DELETE = 32
+
+
+@kernel
+def locate(side: Ints, count: int, price: int, sign: int) -> int:
+    """Row at which `price` stands or would be inserted; sign is +1 for bids, -1 for asks (comparison order)."""
+    low = 0
+    high = count
+    key = sign * price
+    while low < high:
+        middle = (low + high) >> 1
+        if sign * side[middle, PRICE] < key:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@kernel
+def set_level(side: Ints, count: int, price: int, size: int, sign: int) -> int:
+    """Insert, replace or (size 0) delete one level; returns the new count, or -1 - count for an unknown delete."""
+    row = locate(side, count, price, sign)
+    found = row < count and side[row, PRICE] == price
+    if size > 0:
+        if not found:
+            for i in range(count, row, -1):
+                side[i, PRICE] = side[i - 1, PRICE]
+                side[i, SIZE] = side[i - 1, SIZE]
+            side[row, PRICE] = price
+            count += 1
+        side[row, SIZE] = size
+        return count
+    if not found:
+        return -1 - count
+    for i in range(row, count - 1):
+        side[i, PRICE] = side[i + 1, PRICE]
+        side[i, SIZE] = side[i + 1, SIZE]
+    return count - 1
+
+
+@kernel
+def apply_levels(sides: Ints, counts: Ints, levels: Ints, bid_count: int, reach: int) -> int:
+    """Apply one message atomically; returns bits.
+
+    `levels` has shape (n, 2), the first `bid_count` rows bids. New levels farther than `reach` (share of the best
+    price of their side, in 1/1000) are not kept. Nothing is changed when the result is CORRUPT or NEEDS_ROOM.
+    """
+    total = levels.shape[0]
+    capacity = sides.shape[1]
+    if counts[BIDS] + bid_count > capacity or counts[ASKS] + total - bid_count > capacity:
+        return NEEDS_ROOM
+    for i in range(total):
+        if levels[i, PRICE] <= 0 or levels[i, SIZE] < 0:
+            return CORRUPT
+    bits = 0
+    for which in range(2):
+        sign = 1 - 2 * which
+        side = sides[which]
+        count = counts[which]
+        first = 0 if which == BIDS else bid_count
+        last = bid_count if which == BIDS else total
+        best_price = side[count - 1, PRICE] if count else 0
+        best_size = side[count - 1, SIZE] if count else 0
+        limit = best_price - sign * (best_price * reach // 1000) if count else -sign * np.int64(2**62)
+        for i in range(first, last):
+            price = levels[i, PRICE]
+            size = levels[i, SIZE]
+            if size > 0 and sign * price < sign * limit:
+                continue
+            result = set_level(side, count, price, size, sign)
+            if result < 0:
+                bits |= UNKNOWN_DELETE
+            else:
+                count = result
+        counts[which] = count
+        now_price = side[count - 1, PRICE] if count else 0
+        now_size = side[count - 1, SIZE] if count else 0
+        if now_price != best_price or now_size != best_size:
+            bits |= BID_TOUCHED if which == BIDS else ASK_TOUCHED
+    nbids = counts[BIDS]
+    nasks = counts[ASKS]
+    if nbids and nasks and sides[BIDS, nbids - 1, PRICE] >= sides[ASKS, nasks - 1, PRICE]:
+        bits |= CROSSED
+    return bits
+
+
+@kernel
+def trim(sides: Ints, counts: Ints, reach: int) -> int:
+    """Drop levels farther than `reach` (1/1000) from the best of their side; returns how many went."""
+    gone = 0
+    for which in range(2):
+        sign = 1 - 2 * which
+        count = counts[which]
+        if count == 0:
+            continue
+        side = sides[which]
+        best = side[count - 1, PRICE]
+        first = locate(side, count, best - sign * (best * reach // 1000), sign)
+        if first > 0:
+            for i in range(first, count):
+                side[i - first, PRICE] = side[i, PRICE]
+                side[i - first, SIZE] = side[i, SIZE]
+            counts[which] = count - first
+            gone += first
+    return gone
+
+
+@kernel
+def size_at(sides: Ints, counts: Ints, which: int, price: int) -> int:
+    """Lots at a price; 0 where the level does not exist."""
+    count = counts[which]
+    row = locate(sides[which], count, price, 1 - 2 * which)
+    if row < count and sides[which, row, PRICE] == price:
+        return int(sides[which, row, SIZE])
+    return 0
