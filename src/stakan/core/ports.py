@@ -25,9 +25,11 @@ class Simulator(Protocol):
         ...
 
     def advance(self, now: int) -> list[VenueEvent]:
-        """Let everything up to exchange time `now` happen.
+        """Let the exchange live on to time `now`, but no further than the first instant that tells us something.
 
-        Returns our events, with `ts_recv` = when the bot will see them (may lie after `now`).
+        Returns our events of that instant, with `ts_recv` = when the bot will see them (may lie after `now`); an
+        empty list means that `now` is reached. Stopping early lets the driver deliver an event, and send what the bot
+        answers, before the exchange lives on: no cause comes after its effect.
         """
         ...
 

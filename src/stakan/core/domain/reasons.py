@@ -40,4 +40,5 @@ class Reason(StrEnum):
     HORIZON_REACHED = "horizon_reached"
     EXIT_CONDITION = "exit_condition"
     OPERATOR = "operator"
+    RULES_CHANGED = "rules_changed"
     UNPROTECTED = "unprotected"

@@ -1,0 +1,162 @@
+"""The journal as two plain files: decisions for good, market events compressed and for a while.
+
+Every record is framed by its length and CRC-32, both little-endian 32-bit; a torn or damaged frame is named, never
+guessed around.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from io import BufferedIOBase
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+import pyarrow as pa
+
+from stakan.adapters.journal.records import (
+    DECODER,
+    ENCODER,
+    JOURNAL_VERSION,
+    End,
+    Header,
+    Inbox,
+    Market,
+    Outcome,
+    Record,
+    StateSnapshot,
+)
+from stakan.core.domain.errors import DataError, StorageError
+from stakan.core.domain.events import AnyEvent, MarketEvent
+from stakan.core.domain.step import Step
+
+DECISIONS = "decisions.journal"
+MARKET = "market.journal.zst"
+_FRAME = struct.Struct("<II")
+
+
+class FileJournal:
+    """Writes a run's journal into a folder that must not hold one yet."""
+
+    def __init__(self, folder: Path, header: Header, *, with_market: bool = True) -> None:
+        self._folder = folder
+        self._number = 0
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._decisions = (folder / DECISIONS).open("xb")
+            self._market = (
+                pa.CompressedOutputStream(pa.OSFile(str(folder / MARKET), "wb"), "zstd") if with_market else None
+            )
+        except FileExistsError as error:
+            raise StorageError(f"{folder} already holds a journal: choose another folder") from error
+        except OSError as error:
+            raise StorageError(f"cannot write a journal into {folder}: {error}") from error
+        self._write(self._decisions, header)
+
+    def event(self, number: int, event: AnyEvent) -> None:
+        """Write what enters the engine as step `number`."""
+        if isinstance(event, MarketEvent):
+            if self._market is not None:
+                self._write(self._market, Market(number, event))  # type: ignore[arg-type]  # a MarketEvent is one of them
+        else:
+            self._write(self._decisions, Inbox(number, event))
+
+    def append(self, step: Step) -> None:
+        """Write what a step made of it; before its commands leave."""
+        self._number = step.number
+        if step.facts or step.commands:
+            self._write(self._decisions, Outcome(step))
+
+    def snapshot(self, number: int, state: bytes) -> None:
+        """Write the engine's state after step `number`."""
+        self._write(self._decisions, StateSnapshot(number, state))
+
+    def close(self) -> None:
+        """End the journal in an orderly way."""
+        self._write(self._decisions, End(self._number))
+        self._decisions.close()
+        if self._market is not None:
+            self._market.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+
+    def _write(self, file: BufferedIOBase | pa.CompressedOutputStream, record: Record) -> None:
+        data = ENCODER.encode(record)
+        try:
+            file.write(_FRAME.pack(len(data), zlib.crc32(data)) + data)
+        except OSError as error:
+            raise StorageError(f"cannot write the journal in {self._folder}: {error}") from error
+
+
+def read_header(folder: Path) -> Header:
+    """The header of a journal; raises DataError where there is none or its version is unknown."""
+    first = next(iter(read_records(folder / DECISIONS)), None)
+    if not isinstance(first, Header):
+        raise DataError(f"{folder / DECISIONS} does not begin with a header: not a journal")
+    if first.version != JOURNAL_VERSION:
+        raise DataError(f"{folder}: journal version {first.version}, this release reads {JOURNAL_VERSION}")
+    return first
+
+
+def read_records(path: Path) -> Iterator[Record]:
+    """The records of one file in order; raises DataError naming the byte where a frame is torn or damaged."""
+    if not path.exists():
+        raise DataError(f"{path} does not exist")
+    stream = pa.input_stream(str(path), compression="zstd" if path.suffix == ".zst" else None)
+    position = 0
+    with stream:
+        while head := _read(stream, _FRAME.size, path, position):
+            if len(head) < _FRAME.size:
+                raise DataError(f"{path}: torn frame at byte {position}")
+            length, checksum = _FRAME.unpack(head)
+            data = _read(stream, length, path, position)
+            if len(data) < length:
+                raise DataError(f"{path}: torn frame at byte {position}")
+            if zlib.crc32(data) != checksum:
+                raise DataError(f"{path}: damaged frame at byte {position}")
+            try:
+                yield DECODER.decode(data)
+            except msgspec.MsgspecError as error:
+                raise DataError(f"{path}: record at byte {position} cannot be read: {error}") from error
+            position += _FRAME.size + length
+
+
+def read_events(folder: Path) -> Iterator[tuple[int, AnyEvent]]:
+    """All events of a journal in their total order; raises DataError where one is missing."""
+    market = (r for r in read_records(folder / MARKET) if isinstance(r, Market)) if (folder / MARKET).exists() else ()
+    inbox = (r for r in read_records(folder / DECISIONS) if isinstance(r, Inbox))
+    expected = 1
+    left, right = iter(market), iter(inbox)
+    a, b = next(left, None), next(right, None)
+    while a is not None or b is not None:
+        if b is None or (a is not None and a.number < b.number):
+            assert a is not None
+            number, event = a.number, a.event
+            a = next(left, None)
+        else:
+            number, event = b.number, b.event
+            b = next(right, None)
+        if number != expected:
+            raise DataError(f"{folder}: event {expected} is missing, next is {number}; were market events kept?")
+        yield number, event
+        expected += 1
+
+
+def read_steps(folder: Path) -> Iterator[Step]:
+    """The steps that had facts or commands."""
+    return (r.step for r in read_records(folder / DECISIONS) if isinstance(r, Outcome))
+
+
+def _read(stream: pa.NativeFile, size: int, path: Path, position: int) -> bytes:
+    try:
+        return bytes(stream.read(size))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read on after byte {position}: {error}") from error

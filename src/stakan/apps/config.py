@@ -1,0 +1,204 @@
+"""The one reader of configuration: a TOML file, overridden by environment variables, refused where it cannot work.
+
+Order: built-in defaults, then the TOML file, then `STAKAN__SECTION__KEY`, then the familiar names of `ALIASES`.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from stakan.core.domain.errors import ConfigError
+from stakan.core.domain.units import DAY, HOUR, MILLISECOND, MINUTE, SECOND
+
+_UNITS = {"ms": MILLISECOND, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
+
+
+def duration_ns(text: str) -> int:
+    """Nanoseconds of a duration such as `500ms`, `5s`, `1m`, `4h`, `1d`; raises ValueError for other shapes."""
+    for unit in ("ms", "s", "m", "h", "d"):
+        number = text.removesuffix(unit)
+        if number != text:
+            try:
+                amount = Decimal(number)
+            except InvalidOperation:
+                continue
+            if amount.is_finite() and amount >= 0:
+                return int(amount * _UNITS[unit])
+    raise ValueError(f"{text!r} is not a duration: write 500ms, 5s, 1m, 4h or 1d")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EngineSection(_Section):
+    """How the engine decides."""
+
+    decision_interval: str = Field("500ms", description="Grid of decisions in exchange time; 0s: every book message")
+    candle_interval: str = Field("1m", description="Candles that features and strategies read; 1s to 1d")
+    min_strength: float = Field(0.5, ge=0, le=1, description="Signals weaker than this are passed over")
+    entry_timeout: str = Field("10s", description="A resting entry is cancelled after this long")
+    protection_timeout: str = Field("3s", description="A position without a confirmed stop is closed after this long")
+    close_retry: str = Field("1s", description="Pause before a close that did not reach zero is repeated")
+    cooldown: str = Field("5s", description="Pause between a closed position and the next entry in an instrument")
+    equity_interval: str = Field("1s", description="How often equity is marked and daily loss checked")
+    max_feed_age: str = Field("5s", description="A book older than this is not traded on")
+
+    @field_validator(
+        "decision_interval",
+        "candle_interval",
+        "entry_timeout",
+        "protection_timeout",
+        "close_retry",
+        "cooldown",
+        "equity_interval",
+        "max_feed_age",
+    )
+    @classmethod
+    def _is_duration(cls, value: str) -> str:
+        duration_ns(value)
+        return value
+
+    @field_validator("candle_interval")
+    @classmethod
+    def _is_candle(cls, value: str) -> str:
+        if not SECOND <= duration_ns(value) <= DAY:
+            raise ValueError(f"{value!r} is not between 1s and 1d")
+        return value
+
+
+class AccountSection(_Section):
+    """Whose money, and how much of it."""
+
+    name: str = Field("main", min_length=1, description="Part of every client order id")
+    starting_balance: Decimal = Field(Decimal(10_000), gt=0, description="Settlement currency; backtest and paper")
+    leverage: Decimal = Field(Decimal(10), ge=1, le=100, description="Isolated margin")
+
+
+class SizingSection(_Section):
+    """How large an entry is before the limits speak."""
+
+    notional: Decimal | None = Field(None, gt=0, description="Fixed amount per entry; wins over equity_share")
+    equity_share: Decimal = Field(Decimal("0.02"), gt=0, le=1, description="Share of equity per entry")
+
+
+class StrategySection(_Section):
+    """One strategy: a file under `stakan.core.strategies`, or a file of your own."""
+
+    name: str = Field(min_length=1, description="File name without .py; also what records and reports call it")
+    file: Path | None = Field(None, description="Path of a strategy file outside the package")
+    parameters: dict[str, Any] = Field(default_factory=dict, description="Overrides of the spec's defaults")
+
+
+class RuleSection(_Section):
+    """One risk rule: a file under `stakan.core.risk`."""
+
+    name: str = Field(min_length=1)
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+_STRATEGIES = tuple(StrategySection(name=name) for name in ("imbalance", "density_breakout", "density_bounce"))
+_RULES = tuple(
+    RuleSection(name=name) for name in ("mandatory_stop", "order_size", "position_count", "exposure", "daily_loss")
+)
+
+ALIASES: Mapping[str, tuple[str, ...]] = {
+    "TRADING_PAIRS": ("instruments",),
+    "IMBALANCE_BUY_THRESHOLD": ("strategies", "imbalance", "buy_threshold"),
+    "IMBALANCE_SELL_THRESHOLD": ("strategies", "imbalance", "sell_threshold"),
+    "MAX_OPEN_POSITIONS": ("risk", "position_count", "max_positions"),
+    "MAX_EXPOSURE_USDT": ("risk", "exposure", "max_notional"),
+    "MIN_ORDER_SIZE_USDT": ("risk", "order_size", "min_notional"),
+}
+"""Names that traders carry over from other bots."""
+
+
+class Settings(BaseSettings):
+    """The whole configuration of a program."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="STAKAN__", env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+    )
+
+    instruments: tuple[str, ...] = Field((), description="Ids or unambiguous short names; empty: all in the data")
+    engine: EngineSection = EngineSection()
+    account: AccountSection = AccountSection()
+    sizing: SizingSection = SizingSection()
+    strategies: tuple[StrategySection, ...] = _STRATEGIES
+    risk: tuple[RuleSection, ...] = _RULES
+    densities: dict[str, Any] = Field(default_factory=dict, description="Overrides of what makes a density")
+    simulation: dict[str, Any] = Field(default_factory=dict, description="Latencies, queue model, seed, fees")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over file."""
+        return env_settings, init_settings
+
+
+def load_settings(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings from a TOML file and the environment; raises ConfigError naming the key and what it should be."""
+    table = _read_toml(path) if path is not None else {}
+    try:
+        settings = Settings(**table)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, path)) from error
+    return _with_aliases(settings, os.environ if environment is None else environment)
+
+
+def to_toml(settings: Settings) -> str:
+    """The settings as TOML that loads to the same settings: what `config example` prints and a journal keeps."""
+    data = settings.model_dump(mode="json", exclude_none=True)
+    return msgspec.toml.encode(data).decode()
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError:
+        raise ConfigError(f"there is no configuration file {path}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def _explain(error: ValidationError, path: Path | None) -> str:
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"]) or "(top level)"
+        what = "is not a known key" if problem["type"] == "extra_forbidden" else problem["msg"]
+        lines.append(f"{key}: {what}")
+    return f"configuration {path or 'in the environment'}: " + "; ".join(lines)
+
+
+def _with_aliases(settings: Settings, environment: Mapping[str, str]) -> Settings:
+    for alias, target in ALIASES.items():
+        value = environment.get(alias)
+        if value is None:
+            continue
+        if target[0] == "instruments":
+            pairs = tuple(part.strip() for part in value.split(",") if part.strip())
+            settings = settings.model_copy(update={"instruments": pairs})
+            continue
+        section, name, key = target
+        entries = tuple(
+            entry.model_copy(update={"parameters": {**entry.parameters, key: value}}) if entry.name == name else entry
+            for entry in getattr(settings, section)
+        )
+        if not any(entry.name == name for entry in entries):
+            raise ConfigError(f"{alias} sets {key} of {name}, which is not configured under {section}")
+        settings = settings.model_copy(update={section: entries})
+    return settings

@@ -1,0 +1,41 @@
+"""What an engine is built from: values only, frozen for the life of a run."""
+
+from decimal import Decimal
+
+import msgspec
+
+from stakan.core.decision.sizing import Sizing
+from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND, Nanos
+from stakan.core.market.densities import DensityParams
+from stakan.core.plugins import RiskRule, Strategy
+
+
+class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Parameters of one engine; durations in nanoseconds."""
+
+    account: str = "main"
+    run_epoch: str = "0"
+    """Made with a new state directory, kept in the journal header: client order ids derive from it."""
+    starting_balance: Decimal = Decimal(10_000)
+    leverage: Decimal = Decimal(10)
+    strategies: tuple[tuple[str, Strategy], ...] = ()
+    """Name and spec; the name is what configuration, records and reports call it."""
+    risk_rules: tuple[tuple[str, RiskRule], ...] = ()
+    sizing: Sizing = Sizing()
+    densities: DensityParams = DensityParams()
+    decision_interval_ns: Nanos = Nanos(500 * MILLISECOND)
+    """Grid in exchange time; 0 decides on every book message."""
+    candle_interval_ns: Nanos = MINUTE
+    min_strength: float = 0.5
+    entry_timeout_ns: Nanos = Nanos(10 * SECOND)
+    """A resting entry is cancelled after this long."""
+    protection_timeout_ns: Nanos = Nanos(3 * SECOND)
+    """A position without a confirmed stop is closed after this long."""
+    close_retry_ns: Nanos = SECOND
+    """Pause before a close that did not reach zero is repeated."""
+    cooldown_ns: Nanos = Nanos(5 * SECOND)
+    """Pause between a closed position and the next entry in the same instrument."""
+    equity_interval_ns: Nanos = SECOND
+    """How often equity is marked and daily loss checked."""
+    max_feed_age_ns: Nanos = Nanos(5 * SECOND)
+    """A book older than this is not traded on."""

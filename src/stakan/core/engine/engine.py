@@ -1,0 +1,231 @@
+"""The fold: one event in, one step out; state changes here and nowhere else."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from stakan.core.domain.commands import RequestSnapshot
+from stakan.core.domain.errors import DataError, InvariantViolated
+from stakan.core.domain.events import (
+    AnyEvent,
+    BestQuote,
+    BookDelta,
+    BookSnapshot,
+    CancelRejected,
+    Candle,
+    FeedDown,
+    Flatten,
+    FundingCharged,
+    Halt,
+    InstrumentChanged,
+    MarketEvent,
+    MoveStop,
+    OrderAccepted,
+    OrderAmended,
+    OrderCancelled,
+    OrderFailed,
+    OrderFilled,
+    OrderRejected,
+    OrderTriggered,
+    OutcomeLost,
+    PauseEntries,
+    ProtectionChanged,
+    ProtectionRejected,
+    ReleaseHalt,
+    ResumeEntries,
+    Ticker,
+    TimerFired,
+    TradePrint,
+)
+from stakan.core.domain.instrument import Instrument
+from stakan.core.domain.reasons import Reason
+from stakan.core.domain.step import Step
+from stakan.core.domain.trading import TradingState
+from stakan.core.engine import account, entries, exits, lifecycle
+from stakan.core.engine.config import EngineConfig
+from stakan.core.engine.state import EngineState, InstrumentState, fresh_state, from_bytes, to_bytes
+from stakan.core.engine.turn import Turn
+from stakan.core.plugins import View
+
+_ORDER_EVENTS = (
+    OrderAccepted,
+    OrderTriggered,
+    OrderAmended,
+    OrderCancelled,
+    OrderRejected,
+    OrderFailed,
+    OutcomeLost,
+    CancelRejected,
+    OrderFilled,
+    FundingCharged,
+    ProtectionChanged,
+    ProtectionRejected,
+)
+
+
+class Engine:
+    """Trades any number of instruments of one account. Pure: equal events give equal steps."""
+
+    def __init__(self, config: EngineConfig, instruments: Iterable[Instrument]) -> None:
+        self.config = config
+        self._turn = Turn(config, fresh_state(config, list(instruments)))
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            BookDelta: self._on_book,
+            BookSnapshot: self._on_book,
+            TradePrint: self._on_print,
+            BestQuote: self._on_quote,
+            Ticker: self._on_ticker,
+            Candle: self._on_candle,
+            FeedDown: self._on_feed_down,
+            InstrumentChanged: self._on_rules,
+            TimerFired: self._on_timer,
+            PauseEntries: self._on_pause,
+            ResumeEntries: self._on_resume,
+            Flatten: self._on_flatten,
+            Halt: self._on_halt,
+            ReleaseHalt: self._on_release,
+            MoveStop: self._on_move_stop,
+            **dict.fromkeys(_ORDER_EVENTS, self._on_venue),
+        }
+
+    @property
+    def state(self) -> EngineState:
+        """What it remembers; to be read, never changed from outside."""
+        return self._turn.state
+
+    def step(self, event: AnyEvent) -> Step:
+        """Fold one event.
+
+        Raises DataError where the event is of an instrument that this engine does not trade, or where its receive
+        time goes back: both mean that whoever feeds the engine is broken.
+        """
+        state = self._turn.state
+        if event.ts_recv < state.now:
+            raise DataError(f"receive time goes back from {state.now} to {event.ts_recv} ({type(event).__name__})")
+        state.number += 1
+        state.now = event.ts_recv
+        self._handlers[type(event)](event)
+        return self._turn.end()
+
+    def snapshot(self) -> bytes:
+        """Everything it remembers, as bytes."""
+        return to_bytes(self._turn.state, self.config)
+
+    def restore(self, data: bytes) -> None:
+        """Take over a snapshot; raises DataError where it is not one of this engine's."""
+        self._turn = Turn(self.config, from_bytes(data, self.config))
+
+    # --- market -----------------------------------------------------------------------------------------------------
+
+    def _on_book(self, event: BookDelta | BookSnapshot) -> None:
+        state = self._instrument(event)
+        problem = state.market.apply_book(event)
+        if problem is not None:
+            self._turn.note(problem)
+            state.features.restart()
+            if not state.market.book.is_usable:
+                self._turn.ask(RequestSnapshot(instrument=event.instrument))
+        elif state.market.book.is_usable:
+            state.features.observe(state.market.book)
+        self._after_market(state, event)
+
+    def _on_print(self, event: TradePrint) -> None:
+        state = self._instrument(event)
+        self._turn.note_all(state.market.apply_print(event))
+        self._after_market(state, event)
+
+    def _on_quote(self, event: BestQuote) -> None:
+        state = self._instrument(event)
+        state.market.quote = event
+        self._after_market(state, event)
+
+    def _on_ticker(self, event: Ticker) -> None:
+        state = self._instrument(event)
+        state.market.apply_ticker(event)
+        self._after_market(state, event)
+
+    def _on_candle(self, event: Candle) -> None:
+        state = self._instrument(event)
+        self._turn.note_all(state.market.apply_candle(event))
+        self._after_market(state, event)
+
+    def _on_feed_down(self, event: FeedDown) -> None:
+        state = self._instrument(event)
+        state.market.interrupt()
+        state.features.restart()
+
+    def _on_rules(self, event: InstrumentChanged) -> None:
+        lifecycle.change_rules(self._turn, self._instrument(event), event.rules)
+
+    def _after_market(self, state: InstrumentState, event: MarketEvent) -> None:
+        """Time has passed: close candles, decide on the grid or on a trigger, mark equity."""
+        market = state.market
+        if event.ts_event >= market.next_candle_end:
+            self._turn.note_all(market.advance(event.ts_event))
+        if market.ts_event >= state.next_decision or market.has_trigger:
+            self._decide(state)
+        if event.ts_recv >= self._turn.state.next_equity_mark:
+            account.mark_equity(self._turn)
+
+    def _decide(self, state: InstrumentState) -> None:
+        market = state.market
+        interval = self.config.decision_interval_ns
+        now = market.ts_event
+        if interval:
+            state.next_decision = (now // interval + 1) * interval
+        triggered = market.take_trigger()
+        book = market.book
+        if not book.is_usable or self._turn.now - book.ts_recv > self.config.max_feed_age_ns:
+            return
+        features = state.features.read(market, now)
+        view = View(state.rules, market, features, now)  # type: ignore[arg-type]  # Nanos
+        exits.manage(self._turn, state, view)
+        if state.plan is None or not triggered:
+            entries.consider(self._turn, state, view)
+
+    # --- orders and account -----------------------------------------------------------------------------------------
+
+    def _on_venue(self, event: OrderFilled) -> None:
+        lifecycle.apply(self._turn, self._instrument(event), event)
+
+    def _on_timer(self, event: TimerFired) -> None:
+        lifecycle.timer_fired(self._turn, event.key)
+
+    # --- operator ---------------------------------------------------------------------------------------------------
+
+    def _on_pause(self, event: PauseEntries) -> None:
+        if self._turn.state.trading is TradingState.ACTIVE:
+            self._turn.change_trading(TradingState.REDUCING, Reason.OPERATOR, f"paused by {event.actor}")
+            for key in self._turn.state.instruments:
+                self._turn.cancel_entries(key)
+
+    def _on_resume(self, event: ResumeEntries) -> None:
+        if self._turn.state.trading is TradingState.REDUCING:
+            self._turn.change_trading(TradingState.ACTIVE, Reason.OPERATOR, f"resumed by {event.actor}")
+
+    def _on_flatten(self, event: Flatten) -> None:
+        exits.flatten(self._turn, Reason.OPERATOR, event.instrument)
+
+    def _on_halt(self, event: Halt) -> None:
+        exits.halt(self._turn, Reason.OPERATOR, f"{event.actor}: {event.why}")
+
+    def _on_release(self, event: ReleaseHalt) -> None:
+        if self._turn.state.trading is TradingState.HALTED:
+            self._turn.change_trading(TradingState.ACTIVE, Reason.OPERATOR, f"released by {event.actor}")
+
+    def _on_move_stop(self, event: MoveStop) -> None:
+        state = self._instrument(event)
+        position = self._turn.state.portfolio.position(event.instrument)
+        if position is not None and position.size > 0:
+            exits.move_stop(self._turn, state, position, event.stop_loss)
+
+    def _instrument(self, event: Any) -> InstrumentState:
+        try:
+            return self._turn.state.instruments[event.instrument]
+        except KeyError:
+            raise DataError(f"{type(event).__name__} of {event.instrument}, which this engine does not trade") from None
+
+
+def ensure(condition: object, message: str) -> None:
+    """Raise InvariantViolated where something that must hold does not."""
+    if not condition:
+        raise InvariantViolated(message)

@@ -1,0 +1,119 @@
+"""From the market to an entry order: features, opinions, choice, checks, size, risk."""
+
+from stakan.core.decision.checks import objection
+from stakan.core.decision.choose import choose
+from stakan.core.domain.facts import IntentApproved, IntentRefused, SignalProposed, SignalRefused
+from stakan.core.domain.ids import InstrumentId, IntentId
+from stakan.core.domain.orders import NewOrder, Purpose, TimeInForce
+from stakan.core.domain.reasons import Reason
+from stakan.core.domain.trading import Intent, Signal, TradingState
+from stakan.core.domain.units import Nanos, Ticks
+from stakan.core.engine.account import account_view
+from stakan.core.engine.state import InstrumentState, Plan
+from stakan.core.engine.turn import Turn
+from stakan.core.features.vector import FeatureVector
+from stakan.core.plugins import Refusal, View
+
+ENTRY_LEG = 0
+
+
+def consider(turn: Turn, state: InstrumentState, view: View) -> None:
+    """Ask every strategy, and act on at most one answer."""
+    signals: list[Signal] = []
+    for (_, spec), memory in zip(turn.config.strategies, state.strategies, strict=True):
+        signal = spec.decide(view, memory)
+        if signal is not None:
+            signals.append(signal)
+            turn.note(SignalProposed(signal=signal))
+    if not signals:
+        return
+    choice = choose(signals, turn.config.min_strength)
+    for signal, reason, detail in choice.passed:
+        refuse(turn, signal, Refusal(reason, detail))
+    if choice.winner is None:
+        return
+    refusal = _closed_door(turn, state) or objection(choice.winner, state.rules, state.market, view.now)
+    if refusal is not None:
+        refuse(turn, choice.winner, refusal)
+        return
+    _enter(turn, state, choice.winner, view.features)
+
+
+def refuse(turn: Turn, signal: Signal, refusal: Refusal) -> None:
+    """Record that a signal did not become an intent."""
+    turn.note(
+        SignalRefused(
+            instrument=signal.instrument,
+            strategy=signal.strategy,
+            side=signal.side,
+            reason=refusal.reason,
+            detail=refusal.detail,
+        ),
+    )
+
+
+def _closed_door(turn: Turn, state: InstrumentState) -> Refusal | None:
+    """Why nothing may be opened in this instrument now, whatever the signal."""
+    if turn.state.trading is TradingState.HALTED:
+        return Refusal(Reason.HALTED, f"halted: {turn.state.halted_for}")
+    if turn.state.trading is TradingState.REDUCING:
+        return Refusal(Reason.ENTRIES_PAUSED, "entries are paused")
+    if state.plan is not None:
+        return Refusal(Reason.POSITION_EXISTS, f"owned by {state.plan.signal.strategy}")
+    if turn.now < state.cool_until:
+        return Refusal(Reason.COOLING_DOWN, f"until {state.cool_until}")
+    return None
+
+
+def _enter(turn: Turn, state: InstrumentState, signal: Signal, features: FeatureVector) -> None:
+    """Size an intent, ask risk, and send the order that carries its stop."""
+    account = account_view(turn, state)
+    if account is None:
+        refuse(turn, signal, Refusal(Reason.BOOK_UNHEALTHY, "an open position has no mark price"))
+        return
+    price = state.rules.price(signal.entry)
+    size = turn.config.sizing.lots(state.rules, price, account.equity, signal.strength)
+    intent = Intent(
+        id=IntentId(f"{turn.config.run_epoch}-{turn.state.intents + 1}"),
+        signal=signal,
+        size=size,
+        ts_recv=Nanos(turn.now),
+    )
+    turn.state.intents += 1
+    for name, rule in turn.config.risk_rules:
+        refusal = rule.refusal(intent, account)
+        if refusal is not None:
+            turn.note(IntentRefused(intent=intent, rule=name, reason=refusal.reason, detail=refusal.detail))
+            return
+    turn.note(IntentApproved(intent=intent, features=features.as_dict()))
+    _send(turn, state, intent)
+
+
+def _send(turn: Turn, state: InstrumentState, intent: Intent) -> None:
+    signal = intent.signal
+    plan = Plan(intent=intent.id, signal=signal, entry_order=turn.order_id(intent.id, ENTRY_LEG, 0))
+    state.plan = plan
+    turn.submit(
+        NewOrder(
+            client_order_id=plan.entry_order,
+            instrument=signal.instrument,
+            intent=intent.id,
+            purpose=Purpose.ENTRY,
+            side=signal.side,
+            size=intent.size,
+            type=signal.type,
+            price=Ticks(signal.entry),
+            time_in_force=signal.time_in_force,
+            stop_loss=signal.stop_loss,
+            take_profit=signal.take_profit,
+        ),
+        strategy=signal.strategy,
+        reasons=signal.reasons,
+    )
+    if signal.time_in_force in {TimeInForce.GTC, TimeInForce.POST_ONLY}:
+        turn.wake_at(entry_timer(signal.instrument, plan), turn.now + turn.config.entry_timeout_ns)
+
+
+def entry_timer(instrument: InstrumentId, plan: Plan) -> str:
+    """Key of the timer that ends a resting entry."""
+    return f"entry {instrument} {plan.intent}"

@@ -1,0 +1,115 @@
+"""Out of positions: by the strategy that owns them, by time, by the operator, by a halt; repeated until flat."""
+
+from stakan.core.domain.commands import SetProtection
+from stakan.core.domain.facts import ExitDecided
+from stakan.core.domain.ids import InstrumentId
+from stakan.core.domain.orders import NewOrder, OrderType, PositionStatus, Purpose, TimeInForce
+from stakan.core.domain.reasons import Reason
+from stakan.core.domain.trading import ExitSignal, TradingState
+from stakan.core.domain.units import Side, Ticks
+from stakan.core.engine.state import InstrumentState, Plan
+from stakan.core.engine.turn import Turn
+from stakan.core.plugins import Holding, View
+from stakan.core.portfolio.position import Position
+
+EXIT_LEG = 1
+
+
+def manage(turn: Turn, state: InstrumentState, view: View) -> None:
+    """Ask the strategy that owns the position what it wants."""
+    plan = state.plan
+    position = turn.state.portfolio.position(state.rules.id)
+    if plan is None or plan.closing is not None or position is None or position.status is not PositionStatus.OPEN:
+        return
+    for (name, spec), memory in zip(turn.config.strategies, state.strategies, strict=True):
+        if name != plan.signal.strategy:
+            continue
+        wish = spec.manage(view, memory, _holding(plan, position))
+        if wish is not None:
+            _grant(turn, state, position, wish)
+
+
+def close(turn: Turn, state: InstrumentState, reason: Reason, wish: ExitSignal | None = None) -> None:
+    """Begin to leave an instrument: entries are cancelled, the position closed at market; stops stay until flat."""
+    plan = state.plan
+    if plan is None or plan.closing is not None:
+        return
+    plan.closing = reason
+    turn.note(ExitDecided(instrument=state.rules.id, reason=reason, exit=wish))
+    turn.cancel_entries(state.rules.id)
+    push_close(turn, state)
+
+
+def push_close(turn: Turn, state: InstrumentState) -> None:
+    """Send a reduce-only market order for what is open, unless one is under way."""
+    plan = state.plan
+    position = turn.state.portfolio.position(state.rules.id)
+    if plan is None or plan.closing is None or position is None or position.size == 0:
+        return
+    if any(order.new.purpose is Purpose.EXIT for order in turn.state.portfolio.live_orders(state.rules.id)):
+        return
+    attempt = plan.exits
+    plan.exits += 1
+    turn.submit(
+        NewOrder(
+            client_order_id=turn.order_id(plan.intent, EXIT_LEG, attempt),
+            instrument=state.rules.id,
+            intent=plan.intent,
+            purpose=Purpose.EXIT,
+            side=position.side.opposite,
+            size=position.size,
+            type=OrderType.MARKET,
+            time_in_force=TimeInForce.IOC,
+            reduce_only=state.rules.is_linear,
+        ),
+        strategy=plan.signal.strategy,
+        reasons=(plan.closing.value,),
+    )
+
+
+def flatten(turn: Turn, reason: Reason, instrument: InstrumentId | None = None) -> None:
+    """Close one instrument, or all."""
+    for key, state in turn.state.instruments.items():
+        if instrument is None or key == instrument:
+            close(turn, state, reason)
+
+
+def halt(turn: Turn, reason: Reason, detail: str) -> None:
+    """Flatten all and open nothing until released."""
+    turn.change_trading(TradingState.HALTED, reason, detail)
+    flatten(turn, reason)
+
+
+def move_stop(turn: Turn, state: InstrumentState, position: Position, stop: Ticks) -> None:
+    """Ask the exchange for another stop; the take-profit stays."""
+    turn.ask(SetProtection(instrument=state.rules.id, stop_loss=stop, take_profit=position.take_profit))
+
+
+def _grant(turn: Turn, state: InstrumentState, position: Position, wish: ExitSignal) -> None:
+    if wish.close:
+        close(turn, state, Reason.EXIT_CONDITION, wish)
+    elif wish.stop_loss is not None and _is_closer(position, wish.stop_loss):
+        plan = state.plan
+        assert plan is not None
+        if plan.wanted_stop == wish.stop_loss:
+            return
+        plan.wanted_stop = wish.stop_loss
+        turn.note(ExitDecided(instrument=state.rules.id, reason=Reason.EXIT_CONDITION, exit=wish))
+        move_stop(turn, state, position, wish.stop_loss)
+
+
+def _is_closer(position: Position, stop: Ticks) -> bool:
+    """A strategy may only tighten a stop."""
+    return position.stop_loss is None or (stop - position.stop_loss) * position.side > 0
+
+
+def _holding(plan: Plan, position: Position) -> Holding:
+    return Holding(
+        side=Side(position.side),
+        size=position.size,
+        entry=position.average_entry,
+        stop_loss=position.stop_loss,
+        take_profit=position.take_profit,
+        opened_ts=position.opened_ts,
+        signal=plan.signal,
+    )

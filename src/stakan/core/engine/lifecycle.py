@@ -1,0 +1,120 @@
+"""What the exchange and the clock say about our orders and positions, and what follows from it."""
+
+from stakan.core.domain.commands import RequestSnapshot
+from stakan.core.domain.events import VenueEvent
+from stakan.core.domain.facts import AnyFact, Discrepancy, OrderTransitioned, PositionClosed, PositionTransitioned
+from stakan.core.domain.instrument import Instrument
+from stakan.core.domain.orders import OrderStatus, PositionStatus
+from stakan.core.domain.reasons import Reason
+from stakan.core.domain.ids import InstrumentId
+from stakan.core.engine import exits
+from stakan.core.engine.state import InstrumentState
+from stakan.core.engine.turn import Turn
+from stakan.core.features.pipeline import FeaturePipeline
+from stakan.core.market.picture import MarketPicture
+
+
+def apply(turn: Turn, state: InstrumentState, event: VenueEvent) -> None:
+    """Book what the exchange says and do what follows."""
+    facts = turn.state.portfolio.apply(event, turn.now, state.market.book.mid)
+    turn.note_all(facts)
+    for fact in facts:
+        _follow(turn, state, fact)
+
+
+def _follow(turn: Turn, state: InstrumentState, fact: AnyFact) -> None:
+    match fact:
+        case PositionTransitioned(after=PositionStatus.OPEN, before=PositionStatus.OPENING):
+            _opened(turn, state)
+        case PositionTransitioned(after=PositionStatus.CLOSED) | PositionClosed():
+            _closed(turn, state)
+        case OrderTransitioned(after=after, client_order_id=order) if after.is_terminal and state.plan is not None:
+            if order != state.plan.entry_order and state.plan.closing is not None:
+                _exit_ended(turn, state, after)
+        case _:
+            pass
+
+
+def _opened(turn: Turn, state: InstrumentState) -> None:
+    """A first fill: its stop must be confirmed soon, and its time is limited."""
+    plan = state.plan
+    if plan is None:
+        return
+    key = f"{state.rules.id} {plan.intent}"
+    turn.wake_at(f"protect {key}", turn.now + turn.config.protection_timeout_ns)
+    if plan.signal.horizon_ns is not None:
+        turn.wake_at(f"horizon {key}", turn.now + plan.signal.horizon_ns)
+    if plan.closing is not None:
+        # The fill was in flight when the exit was decided.
+        exits.push_close(turn, state)
+
+
+def _closed(turn: Turn, state: InstrumentState) -> None:
+    if state.plan is None:
+        return
+    turn.cancel_entries(state.rules.id)
+    state.plan = None
+    state.cool_until = turn.now + turn.config.cooldown_ns
+    _take_new_grid(turn, state)
+
+
+def _exit_ended(turn: Turn, state: InstrumentState, after: OrderStatus) -> None:
+    """An exit order is over; if something is still open, try again after a pause."""
+    position = turn.state.portfolio.position(state.rules.id)
+    if position is None or position.size == 0 or state.plan is None:
+        return
+    if after is OrderStatus.FILLED:
+        exits.push_close(turn, state)
+    else:
+        turn.wake_at(f"close {state.rules.id} {state.plan.intent}", turn.now + turn.config.close_retry_ns)
+
+
+def timer_fired(turn: Turn, key: str) -> None:
+    """A timer that we asked for: its key is purpose, instrument, intent."""
+    purpose, instrument, intent = key.split(" ")
+    state = turn.state.instruments.get(InstrumentId(instrument))
+    if state is None or state.plan is None or state.plan.intent != intent:
+        return
+    position = turn.state.portfolio.position(state.rules.id)
+    match purpose:
+        case "entry":
+            turn.cancel_entries(state.rules.id)
+        case "horizon":
+            exits.close(turn, state, Reason.HORIZON_REACHED)
+        case "close":
+            exits.push_close(turn, state)
+        case "protect" if position is not None and position.size > 0 and position.stop_loss is None:
+            exits.close(turn, state, Reason.UNPROTECTED)
+        case _:
+            pass
+
+
+def change_rules(turn: Turn, state: InstrumentState, rules: Instrument) -> None:
+    """Take new rules of an instrument; a new grid waits until nothing of ours is expressed in the old one."""
+    old = state.rules
+    if (rules.tick_size, rules.lot_size) == (old.tick_size, old.lot_size):
+        state.rules = rules
+        turn.state.portfolio.change_rules(rules)
+        return
+    state.new_rules = rules
+    state.market.interrupt()
+    state.features.restart()
+    if state.plan is None:
+        _take_new_grid(turn, state)
+        return
+    expected = f"tick {old.tick_size}, lot {old.lot_size}"
+    found = f"tick {rules.tick_size}, lot {rules.lot_size}"
+    turn.note(Discrepancy(instrument=old.id, subject="instrument rules", expected=expected, found=found))
+    exits.close(turn, state, Reason.RULES_CHANGED)
+
+
+def _take_new_grid(turn: Turn, state: InstrumentState) -> None:
+    """Begin anew on another grid: what was remembered is in units that no longer exist."""
+    if state.new_rules is None:
+        return
+    state.rules = state.new_rules
+    state.new_rules = None
+    state.market = MarketPicture.start(state.rules, turn.config.densities, turn.config.candle_interval_ns)
+    state.features = FeaturePipeline.start(state.rules)
+    turn.state.portfolio.change_rules(state.rules)
+    turn.ask(RequestSnapshot(instrument=state.rules.id))

@@ -1,0 +1,94 @@
+"""The working surface of one step: the state, the event's time, and what has happened and been asked for so far."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from stakan.core.domain.commands import AnyCommand, CancelOrder, SetTimer, SubmitOrder
+from stakan.core.domain.facts import AnyFact, TradingStateChanged
+from stakan.core.domain.ids import ClientOrderId, InstrumentId, client_order_id
+from stakan.core.domain.orders import NewOrder, Purpose
+from stakan.core.domain.reasons import Reason
+from stakan.core.domain.step import Step
+from stakan.core.domain.trading import TradingState
+from stakan.core.engine.config import EngineConfig
+from stakan.core.engine.state import EngineState, InstrumentState
+
+
+class Turn:
+    """One engine's turn at an event; reused from step to step, empty between them."""
+
+    __slots__ = ("commands", "config", "facts", "state")
+
+    def __init__(self, config: EngineConfig, state: EngineState) -> None:
+        self.config = config
+        self.state = state
+        self.facts: list[AnyFact] = []
+        self.commands: list[AnyCommand] = []
+
+    @property
+    def now(self) -> int:
+        """Receive time of the event."""
+        return self.state.now
+
+    def end(self) -> Step:
+        """The step, and an empty surface for the next one."""
+        state = self.state
+        if not self.facts and not self.commands:
+            return Step(state.number, state.now)  # type: ignore[arg-type]  # Nanos, unwrapped for speed
+        step = Step(state.number, state.now, tuple(self.facts), tuple(self.commands))  # type: ignore[arg-type]
+        self.facts = []
+        self.commands = []
+        return step
+
+    def note(self, fact: AnyFact) -> None:
+        """Something happened."""
+        self.facts.append(fact)
+
+    def note_all(self, facts: Iterable[AnyFact]) -> None:
+        """Several things happened, in this order."""
+        self.facts.extend(facts)
+
+    def ask(self, command: AnyCommand) -> None:
+        """Something should be done."""
+        self.commands.append(command)
+
+    # --- what several chapters of the engine need -------------------------------------------------------------------
+
+    def submit(self, order: NewOrder) -> None:
+        """Book an order as pending and send it."""
+        self.note_all(self.state.portfolio.submit(order, self.now))
+        self.ask(SubmitOrder(order=order))
+
+    def cancel_entries(self, instrument: InstrumentId) -> None:
+        """Cancel live entries of one instrument; stops and exits stay."""
+        for order in self.state.portfolio.live_orders(instrument):
+            if order.new.purpose is Purpose.ENTRY and not order.cancel_requested:
+                self.state.portfolio.request_cancel(order.id)
+                self.ask(CancelOrder(instrument=instrument, client_order_id=order.id))
+
+    def wake_at(self, key: str, at: int) -> None:
+        """Ask for a timer."""
+        self.ask(SetTimer(key=key, at=at))  # type: ignore[arg-type]  # Nanos
+
+    def order_id(self, intent: IntentId, leg: int, attempt: int) -> ClientOrderId:
+        """The id of an attempt at a leg of an intent."""
+        return client_order_id(self.config.account, self.config.run_epoch, intent, leg, attempt)
+
+    def marks(self) -> dict[InstrumentId, Decimal]:
+        """Mark price, or mid where none was told, of every instrument that has one."""
+        return {
+            key: mark for key, value in self.state.instruments.items() if (mark := value.market.mark()) is not None
+        }
+
+    def change_trading(self, trading: TradingState, reason: Reason, detail: str) -> None:
+        """Go active, reducing or halted, and say why."""
+        state = self.state
+        if state.trading is trading and state.halted_for is (reason if trading is TradingState.HALTED else None):
+            return
+        state.trading = trading
+        state.halted_for = reason if trading is TradingState.HALTED else None
+        self.note(TradingStateChanged(state=trading, reason=reason, detail=detail))
+
+    def instrument(self, key: InstrumentId) -> InstrumentState:
+        """The state of an instrument that this engine trades."""
+        return self.state.instruments[key]
