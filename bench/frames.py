@@ -149,6 +149,23 @@ def recorded_views(folder: Path) -> Iterator[View]:
         yield message.T, _best(book[0], -1), _best(book[1], 1)
 
 
+Rows = list[tuple[int, int]]
+
+
+def recorded_depth(folder: Path) -> tuple[tuple[Rows, Rows], list[tuple[Rows, Rows]]]:
+    """The snapshot's (bids, asks) and those of every depth message after it, as (ticks, lots)."""
+    snapshot: tuple[Rows, Rows] = ([], [])
+    deltas = []
+    last = 0
+    for message in _depth_messages(folder):
+        if isinstance(message, _Snapshot):
+            snapshot = (list(_levels(message.bids).items()), list(_levels(message.asks).items()))
+            last = message.lastUpdateId
+        elif last and message.u > last:
+            deltas.append((list(_levels(message.b).items()), list(_levels(message.a).items())))
+    return snapshot, deltas
+
+
 def _depth_messages(folder: Path) -> Iterator[_Depth | _Snapshot]:
     depth = msgspec.json.Decoder(_Message)
     snapshot = msgspec.json.Decoder(_Snapshot)
