@@ -65,6 +65,8 @@ class Book(msgspec.Struct, eq=False):
     """Messages that deleted a level which was not there."""
     gaps: int = 0
     crossings: int = 0
+    crossed_ts: int = 0
+    """Receive time of the last crossing."""
 
     def apply(self, event: BookEvent) -> AnyFact | None:
         """Take a message in; returns what went wrong or was mended, or None for the ordinary case."""
@@ -113,6 +115,7 @@ class Book(msgspec.Struct, eq=False):
         self.touched = bits & (BID_TOUCHED | ASK_TOUCHED) != 0
         if bits & CROSSED:
             self.crossings += 1
+            self.crossed_ts = event.ts_recv
             self.state = BookState.INVALID
             return BookCrossed(instrument=self.instrument, bid=self.best_bid, ask=self.best_ask)
         return None

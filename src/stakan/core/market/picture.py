@@ -1,0 +1,138 @@
+"""Everything known of one instrument's market: book, tape, candles, densities, ticker, and what woke us."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import msgspec
+
+from stakan.core.domain.events import BestQuote, BookDelta, BookSnapshot, Candle, Ticker, TradePrint
+from stakan.core.domain.facts import AnyFact
+from stakan.core.domain.instrument import Instrument
+from stakan.core.domain.units import Nanos
+from stakan.core.market.book import Book
+from stakan.core.market.candles import GRACE_NS, CandleBuilder
+from stakan.core.market.densities import DensityKind, DensityParams, DensityTracker
+from stakan.core.market.tape import Tape
+
+_NEVER = 2**62
+_LARGE_SHARE = 0.99
+_LARGE_EVERY = 256
+"""The size of a large print is taken anew after so many prints."""
+_WAKING = frozenset((DensityKind.ERODED, DensityKind.CONSUMED, DensityKind.CANCELLED))
+
+
+class TickerState(msgspec.Struct):
+    """The newest value of each ticker field; None where it was never told."""
+
+    mark: Decimal | None = None
+    index: Decimal | None = None
+    last: Decimal | None = None
+    funding_rate: Decimal | None = None
+    next_funding_ts: Nanos | None = None
+    open_interest: Decimal | None = None
+
+    def merge(self, event: Ticker) -> None:
+        """Take over the fields that a message carries."""
+        for name in self.__struct_fields__:
+            value = getattr(event, name)
+            if value is not None:
+                setattr(self, name, value)
+
+
+class MarketPicture(msgspec.Struct, eq=False):
+    """The market of one instrument. Strategies read it; only the engine changes it."""
+
+    tick_size: Decimal
+    book: Book
+    tape: Tape
+    candles: CandleBuilder
+    densities: DensityTracker
+    ticker: TickerState
+    quote: BestQuote | None = None
+    ts_event: int = 0
+    """Newest exchange time seen."""
+    has_trigger: bool = False
+    """Something happened that should not wait for the decision grid."""
+    large_lots: float = 0.0
+    """A print of at least so many lots is large; 0 until enough were seen."""
+    prints: int = 0
+    next_candle_end: int = _NEVER
+    """Exchange time from which on `advance` has a candle to close."""
+
+    @classmethod
+    def start(cls, rules: Instrument, densities: DensityParams, candle_interval_ns: int) -> "MarketPicture":
+        """The picture of a market that has shown nothing yet."""
+        return cls(
+            tick_size=rules.tick_size,
+            book=Book(rules.id),
+            tape=Tape(),
+            candles=CandleBuilder.start(rules, candle_interval_ns),
+            densities=DensityTracker.start(rules, densities),
+            ticker=TickerState(),
+        )
+
+    def apply_book(self, event: BookDelta | BookSnapshot) -> AnyFact | None:
+        """Take a book message in; returns what went wrong or was mended."""
+        self.ts_event = max(self.ts_event, event.ts_event)
+        problem = self.book.apply(event)
+        for change in self.densities.update(self.book, event):
+            if change.kind in _WAKING:
+                self.has_trigger = True
+        return problem
+
+    def apply_print(self, event: TradePrint) -> Sequence[AnyFact]:
+        """Take a trade print in; returns closed candles and lateness."""
+        self.ts_event = max(self.ts_event, event.ts_event)
+        self.tape.update(event)
+        self.densities.on_print(event)
+        if self.large_lots and event.size >= self.large_lots:
+            self.has_trigger = True
+        self.prints += 1
+        if self.prints % _LARGE_EVERY == 0:
+            self.large_lots = self.tape.large_size(_LARGE_SHARE)
+        facts = self.candles.update(event)
+        self._plan_candle()
+        return facts
+
+    def apply_ticker(self, event: Ticker) -> None:
+        """Take in what a ticker message carries."""
+        self.ts_event = max(self.ts_event, event.ts_event)
+        self.ticker.merge(event)
+
+    def apply_candle(self, event: Candle) -> Sequence[AnyFact]:
+        """Take the exchange's candle in where it is of our interval."""
+        if event.interval_ns != self.candles.interval_ns:
+            return ()
+        facts = self.candles.accept(event)
+        self._plan_candle()
+        return facts
+
+    def advance(self, now: int) -> Sequence[AnyFact]:
+        """Exchange time is at least `now`: close candles that have ended."""
+        facts = self.candles.advance(now)
+        self._plan_candle()
+        return facts
+
+    def interrupt(self) -> None:
+        """The feed is down: nothing here can be trusted until it is back."""
+        self.book.invalidate()
+        self.tape.interrupt()
+        self.candles.interrupt()
+
+    def take_trigger(self) -> bool:
+        """Whether something woke us since the last time."""
+        woken = self.has_trigger
+        self.has_trigger = False
+        return woken
+
+    def mark(self) -> Decimal | None:
+        """Mark price as the exchange tells it, else the mid; None where there is neither."""
+        if self.ticker.mark is not None:
+            return self.ticker.mark
+        if not self.book.is_usable:
+            return None
+        return self.tick_size * (self.book.best_bid + self.book.best_ask) / 2
+
+    def _plan_candle(self) -> None:
+        candles = self.candles
+        self.next_candle_end = _NEVER if candles.open_ts < 0 else candles.open_ts + candles.interval_ns + GRACE_NS
