@@ -180,6 +180,8 @@ class CancelRejected(OrderEvent, frozen=True, kw_only=True, tag=True, eq=False, 
     """A cancel or an amend was refused; the order is what it was."""
 
     why: str
+    is_amendment: bool = False
+    """Which of the two; where only one of them waits for its answer, it is that one."""
 
 
 class OrderFilled(OrderEvent, frozen=True, kw_only=True, tag=True, eq=False, gc=False):

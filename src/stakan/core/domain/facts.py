@@ -127,7 +127,8 @@ class OrderTransitioned(Fact, frozen=True, kw_only=True, tag=True):
 
     client_order_id: ClientOrderId
     instrument: InstrumentId
-    before: OrderStatus
+    before: OrderStatus | None
+    """None: it was submitted. The same as `after`: new terms in force, a trigger, or one more partial fill."""
     after: OrderStatus
     cause: str
     filled: Lots
@@ -154,12 +155,17 @@ class Discrepancy(Fact, frozen=True, kw_only=True, tag=True):
 
 
 class FillBooked(Fact, frozen=True, kw_only=True, tag=True):
-    """One execution entered position and ledger."""
+    """One execution entered position and ledger.
+
+    An execution that closes one position and opens the next makes two of these: size and fee are split between them,
+    and (execution, position) is unique.
+    """
 
     execution_id: ExecutionId
     client_order_id: ClientOrderId
     instrument: InstrumentId
     position: PositionId
+    """Empty where spot was sold beyond what we hold."""
     side: Side
     price: Ticks
     size: Lots
@@ -188,7 +194,8 @@ class PositionTransitioned(Fact, frozen=True, kw_only=True, tag=True):
     instrument: InstrumentId
     intent: IntentId
     strategy: str
-    before: PositionStatus
+    before: PositionStatus | None
+    """None: it came into being."""
     after: PositionStatus
     side: Side
     size: Lots
