@@ -1,0 +1,189 @@
+"""Raw frame to step: decode, book, features, one Python strategy; beside NautilusTrader's book-delta callback path.
+
+Both sides take the same frames from memory, keep the whole book, and hand every message to a strategy written in
+Python that reads the touch (both must arrive at the same sum of micro-prices). Ours decides on every message
+(decision interval 0) and computes its whole first feature set each time; NautilusTrader's callback reads the four
+numbers of the touch from its book, or in the row `five` also the sizes of five levels a side.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench import frames, peers
+from bench._rows import Measured, Options, Row, interleaved
+from bench.book import BYBIT_BTC, heavy_frames
+from stakan.adapters.exchanges.bybit.decode import BybitDecoder
+from stakan.core.domain.instrument import Category
+from stakan.core.domain.trading import Signal
+from stakan.core.domain.units import Nanos
+from stakan.core.engine import Engine, EngineConfig
+from stakan.core.features.catalogue import Feature
+from stakan.core.plugins import Strategy, View
+
+_PEER = f"NautilusTrader {peers.NAUTILUS}"
+_EVENT = "one message of {} level{}, from the bytes of its frame"
+_BY_ADAPTER = (
+    "peer: its Bybit adapter's decoders and parse_to_deltas → DataEngine.process → book → on_order_book_deltas"
+)
+_BY_HAND = "peer: as above, but deltas made by hand-written code (OrderBookDelta.from_raw) in place of its adapter's"
+_FIVE = "peer: the callback also sums five levels a side, from the level lists that its book hands out"
+
+
+class Seen(msgspec.Struct):
+    """What the strategy has read."""
+
+    calls: int = 0
+    micro_price: float = 0.0
+    imbalance: float = 0.0
+
+
+_started: list[Seen] = []
+"""What each engine's strategy has read, the newest last: the engine keeps memories to itself."""
+
+
+class ReadTouch(Strategy, frozen=True, kw_only=True):
+    """Reads micro-price and five-level imbalance on every message; has no opinion."""
+
+    def start(self) -> Seen:
+        _started.append(Seen())
+        return _started[-1]
+
+    def decide(self, view: View, state: Any) -> Signal | None:
+        values = view.features.values
+        state.calls += 1
+        state.micro_price += values[Feature.MICRO_PRICE]
+        state.imbalance += values[Feature.IMBALANCE_5]
+        return None
+
+
+def run(options: Options) -> list[Row]:
+    """Rows `engine_path.*`."""
+    if not options.peers:
+        return [_alone(options, levels, "left out on request") for levels in (1, 20)]
+    try:
+        peer = peers.nautilus()
+    except peers.PeerMissing as reason:
+        return [_alone(options, levels, str(reason)) for levels in (1, 20)]
+    try:
+        return [row for levels in (1, 20) for row in _beside(options, levels, peer)]
+    finally:
+        peer.close()
+
+
+def ours(messages: list[bytes]) -> tuple[float, Seen]:
+    """(messages/s, what the strategy read) of one pass over a fresh engine."""
+    decode = BybitDecoder({BYBIT_BTC.id: BYBIT_BTC}, Category.LINEAR).decode
+    config = EngineConfig(strategies=(("read_touch", ReadTouch()),), decision_interval_ns=Nanos(0))
+    engine = Engine(config, [BYBIT_BTC])
+    step, now = engine.step, time.time_ns
+    for event in decode(messages[0], now()):
+        step(event)
+    started = time.perf_counter()
+    for frame in messages[1:]:
+        for event in decode(frame, now()):
+            step(event)
+    seconds = time.perf_counter() - started
+    return (len(messages) - 1) / seconds, _started[-1]
+
+
+def _beside(options: Options, levels: int, peer: peers.Peer) -> list[Row]:
+    messages = heavy_frames(options, levels)
+    assert options.data is not None
+    path = frames.frames_file(levels, options.data, options.scratch).resolve()
+    ways = {"adapter": ("adapter", "top"), "hand": ("hand", "top"), "five": ("adapter", "five")}
+    most = {"five": len(messages) // 5}
+    seen: dict[str, float] = {}
+
+    def our_side() -> float:
+        rate, read = ours(messages)
+        seen["ours"] = read.micro_price
+        return rate
+
+    def peer_side(way: str) -> float:
+        decode, reads = ways[way]
+        count = most.get(way, len(messages))
+        answer = peer.ask(do="frames", file=str(path), decode=decode, reads=reads, most=count)
+        if count == len(messages):
+            seen[way] = answer["total"]
+        return float(answer["messages"] / answer["seconds"])
+
+    measured = interleaved(options.repetitions, our_side, *(lambda way=way: peer_side(way) for way in ways))
+    _must_agree(levels, seen)
+    rows = [_row(levels, way, measured[0], theirs) for way, theirs in zip(ways, measured[1:], strict=True)]
+    return [*rows, _ready(options, levels, peer, path, messages)]
+
+
+def _must_agree(levels: int, seen: dict[str, float]) -> None:
+    """Sums over the same books, in the order of the messages; the last bits of floats may differ."""
+    for way in ("adapter", "hand"):
+        if abs(seen[way] / seen["ours"] - 1) > 1e-9:
+            raise AssertionError(f"{levels} levels: we read {seen['ours']}, NautilusTrader ({way}) {seen[way]}")
+
+
+def _row(levels: int, way: str, our_rates: Measured, theirs: Measured) -> Row:
+    judged = way == "adapter"
+    name = f"engine_path.{levels}" if judged else f"engine_path.{levels}_{way}"
+    return Row(
+        name=name,
+        what=f"frame of {levels} level{'s' * (levels > 1)} → book → features → one Python strategy → step",
+        unit="messages/s",
+        event=_EVENT.format(levels, "s" * (levels > 1)),
+        data=frames.DATA,
+        ours=our_rates,
+        peer=theirs,
+        peer_name=_PEER,
+        bar_ratio=1.0 if judged else None,
+        aim_ratio=2.0 if judged else None,
+        note={"adapter": _BY_ADAPTER, "hand": _BY_HAND, "five": _FIVE}[way],
+    )
+
+
+def _ready(options: Options, levels: int, peer: peers.Peer, path: Path, messages: list[bytes]) -> Row:
+    """Without any decoding on either side."""
+
+    def peer_side() -> float:
+        answer = peer.ask(do="ready", file=str(path), reads="top", most=len(messages))
+        return float(answer["messages"] / answer["seconds"])
+
+    our_rates, theirs = interleaved(options.repetitions, lambda: ready(messages), peer_side)
+    return Row(
+        name=f"engine_path.{levels}_ready",
+        what=f"the same from ready-made events of {levels} level{'s' * (levels > 1)}: no decoding on either side",
+        unit="messages/s",
+        event="one message object that is in memory already",
+        data=frames.DATA,
+        ours=our_rates,
+        peer=theirs,
+        peer_name=_PEER,
+        note="peer: OrderBookDeltas → DataEngine.process → book → on_order_book_deltas",
+    )
+
+
+def ready(messages: list[bytes]) -> float:
+    """Messages/s through the engine alone."""
+    decode = BybitDecoder({BYBIT_BTC.id: BYBIT_BTC}, Category.LINEAR).decode
+    events = [event for ts, frame in enumerate(messages, start=1) for event in decode(frame, ts * 1_000_000)]
+    config = EngineConfig(strategies=(("read_touch", ReadTouch()),), decision_interval_ns=Nanos(0))
+    step = Engine(config, [BYBIT_BTC]).step
+    step(events[0])
+    started = time.perf_counter()
+    for event in events[1:]:
+        step(event)
+    return (len(events) - 1) / (time.perf_counter() - started)
+
+
+def _alone(options: Options, levels: int, why: str) -> Row:
+    messages = heavy_frames(options, levels)
+    (measured,) = interleaved(options.repetitions, lambda: ours(messages)[0])
+    return Row(
+        name=f"engine_path.{levels}",
+        what=f"frame of {levels} level{'s' * (levels > 1)} → book → features → one Python strategy → step",
+        unit="messages/s",
+        event=_EVENT.format(levels, "s" * (levels > 1)),
+        data=frames.DATA,
+        ours=measured,
+        note=f"{_PEER} not measured: {why}",
+    )
