@@ -1,4 +1,4 @@
-"""What a store holds: coverage per instrument, day and kind; the book at a moment; names that people type."""
+"""What a store holds: coverage per instrument, day and kind; the book at a moment."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,11 +9,11 @@ from stakan.adapters.parquet.layout import Part, visible_parts
 from stakan.adapters.parquet.reader import MarketStore, group_times, open_part
 from stakan.adapters.parquet.schema import StoredKind
 from stakan.core.domain.batch import Kind
-from stakan.core.domain.errors import ConfigError, DataError
+from stakan.core.domain.errors import DataError
 from stakan.core.domain.events import BookDelta, BookSnapshot, TradePrint
-from stakan.core.domain.ids import InstrumentId, split_instrument_id
+from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
-from stakan.core.market.book import Book
+from stakan.core.market.book import Book, BookState
 
 
 class Coverage(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ def coverage(root: Path, instruments: Iterable[InstrumentId] | None = None) -> l
 def _coverage(parts: list[Part]) -> Coverage:
     said = []
     for part in parts:
-        file, metadata = open_part(part.path)
+        file, metadata = open_part(part)
         file.close()
         said.append(metadata)
     return Coverage(
@@ -75,22 +75,6 @@ def _coverage(parts: list[Part]) -> Coverage:
         sources=tuple(sorted({one.source for one in said})),
         receive_times_assumed=any(one.receive_times_assumed for one in said),
     )
-
-
-def resolve(name: str, known: Iterable[InstrumentId]) -> InstrumentId:
-    """An instrument by its id or, where only one matches, by symbol or category:symbol; raises ConfigError."""
-    ids = sorted(known)
-    matches = [one for one in ids if name == one or name.upper() in _short_names(one)]
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        raise ConfigError(f"{name!r} may be {', '.join(matches)}: give the whole id")
-    raise ConfigError(f"no instrument {name!r}; known are: {', '.join(ids) or 'none'}")
-
-
-def _short_names(instrument: InstrumentId) -> set[str]:
-    venue, category, symbol = (piece.upper() for piece in split_instrument_id(instrument))
-    return {symbol, f"{category}:{symbol}", f"{venue}:{category}:{symbol}"}
 
 
 def moment(store: MarketStore, instrument: InstrumentId, at: int, prints: int = 10) -> Moment:
@@ -111,6 +95,8 @@ def moment(store: MarketStore, instrument: InstrumentId, at: int, prints: int = 
             elif isinstance(event, TradePrint):
                 last.append(event)
         last = last[-prints:] if prints else []
+    if book.state is BookState.EMPTY:
+        raise DataError(f"{store.root}: no book snapshot of {instrument} at or before {at}")
     return Moment(book, tuple(last), store.instruments().get(instrument))
 
 
@@ -119,7 +105,7 @@ def _last_snapshot_group(store: MarketStore, instrument: InstrumentId, at: int) 
     parts: Sequence[Part] = store.history([instrument], stop=at + 1, kinds=[StoredKind.BOOK]).parts
     starts: list[int] = []
     for part in parts:
-        file, _ = open_part(part.path)
+        file, _ = open_part(part)
         with file:
             column = file.schema_arrow.names.index("kind")
             for group in range(file.num_row_groups):
@@ -127,8 +113,6 @@ def _last_snapshot_group(store: MarketStore, instrument: InstrumentId, at: int) 
                 holds_snapshot = file.metadata.row_group(group).column(column).statistics.min == Kind.SNAPSHOT
                 # In a group that reaches beyond the time, the snapshot may come too late: such a group counts only
                 # where nothing before it does.
-                if holds_snapshot and last <= at:
-                    starts.append(first)
-                elif holds_snapshot and first <= at and not starts:
+                if holds_snapshot and (last <= at or (first <= at and not starts)):
                     starts.append(first)
     return max(starts, default=None)

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from stakan.adapters.parquet.encoding import Rows
-from stakan.adapters.parquet.layout import Part, leftovers, recordings, visible_parts
+from stakan.adapters.parquet.layout import Part, digest_of, leftovers, recordings, visible_parts
 from stakan.adapters.parquet.part_writer import day_name, day_of
 from stakan.adapters.parquet.reader import open_part, read_row_group
 from stakan.adapters.parquet.schema import PartMetadata, StoredKind
@@ -34,7 +34,7 @@ def check(root: Path, instruments: Iterable[InstrumentId] | None = None, *, book
     wanted = None if instruments is None else set(instruments)
     for path in leftovers(root):
         yield Problem(str(path), -1, "left by a writer that was killed, or replaced; nobody reads it", is_error=False)
-    yield from _missing(root, wanted)
+    yield from _changed(root, wanted)
     replays: dict[tuple[str, InstrumentId], Book] = {}
     for part in visible_parts(root):
         if wanted is not None and part.instrument not in wanted:
@@ -50,7 +50,7 @@ def bytes_to_check(root: Path) -> int:
     return sum(part.path.stat().st_size for part in visible_parts(root))
 
 
-def _missing(root: Path, wanted: set[InstrumentId] | None) -> Iterator[Problem]:
+def _changed(root: Path, wanted: set[InstrumentId] | None) -> Iterator[Problem]:
     for recording in recordings(root).values():
         if wanted is not None and not any(span.instrument in wanted for span in recording.spans):
             continue
@@ -60,11 +60,13 @@ def _missing(root: Path, wanted: set[InstrumentId] | None) -> Iterator[Problem]:
                 yield Problem(str(path), -1, f"is missing: recording {recording.id} ({recording.source.description})")
             elif path.stat().st_size != part.bytes:
                 yield Problem(str(path), -1, f"has {path.stat().st_size} bytes, was written with {part.bytes}")
+            elif digest_of(path) != part.digest:
+                yield Problem(str(path), -1, "was changed after it was written: its digest is another one")
 
 
 def _check_part(part: Part, book: Book | None) -> Iterator[Problem]:
     try:
-        file, metadata = open_part(part.path)
+        file, metadata = open_part(part)
     except DataError as error:
         yield Problem(str(part.path), -1, _without_path(part, error))
         return

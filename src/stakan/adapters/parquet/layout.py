@@ -10,7 +10,10 @@ A part is visible when its recording has a record that no other record replaces.
 and the replacement of an older one by it, become visible by one atomic rename.
 """
 
+import hashlib
 import os
+import struct
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -24,6 +27,12 @@ from stakan.core.domain.ids import InstrumentId, instrument_id, split_instrument
 RECORDINGS = "_recordings"
 SUFFIX = ".parquet"
 TEMPORARY = ".tmp"
+DIGEST_BYTES = 16
+"""Of BLAKE2b over a file's bytes."""
+NOT_KNOWN = -1
+_BLOCK = 1 << 20
+_FOOTER_END = struct.Struct("<I4s")
+"""Length of the footer and the magic word at the very end of a Parquet file."""
 
 
 class SourceFile(msgspec.Struct, frozen=True):
@@ -32,6 +41,8 @@ class SourceFile(msgspec.Struct, frozen=True):
     name: str
     bytes: int
     digest: str
+    footer: int
+    """CRC-32 of the Parquet footer, see `footer_checksum`."""
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +88,9 @@ class PartSummary(msgspec.Struct, frozen=True):
     path: str
     rows: int
     bytes: int
+    digest: str
+    footer: int
+    """CRC-32 of the Parquet footer, see `footer_checksum`."""
 
 
 class Recording(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +114,38 @@ class Part(msgspec.Struct, frozen=True, order=True):
     number: int
     day: str
     path: Path
+    footer: int = NOT_KNOWN
+    """Checksum that the footer must have; NOT_KNOWN for parts of a capture that is running or was killed."""
+
+
+def digest_of(path: Path, progress: Callable[[int], None] = lambda _: None) -> str:
+    """BLAKE2b of a file's bytes; `progress` is told the bytes of each block. Raises DataError naming the file."""
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+                progress(len(block))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return digest.hexdigest()
+
+
+def footer_checksum(path: Path) -> int:
+    """CRC-32 of a Parquet file's footer; raises OSError, and ValueError where there is none.
+
+    Pages carry checksums of their own, the footer does not, and a damaged one can abort the process that reads it.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size < _FOOTER_END.size:
+            raise ValueError(f"{size} bytes are no Parquet file")
+        file.seek(size - _FOOTER_END.size)
+        length = _FOOTER_END.unpack(file.read(_FOOTER_END.size))[0] + _FOOTER_END.size
+        if length > size:
+            raise ValueError("the end of the file is not that of a Parquet file")
+        file.seek(size - length)
+        return zlib.crc32(file.read())
 
 
 def instrument_folder(root: Path, instrument: InstrumentId) -> Path:
@@ -144,7 +190,12 @@ def all_parts(root: Path) -> list[Part]:
 def visible_parts(root: Path) -> list[Part]:
     """Parts that readers may see, in order of recording, instrument, kind and time."""
     published = recordings(root)
-    return [part for part in all_parts(root) if part.recording in published]
+    footers = {root / part.path: part.footer for record in published.values() for part in record.parts}
+    return [
+        msgspec.structs.replace(part, footer=footers.get(part.path, NOT_KNOWN))
+        for part in all_parts(root)
+        if part.recording in published
+    ]
 
 
 def leftovers(root: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """Writes one part: buffers rows, writes row groups under a temporary name, renames when it is whole."""
 
+import hashlib
 from array import array
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 
 from stakan.adapters.parquet import _gap_kernels as kernels
 from stakan.adapters.parquet.encoding import ROW_WIDTH, Ints, table_of_objects, table_of_rows
-from stakan.adapters.parquet.layout import TEMPORARY, PartSummary, Span, sync_folder
+from stakan.adapters.parquet.layout import DIGEST_BYTES, TEMPORARY, PartSummary, Span, footer_checksum, sync_folder
 from stakan.adapters.parquet.schema import METADATA_KEY, SCHEMAS, PartMetadata, StoredKind, delta_packed
 from stakan.core.domain.events import AnyMarketEvent, Candle, Levels
 from stakan.core.domain.units import DAY
@@ -30,6 +31,7 @@ class _Sink:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb")
+        self._digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
 
     @property
     def closed(self) -> bool:
@@ -38,20 +40,23 @@ class _Sink:
 
     def write(self, data: bytes) -> int:
         """Pass on, or swallow when dropped."""
-        return len(data) if self._file.closed else self._file.write(data)
+        if self._file.closed:
+            return len(data)
+        self._digest.update(data)
+        return self._file.write(data)
 
     def flush(self) -> None:
         """Python's buffer to the system."""
         if not self._file.closed:
             self._file.flush()
 
-    def finish(self, fsync: Callable[[int], None]) -> int:
-        """Everything to the disk; returns the size in bytes."""
+    def finish(self, fsync: Callable[[int], None]) -> tuple[int, str]:
+        """Everything to the disk; returns size in bytes and digest."""
         self._file.flush()
         fsync(self._file.fileno())
         size = self._file.tell()
         self._file.close()
-        return size
+        return size, self._digest.hexdigest()
 
     def drop(self) -> None:
         """Close without caring whether the last bytes fit."""
@@ -147,10 +152,11 @@ class PartWriter:
         writer.close()
         sink = self._sink
         assert sink is not None, "a part with rows has an open file"
-        size = sink.finish(self._fsync)
+        size, digest = sink.finish(self._fsync)
+        footer = footer_checksum(self.temporary)
         self.temporary.replace(self.path)
         sync_folder(self.path.parent, self._fsync)
-        return PartSummary(str(self.path), self.rows, size), spans
+        return PartSummary(str(self.path), self.rows, size, digest, footer), spans
 
     def discard(self) -> None:
         """Close and delete the temporary file; nothing of the part remains."""
@@ -159,6 +165,7 @@ class PartWriter:
         self._sink.drop()
         self._parquet.close()
         self.temporary.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
 
     def _open(self) -> Any:
         if self._sink is None:

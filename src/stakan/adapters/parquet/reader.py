@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stakan.adapters.parquet.encoding import Rows, rows_of_table
-from stakan.adapters.parquet.layout import Part, visible_parts
+from stakan.adapters.parquet.layout import NOT_KNOWN, Part, footer_checksum, visible_parts
 from stakan.adapters.parquet.schema import SCHEMAS, PartMetadata, StoredKind, read_metadata
 from stakan.core.domain.batch import Ints, Kind, MarketBatch, MarketWindow, columns, window
 from stakan.core.domain.errors import DataError
@@ -102,17 +102,20 @@ class MarketStore:
         found: dict[InstrumentId, Instrument] = {}
         for part in reversed(visible_parts(self.root)):
             if part.instrument not in found:
-                rules = open_part(part.path)[1].rules
+                rules = open_part(part)[1].rules
                 if rules is not None:
                     found[part.instrument] = rules
         return dict(sorted(found.items()))
 
 
-def open_part(path: Path) -> tuple[Any, PartMetadata]:
+def open_part(part: Part) -> tuple[Any, PartMetadata]:
     """An open Parquet file and what it says about itself; raises DataError naming the file."""
+    path = part.path
     try:
+        if footer_checksum(path) != part.footer != NOT_KNOWN:
+            raise DataError(f"{path}: its footer is damaged")
         file: Any = pq.ParquetFile(path, page_checksum_verification=True, memory_map=True)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
     metadata = read_metadata(file.metadata.metadata, path)
     if not file.schema_arrow.equals(SCHEMAS[metadata.kind], check_metadata=False):
@@ -124,7 +127,7 @@ def read_row_group(path: Path, file: Any, metadata: PartMetadata, group: int) ->
     """Decoded rows of one row group; raises DataError naming the file."""
     try:
         return rows_of_table(metadata.kind, metadata.instrument, file.read_row_group(group, use_threads=False))
-    except (pa.ArrowException, OSError, DataError) as error:
+    except (pa.ArrowException, OSError, ValueError, DataError) as error:
         raise DataError(f"{path}: row group {group} cannot be read: {error}") from error
 
 
@@ -169,7 +172,7 @@ class _Stream:
 
 def _row_groups(parts: list[Part], selection: Selection) -> Iterator[Rows]:
     for part in parts:
-        file, metadata = open_part(part.path)
+        file, metadata = open_part(part)
         with file:
             for group in range(file.num_row_groups):
                 first, last = group_times(file, group)
