@@ -1,0 +1,150 @@
+"""Folds the steps of a run into a result, in memory that grows with trades and not with market data."""
+
+from collections import Counter
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import NamedTuple
+
+from stakan.apps.results._assemble import assemble
+from stakan.apps.results.execution import ExecutionRecord
+from stakan.apps.results.model import DataIdentity, RunIdentity, RunResult, SignalRow, Speed, StateRow
+from stakan.apps.results.series import EquitySeries, MidSeries
+from stakan.core.domain import facts as f
+from stakan.core.domain.commands import SubmitOrder
+from stakan.core.domain.events import AnyEvent, FeedDown
+from stakan.core.domain.ids import InstrumentId
+from stakan.core.domain.instrument import Instrument
+from stakan.core.domain.orders import PositionStatus
+from stakan.core.domain.reasons import Reason
+from stakan.core.domain.step import Step
+from stakan.core.domain.trading import Signal
+from stakan.core.domain.units import MILLISECOND, Nanos, Side
+
+MID_INTERVAL = Nanos(100 * MILLISECOND)
+MAX_SIGNALS = 20_000
+"""Kept as rows; the rest is counted."""
+_MARKET_FACTS: dict[type, str] = {
+    f.BookGap: "gaps",
+    f.BookCrossed: "crossings",
+    f.BookCorrupt: "corrupt",
+    f.BookRecovered: "recoveries",
+    f.LatePrint: "late_prints",
+}
+
+
+class RefusalKey(NamedTuple):
+    """What refusals are counted by."""
+
+    stage: str
+    reason: Reason
+
+
+class RunRecorder:
+    """Sees every event with its step, and mids now and then; gives the result at the end.
+
+    The driver calls `observe_mid` before `observe`, for valid books only, at most every `MID_INTERVAL` or so.
+    """
+
+    def __init__(self, instruments: Mapping[InstrumentId, Instrument], initial: Decimal, start_ts: int) -> None:
+        self.instruments = instruments
+        self.initial = initial
+        self.start_ts = start_ts
+        self.end_ts = start_ts
+        self.events = 0
+        self.equity = EquitySeries(start_ts, initial)
+        self.mids: dict[InstrumentId, MidSeries] = {i: MidSeries(MID_INTERVAL) for i in instruments}
+        self.executions = ExecutionRecord(instruments)
+        self.signals: list[SignalRow] = []
+        self.signal_count = 0
+        self.refusals: Counter[RefusalKey] = Counter()
+        self.refusal_examples: dict[RefusalKey, str] = {}
+        self.health: Counter[tuple[InstrumentId, str]] = Counter()
+        self.counts: Counter[type] = Counter()
+        self.states: list[StateRow] = []
+        self.open_since: dict[str, int] = {}
+
+    def observe_mid(self, instrument: InstrumentId, ts: int, mid_ticks: float) -> None:
+        """The mid of a valid book at `ts` (receive time), in ticks."""
+        mid = float(mid_ticks)
+        self.executions.mark(instrument, ts, mid)
+        self.mids[instrument].add(ts, mid)
+
+    def observe(self, event: AnyEvent, step: Step) -> None:
+        """Take an event and what the engine made of it."""
+        self.events += 1
+        self.end_ts = step.ts
+        if type(event) is FeedDown:
+            self.health[event.instrument, "feed_downs"] += 1
+        for fact in step.facts:
+            self._take(fact, step.ts)
+        for command in step.commands:
+            if type(command) is SubmitOrder:
+                self.executions.sent(command.order, step.ts)
+
+    def result(
+        self, run: RunIdentity, data: DataIdentity, fingerprint: str, wall_seconds: float, currency: str = "USDT"
+    ) -> RunResult:
+        """Everything seen so far; the recorder can go on afterwards."""
+        speed = Speed(wall_seconds=wall_seconds, events=self.events)
+        return assemble(self, run, data, fingerprint, speed, currency)
+
+    def _take(self, fact: f.AnyFact, ts: int) -> None:
+        kind = type(fact)
+        self.counts[kind] += 1
+        if kind in _MARKET_FACTS:
+            assert isinstance(fact, f.BookGap | f.BookCrossed | f.BookCorrupt | f.BookRecovered | f.LatePrint)
+            self.health[fact.instrument, _MARKET_FACTS[kind]] += 1
+            return
+        match fact:
+            case f.EquityMarked():
+                self.equity.add(ts, fact.balance + fact.unrealised_pnl, fact.exposure)
+            case f.SignalProposed():
+                self._signal(fact.signal, ts)
+            case f.SignalRefused():
+                self._refusal("decision", fact.reason, fact.detail)
+            case f.IntentRefused():
+                self._refusal(fact.rule, fact.reason, fact.detail)
+            case f.IntentApproved():
+                self.executions.approved(fact)
+            case f.TradingStateChanged():
+                self.states.append(StateRow(ts=ts, state=fact.state, reason=fact.reason, detail=fact.detail))
+            case f.OrderTransitioned():
+                self.executions.transitioned(fact)
+            case f.FillBooked():
+                self.executions.filled(fact, ts)
+            case f.FundingBooked():
+                self.executions.funding += fact.amount
+            case f.PositionTransitioned():
+                self._position(fact, ts)
+            case f.PositionClosed():
+                self.executions.closed(fact)
+            case _:
+                """Candles, late updates and the like are counted above."""
+
+    def _signal(self, signal: Signal, ts: int) -> None:
+        self.signal_count += 1
+        if len(self.signals) >= MAX_SIGNALS:
+            return
+        rules = self.instruments[signal.instrument]
+        row = SignalRow(
+            ts=ts,
+            instrument=signal.instrument,
+            strategy=signal.strategy,
+            side="buy" if signal.side is Side.BUY else "sell",
+            strength=signal.strength,
+            entry=rules.price(signal.entry),
+            stop_loss=rules.price(signal.stop_loss),
+            reasons=signal.reasons,
+        )
+        self.signals.append(row)
+
+    def _refusal(self, stage: str, reason: Reason, detail: str) -> None:
+        key = RefusalKey(stage, reason)
+        self.refusals[key] += 1
+        self.refusal_examples.setdefault(key, detail)
+
+    def _position(self, fact: f.PositionTransitioned, ts: int) -> None:
+        if fact.after is PositionStatus.OPEN:
+            self.open_since.setdefault(fact.position, ts)
+        elif fact.after is PositionStatus.CLOSED:
+            self.open_since.pop(fact.position, None)
