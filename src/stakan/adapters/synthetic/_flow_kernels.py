@@ -32,7 +32,6 @@ from stakan.adapters.synthetic._ladder_kernels import (
     PLACED,
     PRICE,
     PRINTED,
-    REFILLS,
     REMAINING,
     RESISTS,
     SHIFT,
@@ -282,7 +281,7 @@ def plant(ladder: Ladder, tape: Tape, action: Ints) -> None:
 def act(ladder: Ladder, tape: Tape, flow: Flow, action: Ints) -> None:
     """Carry out one planned action."""
     code = action[A_CODE]
-    if code == PLACE or code == CROSS:  # noqa: PLR1714 - numba has no sets of constants
+    if code in (PLACE, CROSS):
         plant(ladder, tape, action)
     elif code == CANCEL:
         for slot in range(ladder.state[LIVE]):
@@ -390,7 +389,7 @@ def happen(ladder: Ladder, tape: Tape, flow: Flow, bound: float, rng: np.random.
 
 
 @kernel
-def one_step(  # noqa: PLR0913 - the parts of a market
+def one_step(
     ladder: Ladder, tape: Tape, flow: Flow, actions: Ints, done: int, end: int, rng: np.random.Generator
 ) -> int:
     """Everything up to `end`: background events, planned actions, messages; returns how many actions are done."""
@@ -422,7 +421,7 @@ def one_step(  # noqa: PLR0913 - the parts of a market
 
 
 @kernel
-def run_slice(  # noqa: PLR0913 - the parts of a market
+def run_slice(
     ladder: Ladder,
     tape: Tape,
     flow: Flow,

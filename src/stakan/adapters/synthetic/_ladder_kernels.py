@@ -234,11 +234,11 @@ def take(ladder: Ladder, tape: Tape, side: int, lots: int, levels: int) -> int:
         if left == 0:
             break
         touch = ASK if side > 0 else BID
-        flee(ladder, tape, state[BASE] + state[touch], left)
         index = state[touch]
         if index < 1 or index > WIDTH - 2:
             break
-        if ladder.ordinary[index] + ladder.planted[index] == 0:
+        flee(ladder, tape, state[BASE] + index, left)
+        if state[touch] != index:
             continue
         size = min(left, ladder.ordinary[index] + ladder.planted[index])
         consume(ladder, tape, index, size)

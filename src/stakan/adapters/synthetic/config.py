@@ -144,7 +144,9 @@ def _tiers(first_limit: int, steps: int = 5) -> tuple[MarginTier, ...]:
             deduction += Decimal("0.005") * first_limit * (step - 1)
         leverage = (1 / (2 * rate)).quantize(Decimal("0.01"))
         limit = Decimal(first_limit) * step
-        tiers.append(MarginTier(notional_limit=limit, maintenance_rate=rate, deduction=deduction, max_leverage=leverage))
+        tiers.append(
+            MarginTier(notional_limit=limit, maintenance_rate=rate, deduction=deduction, max_leverage=leverage)
+        )
     return tuple(tiers)
 
 
@@ -189,6 +191,4 @@ def demo_config(
     *, seed: int = 7, duration_ns: int = 10 * MINUTE, start_ts: int = 1_767_258_000 * SECOND
 ) -> SyntheticConfig:
     """Ten minutes of three symbols, with densities and manipulations planted."""
-    return SyntheticConfig(
-        symbols=demo_symbols(), seed=seed, duration_ns=Nanos(duration_ns), start_ts=Nanos(start_ts)
-    )
+    return SyntheticConfig(symbols=demo_symbols(), seed=seed, duration_ns=Nanos(duration_ns), start_ts=Nanos(start_ts))

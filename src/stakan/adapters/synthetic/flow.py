@@ -222,7 +222,9 @@ class _Feed:
         )
         book_levels = np.diff(np.append(messages[:, 2], tape.used[N_LEVELS]))
         counts = np.concatenate((book_levels, np.ones(n_prints, np.int64), np.zeros(n_tickers, np.int64)))
-        starts = np.concatenate((messages[:, 2], tape.used[N_LEVELS] + np.arange(n_prints), np.zeros(n_tickers, np.int64)))
+        starts = np.concatenate(
+            (messages[:, 2], tape.used[N_LEVELS] + np.arange(n_prints), np.zeros(n_tickers, np.int64))
+        )
         levels = np.concatenate((tape.levels[: tape.used[N_LEVELS]], prints[:, 1:3]))
         none = np.zeros(n_prints + n_tickers, np.int64)
         positions = np.flatnonzero(kind[order] == Kind.OTHER)
@@ -264,6 +266,6 @@ def _received(ticker: Ticker, ts_recv: int) -> Ticker:
 
 
 def spans(starts: Ints, counts: Ints) -> Ints:
-    """Indices of consecutive runs: starts[0], starts[0] + 1, … for counts[0], then starts[1] …"""
+    """Indices of consecutive runs: starts[0], starts[0] + 1, … for counts[0], then starts[1] and so on."""
     before = np.cumsum(counts) - counts
     return np.repeat(starts - before, counts) + np.arange(int(counts.sum()))

@@ -55,7 +55,9 @@ class MarketRun(Iterator[MarketWindow]):
         self._now = min(self._now + self._config.window_ns, self._end)
         cut = [symbol.until(self._now) for symbol in self._symbols]
         arrival = self._number([rows.ts_recv for rows in cut])
-        batches = (symbol.batch(rows, numbers) for symbol, rows, numbers in zip(self._symbols, cut, arrival, strict=True))
+        batches = (
+            symbol.batch(rows, numbers) for symbol, rows, numbers in zip(self._symbols, cut, arrival, strict=True)
+        )
         return window(tuple(batches))
 
     def truth(self) -> GroundTruth:
@@ -117,15 +119,31 @@ class _Symbol:
 
 
 def _join(pieces: list[Rows]) -> Rows:
-    tickers = tuple(ticker for piece in pieces for ticker in piece.tickers)
-    joined = [np.concatenate(parts) for parts in zip(*(piece[:-1] for piece in pieces), strict=True)]
-    return Rows(*joined, tickers)
+    return Rows(
+        kind=np.concatenate([piece.kind for piece in pieces]),
+        ts_event=np.concatenate([piece.ts_event for piece in pieces]),
+        ts_recv=np.concatenate([piece.ts_recv for piece in pieces]),
+        sequence=np.concatenate([piece.sequence for piece in pieces]),
+        previous_sequence=np.concatenate([piece.previous_sequence for piece in pieces]),
+        bid_count=np.concatenate([piece.bid_count for piece in pieces]),
+        level_count=np.concatenate([piece.level_count for piece in pieces]),
+        levels=np.concatenate([piece.levels for piece in pieces]),
+        tickers=tuple(ticker for piece in pieces for ticker in piece.tickers),
+    )
 
 
 def _cut(rows: Rows, first: int, last: int) -> Rows:
-    """Rows first to last (exclusive), copied where that lets go of the rest."""
+    """Rows first to last (exclusive), copied so that the rest can be let go."""
     level = np.concatenate(([0], np.cumsum(rows.level_count)))
     others = np.concatenate(([0], np.cumsum(rows.kind == Kind.OTHER)))
-    plain = [column[first:last].copy() for column in rows[:-2]]
-    levels = rows.levels[level[first] : level[last]].copy()
-    return Rows(*plain, levels, rows.tickers[others[first] : others[last]])
+    return Rows(
+        kind=rows.kind[first:last].copy(),
+        ts_event=rows.ts_event[first:last].copy(),
+        ts_recv=rows.ts_recv[first:last].copy(),
+        sequence=rows.sequence[first:last].copy(),
+        previous_sequence=rows.previous_sequence[first:last].copy(),
+        bid_count=rows.bid_count[first:last].copy(),
+        level_count=rows.level_count[first:last].copy(),
+        levels=rows.levels[level[first] : level[last]].copy(),
+        tickers=rows.tickers[others[first] : others[last]],
+    )

@@ -62,7 +62,7 @@ class Factor:
 class PricePath:
     """Efficient price of one instrument in ticks; the common factor is drawn anew from the seed by each instrument."""
 
-    def __init__(self, seed: int, instrument: InstrumentId, start_ticks: float, volatility: float, correlation: float):  # noqa: ANN204, E501, PLR0913 - the five numbers of the model
+    def __init__(self, seed: int, instrument: InstrumentId, start_ticks: float, volatility: float, correlation: float):  # noqa: ANN204 - the five numbers of the model
         self._common = Factor(stream(seed, "common"))
         self._own = Factor(stream(seed, instrument, "price"))
         self._loads = np.sqrt(correlation) * volatility, np.sqrt(1 - correlation) * volatility

@@ -40,7 +40,7 @@ class Plan(msgspec.Struct):
     """Time of the last action."""
     rows: list[tuple[int, ...]] = msgspec.field(default_factory=list)
 
-    def place(  # noqa: PLR0913 - one argument per field of the action
+    def place(
         self, at: int, order: int, distance: int, multiple: float, manner: int = STAYS, extra: int = 0, side: int = 0
     ) -> None:
         """An order rests at a distance from the touch; `multiple` of the median of its side."""
@@ -63,7 +63,7 @@ class Plan(msgspec.Struct):
         self._row(at, CROSS, order, self.side, 0, multiple, 0, at + _WASH_PATIENCE_NS)
         self.end = max(self.end, at + _WASH_PATIENCE_NS)
 
-    def _row(self, at: int, code: int, order: int, side: int, distance: int, multiple: float, *rest: int) -> None:  # noqa: PLR0913, E501 - one argument per field
+    def _row(self, at: int, code: int, order: int, side: int, distance: int, multiple: float, *rest: int) -> None:
         self.rows.append((at, code, self.number, order, side, distance, int(multiple * 1000), *rest))
         self.end = max(self.end, at)
 
@@ -194,7 +194,9 @@ class _Clock:
 class Planner:
     """Draws the episodes of one symbol as time goes; `reach` is how far its price may go in ten seconds, in ticks."""
 
-    def __init__(self, seed: int, instrument: InstrumentId, rates: EpisodeRates, start: int, sigma_ticks: float) -> None:
+    def __init__(
+        self, seed: int, instrument: InstrumentId, rates: EpisodeRates, start: int, sigma_ticks: float
+    ) -> None:
         self._reach = max(3, int(sigma_ticks * _WALL_REACH_S**0.5))
         self._waiting: list[tuple[int, ...]] = []
         self._clocks = []
