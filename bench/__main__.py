@@ -13,7 +13,7 @@ import msgspec
 from rich.console import Console
 
 from bench._rows import Options, Row, pin
-from bench._table import header_lines, table
+from bench._table import legend, table
 
 MODULES = ("book", "engine_path", "matching", "session", "day", "parts")
 """One file each, in the order of the table."""
@@ -45,9 +45,10 @@ def main() -> int:
         progress.print(f"[{time.monotonic() - started:5.0f} s] {name} …", highlight=False)
         rows = rows_of(name, options)
         saved.rows += [row for row in rows if row.name.startswith(arguments.only)]
-    for line in header_lines(saved.machine):
-        console.print(line, highlight=False)
+    console.print(", ".join(f"{key} {value}" for key, value in saved.machine.items()), highlight=False)
     console.print(table(saved.rows))
+    for line in legend(saved.rows):
+        console.print(line, highlight=False, markup=False)
     if arguments.json:
         arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(saved), indent=1))
     return 1 if any(row.verdict == "miss" for row in saved.rows) else 0
