@@ -148,3 +148,15 @@ def test_it_reaches_back_to_the_first_print_after_a_start_or_an_interruption():
 def test_prints_later_than_now_are_not_in_the_window():
     tape = a_tape([a_print(ts=SECOND, trade_id=1), a_print(ts=3 * SECOND, trade_id=2)])
     assert tape.window(2 * SECOND, 2 * SECOND).count == 1
+
+
+@given(prints, st.integers(0, 70), st.integers(0, 70), st.integers(0, 70))
+def test_one_reading_gives_what_two_windows_give(events, now, long_span, short_span):
+    tape = a_tape(events)
+    short_span = min(short_span, long_span)
+    flow = tape.window(now, long_span)
+    assert tape.recent(now, long_span, short_span) == (
+        flow.buy_lots,
+        flow.sell_lots,
+        tape.window(now, short_span).count,
+    )

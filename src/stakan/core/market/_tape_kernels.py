@@ -43,6 +43,28 @@ def flow(
 
 
 @kernel
+def recent(
+    times: Ints, sizes: Ints, signs: Signs, start: int, end: int, now: int, long_ns: int, short_ns: int
+) -> tuple[int, int, int]:
+    """Buy lots and sell lots of ordinary prints younger than `long_ns`, and how many are younger than `short_ns`.
+
+    The same windows as `flow`, for rows [start, end) of whole columns: one call on the path of every decision.
+    """
+    buy_lots = sell_lots = count = 0
+    i = end - 1
+    while i >= start and times[i] > now - long_ns:
+        if times[i] <= now and abs(signs[i]) != RPI:
+            if signs[i] > 0:
+                buy_lots += sizes[i]
+            else:
+                sell_lots += sizes[i]
+            if times[i] > now - short_ns:
+                count += 1
+        i -= 1
+    return buy_lots, sell_lots, count
+
+
+@kernel
 def size_percentile(sizes: Ints, signs: Signs, count: int, share: float) -> float:
     """The `share` quantile (0 to 1, linear between neighbours) of the newest `count` ordinary sizes; 0.0 for none."""
     picked = np.empty(min(count, sizes.shape[0]), np.int64)
