@@ -105,8 +105,9 @@ def test_receive_times_never_go_back_and_no_latency_is_below_the_floor():
 
 @pytest.mark.parametrize("symbol", [BTC, SOL], ids=["fine tick", "coarse tick"])
 def test_every_print_trades_against_what_stood_best_at_that_moment(symbol):
-    """With a message after every change; orders that flee a market order leave no message of their own, so none here."""
-    rates = busy(spoofing=0.0, layering=0.0, quote_stuffing=0.0)
+    """With a message after every change. Orders that flee a market order leave no message of their own, and an iceberg
+    that is taken and filled up to the same size leaves none at all, so there are none here."""
+    rates = busy(spoofing=0.0, layering=0.0, quote_stuffing=0.0, iceberg=0.0)
     symbol = msgspec.structs.replace(symbol, messages_per_second=0.0)
     book = Book(symbol.instrument.id)
     eaten: dict[int, int] = {}

@@ -64,6 +64,10 @@ STALE_WITHDRAWN = 0.25
 CHASE_MAX = 40.0
 """Market orders per second that chase a quote which is far behind the efficient price."""
 CHASE_SLOPE = 30.0
+TOUCH_SHAPE = 4.0
+"""Orders at the touch are larger: queues there are many times those behind, on the recorded perpetuals."""
+INSIDE_SHARE = 0.5
+"""Of limit orders, while the spread is open: they close it."""
 SWEEP_LEVELS = 25
 IMBALANCE_LEVELS = 5
 NEAR_LEVELS = 50
@@ -114,7 +118,7 @@ def draw_distance(flow: Flow, rng: np.random.Generator) -> int:
 def draw_lots(flow: Flow, distance: int, rng: np.random.Generator) -> int:
     """Size of a limit order: lognormal with a hump over distance, one in fifty much larger."""
     x = distance / flow.near
-    shape = 0.5 + 1.2 * x * np.exp(1.0 - x) if distance > 0 else 1.2
+    shape = 0.5 + 1.2 * x * np.exp(1.0 - x) if distance > 0 else TOUCH_SHAPE
     size = flow.order_lots * shape * np.exp(rng.standard_normal() - 0.5)
     if rng.random() < 0.02:
         size *= 6.0
@@ -190,7 +194,7 @@ def place_limit(ladder: Ladder, flow: Flow, rng: np.random.Generator) -> None:
     side = 1 if rng.random() < 0.5 + 0.25 * np.tanh(gap(ladder) / flow.stale) else -1
     touch = state[BID] if side > 0 else state[ASK]
     spread = state[ASK] - state[BID]
-    if spread > 1 and rng.random() < 0.3:
+    if spread > 1 and rng.random() < INSIDE_SHARE:
         distance = 0
         index = touch + side * (1 + int(rng.random() * (spread - 1)))
     else:
