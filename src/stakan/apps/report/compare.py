@@ -87,10 +87,10 @@ def render_comparison(results: Sequence[RunResult]) -> str:
     comparison = compare(results)
     sentences = "".join(f"<li>{escape(line)}</li>" for line in verdicts(comparison))
     parts = [
-        Section("honesty", "What may be compared", f"<ul>{sentences}</ul>"),
-        Section("equity", "Equity", '<div id="overlay" class="chart tall"></div>'),
-        Section("numbers", "Numbers", _headlines(results, comparison)),
-        Section("identity", "Identity", _identities(results)),
+        Section("honesty", "Worth", "What may be compared", f"<ul>{sentences}</ul>"),
+        Section("equity", "Equity", "Equity", '<div id="overlay" class="chart tall"></div>'),
+        Section("numbers", "Numbers", "Numbers", _headlines(results, comparison)),
+        Section("identity", "Identity", "Identity", _identities(results)),
     ]
     title = f"Comparison of {len(results)} runs"
     top = f'<header class="top"><h1>{title}</h1><p class="sub">Differences are against the first run.</p></header>'

@@ -16,18 +16,18 @@ _SAMPLE_BADGE = {
 def render_report(result: RunResult) -> str:
     """One self-contained HTML file: no request leaves the browser that opens it."""
     parts = [
-        Section("tiles", "", sections.tiles(result)),
-        Section("honesty", "What this result is worth", sections.honesty(result)),
-        Section("money", "Equity and drawdown", '<div id="equity" class="chart tall"></div>'),
-        Section("prices", "Price and positions", sections.prices(result)),
-        Section("distributions", "Distributions", sections.distributions(result)),
-        Section("cost-split", "Costs", sections.costs(result)),
-        Section("groups", "Where it was won and lost", sections.breakdown_tables(result)),
-        Section("fills", "Fill quality", sections.fill_quality(result)),
-        Section("funnel", "From signal to fill", sections.funnel(result)),
-        Section("health", "Market data", sections.health(result)),
-        Section("trades", "Positions", sections.trade_table(result)),
-        Section("identity", "Identity", sections.identity(result)),
+        Section("tiles", "", "", sections.tiles(result)),
+        Section("honesty", "Worth", "What this result is worth", sections.honesty(result)),
+        Section("money", "Equity", "Equity and drawdown", '<div id="equity" class="chart tall"></div>'),
+        Section("prices", "Price", "Price and positions", sections.prices(result)),
+        Section("distributions", "Distributions", "Distributions", sections.distributions(result)),
+        Section("cost-split", "Costs", "Costs", sections.costs(result)),
+        Section("groups", "Groups", "Where it was won and lost", sections.breakdown_tables(result)),
+        Section("fills", "Fills", "Fill quality", sections.fill_quality(result)),
+        Section("funnel", "Signals", "From signal to fill", sections.funnel(result)),
+        Section("health", "Data", "Market data", sections.health(result)),
+        Section("trades", "Positions", "Positions", sections.trade_table(result)),
+        Section("identity", "Identity", "Identity", sections.identity(result)),
     ]
     return render_page(_title(result), _top(result), parts, payload(result), "report.js")
 

@@ -13,9 +13,10 @@ _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
 class Section(NamedTuple):
-    """A part of a page; without a title it is not in the navigation."""
+    """A part of a page; `link` is its word in the navigation, empty where it is not there."""
 
     anchor: str
+    link: str
     title: str
     content: str
 
@@ -25,7 +26,7 @@ def render_page(title: str, top: str, sections: Sequence[Section], data: msgspec
     parts = {
         "title": escape(title),
         "css": _file("report.css"),
-        "nav": "".join(f'<a href="#{s.anchor}">{escape(s.title)}</a>' for s in sections if s.title),
+        "nav": "".join(f'<a href="#{s.anchor}">{escape(s.link)}</a>' for s in sections if s.link),
         "body": top + "\n".join(_section(s) for s in sections),
         "data": embed(data),
         "plotly": get_plotlyjs(),

@@ -13,17 +13,15 @@ draw("equity", () => ({
   ],
   layout: {
     showlegend: false, hovermode: "x unified", xaxis: { type: "date", anchor: "y3" },
-    yaxis: { domain: [0.46, 1], title: { text: "Equity, " + unit } }, yaxis2: { domain: [0.22, 0.42], title: { text: "Drawdown" }, ticksuffix: " %" }, yaxis3: { domain: [0, 0.18], title: { text: "Exposure" }, rangemode: "tozero" },
+    yaxis: { domain: [0.46, 1], title: { text: "Equity, " + unit }, tickformat: ",.10~g" }, yaxis2: { domain: [0.22, 0.42], title: { text: "Drawdown" }, ticksuffix: " %" }, yaxis3: { domain: [0, 0.18], title: { text: "Exposure" }, rangemode: "tozero", tickformat: ",.10~g" },
     shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: DATA.equity.initial, y1: DATA.equity.initial, line: { color: colour("dim"), width: 1, dash: "dot" } }],
   },
 }));
 
-function marks(trades, isEntry) {
-  const pick = (t) => (isEntry ? t.opened : t.closed);
-  const buys = (t) => (t.side === "long") === isEntry;
+function marks(trades, name, symbol, tone, isEntry) {
   return {
-    x: trades.map(pick), y: trades.map((t) => Number(isEntry ? t.entry : t.exit)), mode: "markers", name: isEntry ? "Entry" : "Exit",
-    marker: { size: 9, symbol: trades.map((t) => (isEntry ? (buys(t) ? "triangle-up" : "triangle-down") : "x-thin")), color: trades.map((t) => (isEntry ? (t.side === "long" ? colour("gain") : colour("loss")) : colour("text"))), line: { width: isEntry ? 0.5 : 2, color: isEntry ? colour("bg") : trades.map((t) => (t.net >= 0 ? colour("gain") : colour("loss"))) } },
+    x: trades.map((t) => (isEntry ? t.opened : t.closed)), y: trades.map((t) => Number(isEntry ? t.entry : t.exit)), mode: "markers", name,
+    marker: { size: isEntry ? 10 : 9, symbol, color: colour(tone), line: isEntry ? { width: 0.5, color: colour("bg") } : { width: 2, color: colour(tone) } },
     text: trades.map((t) => "#" + t.number + " " + t.side + ", " + t.strategy + (isEntry ? "" : "<br>net " + money(Number(t.net)) + " " + unit + ", " + t.exit_reason)), hovertemplate: "%{text}<br>%{y}<extra></extra>",
   };
 }
@@ -35,8 +33,10 @@ const paintPrice = draw("price", () => {
   const paths = { x: [], y: [], mode: "lines", line: { color: colour("dim"), width: 1, dash: "dot" }, hoverinfo: "skip", showlegend: false };
   for (const t of trades) { paths.x.push(t.opened, t.closed, null); paths.y.push(Number(t.entry), Number(t.exit), null); }
   return {
-    traces: [{ x: series.ts, y: series.mid, mode: "lines", name: "Mid", line: { color: colour("accent"), width: 1.3 }, hovertemplate: "%{y}<extra>mid</extra>" }, paths, marks(trades, true), marks(trades, false)],
-    layout: { hovermode: "closest", xaxis: { type: "date" }, yaxis: { tickformat: "" , title: { text: "Price" } } },
+    traces: [{ x: series.ts, y: series.mid, mode: "lines", name: "Mid", line: { color: colour("accent"), width: 1.3 }, hovertemplate: "%{y}<extra>mid</extra>" }, paths,
+      marks(trades.filter((t) => t.side === "long"), "Long", "triangle-up", "gain", true), marks(trades.filter((t) => t.side !== "long"), "Short", "triangle-down", "loss", true),
+      marks(trades.filter((t) => Number(t.net) > 0), "Exit, won", "x-thin", "gain", false), marks(trades.filter((t) => Number(t.net) <= 0), "Exit, lost", "x-thin", "loss", false)],
+    layout: { hovermode: "closest", xaxis: { type: "date" }, yaxis: { tickformat: ",.10~g", title: { text: "Price" } } },
   };
 });
 if (chosen) chosen.addEventListener("change", () => paintPrice());

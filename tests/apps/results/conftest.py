@@ -183,6 +183,7 @@ class Script:
             ),
             self._moved(name, instrument, strategy, side, lots, PositionStatus.OPENING, PositionStatus.OPEN),
         )
+        self.mark(opened, exposure=rules.notional(entry, lots))
         gross = rules.notional((exit_price - entry) * int(side), lots)
         self.fill(
             closed,
@@ -284,7 +285,10 @@ def a_busy_run(trades: int = 120, seed: int = 7, hours: float = 6.0) -> Script:
             at = START + second * SECOND
             actions.append((at, 0, lambda n=name, w=walk, a=at, s=second: script.mid(a, w[s] + 0.5, n)))
     free = 0
-    strategies, exits = ("imbalance_breakout", "density_bounce", "liquidity_sweep"), ("take_profit", "stop_loss", "horizon_reached")
+    strategies, exits = (
+        ("imbalance_breakout", "density_bounce", "liquidity_sweep"),
+        ("take_profit", "stop_loss", "horizon_reached"),
+    )
     for opened in times.tolist():
         held = int(chance.exponential(90)) + 5
         second = opened // SECOND
@@ -293,12 +297,12 @@ def a_busy_run(trades: int = 120, seed: int = 7, hours: float = 6.0) -> Script:
         free = opened + held * SECOND
         name = BTC if chance.random() < 0.6 else ETH
         walk, side = walks[name], Side.BUY if chance.random() < 0.55 else Side.SELL
-        drift = int(chance.normal(12, 40) * side)
+        drift = int(chance.normal(95, 150) * side)
         entry, out = int(walk[second]), int(walk[second + held]) + drift
         keys = {
             "side": side,
             "lots": int(chance.integers(20, 200)),
-            "fee": f"{chance.uniform(0.4, 3.0):.4f}",
+            "fee": f"{chance.uniform(0.05, 0.6):.4f}",
             "strategy": str(chance.choice(strategies)),
             "instrument": name,
             "exit_reason": str(chance.choice(exits)),
@@ -345,7 +349,7 @@ def script() -> Script:
     return Script()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def new_script() -> type[Script]:
     return Script
 
