@@ -29,7 +29,7 @@ steps = st.lists(
         st.tuples(st.just("delta"), bid_rows, ask_rows),
         st.tuples(st.just("snapshot"), bid_rows, ask_rows),
         st.tuples(st.just("print"), st.sampled_from([*BIDS, *ASKS]), st.integers(1, 60), st.integers(-30, 5)),
-        st.tuples(st.just("print"), st.sampled_from([*BIDS, *ASKS]), st.integers(1, 60), st.integers(1, 5)),
+        st.tuples(st.just("print"), st.sampled_from([*BIDS, *ASKS]), st.integers(1, 60), st.integers(1, 30)),
     ),
     max_size=40,
 )
@@ -382,10 +382,31 @@ def test_a_print_later_than_the_book_waits_until_the_book_shows_it():
     market = Market()
     market.delta([(998, 100)])
     market.print(998, 30, late_ms=15)
-    market.delta([(999, 3)])
+    market.delta([(998, 100)])
     assert market.at(998).executed == 0
     market.delta([(998, 70)])
     assert (market.at(998).traded, market.at(998).cancelled) == (30, 0)
+
+
+def test_a_print_from_before_it_appeared_is_not_about_it():
+    market = Market()
+    market.delta([(998, 100)])
+    market.print(998, 30, late_ms=0)
+    assert (market.at(998).executed, market.at(998).added) == (0, 0)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(10, None), (11, 11)])
+@pytest.mark.parametrize(
+    "tests",
+    [{"min_notional": 11 * 1_002 * UNIT}, {"relative": 11 * 5 / 19}, {"share": 11 / 19}],
+    ids=["notional", "relative", "share"],
+)
+def test_each_of_the_three_tests_is_passed_exactly_at_its_threshold(tests, size, expected):
+    """Eleven lots among four levels of two are 11/19 of the side and 55/19 times its mean."""
+    market = Market(DensityParams(**({"min_notional": 1.0, "relative": 1.0, "share": 0.1} | tests)))
+    market.delta([], [(1_002, size)])
+    found = market.at(1_002)
+    assert (found and found.remaining) == expected
 
 
 def test_rpi_prints_explain_nothing():
