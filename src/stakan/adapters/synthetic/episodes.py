@@ -88,7 +88,7 @@ class GroundTruth(msgspec.Struct, frozen=True):
 
     def of(self, kind: EpisodeKind) -> tuple[Episode, ...]:
         """Episodes of one kind."""
-        return tuple(episode for episode in self.episodes if episode.kind is kind)
+        return tuple(episode for episode in self.episodes if episode.kind == kind)
 
     @property
     def densities(self) -> tuple[Episode, ...]:
