@@ -15,6 +15,9 @@ from stakan.core.domain.ids import InstrumentId, split_instrument_id
 from stakan.core.domain.instrument import Category, Instrument, MarginTier
 from stakan.core.domain.units import HOUR, Lots, Nanos, Ticks
 
+INSTRUMENTS = resources.files("stakan") / "instruments"
+"""The folder of the instruments files that come with the package."""
+
 
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One table of the file; sizes in base currency, prices in quote currency."""
@@ -46,7 +49,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def recorded() -> dict[InstrumentId, Instrument]:
     """The instruments of the recordings that this project is tested on (decision 15)."""
-    return load(resources.files("stakan") / "instruments" / "recorded.toml")
+    return load(INSTRUMENTS / "recorded.toml")
 
 
 def load(path: Path | Traversable) -> dict[InstrumentId, Instrument]:

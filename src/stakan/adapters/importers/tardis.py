@@ -46,68 +46,66 @@ def events(
 
 
 class _Message:
-    """The book message that is being collected."""
+    """The book message that is being collected; `key` is what its rows have in common."""
 
-    def __init__(self) -> None:
-        self.key: tuple[str, ...] | None = None
-        self.line = 0
-        self.grid: Grid | None = None
-        self.bids: list[tuple[int, int]] = []
-        self.asks: list[tuple[int, int]] = []
-
-    def begin(self, key: tuple[str, ...], grid: Grid, line: int) -> None:
-        self.key, self.grid, self.line = key, grid, line
-        self.bids, self.asks = [], []
+    def __init__(self, key: tuple[str, ...], grid: Grid, line: int) -> None:
+        self.key = key
+        self.grid = grid
+        self.line = line
+        self._bids: list[tuple[int, int]] = []
+        self._asks: list[tuple[int, int]] = []
 
     def add(self, side: str, price: str, amount: str) -> None:
-        is_bid = _IS_BID.get(side)
-        if is_bid is None:
+        if side not in _IS_BID:
             raise DataError(f"side should be bid or ask, got {side!r}")
-        assert self.grid is not None
-        (self.bids if is_bid else self.asks).append((self.grid.ticks(price), self.grid.lots(amount)))
+        rows = self._bids if _IS_BID[side] else self._asks
+        rows.append((self.grid.ticks(price), self.grid.lots(amount)))
 
-
-def _books(path: Path, instruments: Mapping[InstrumentId, Instrument], shift: int) -> Iterator[AnyMarketEvent]:
-    clock, unit, lookup = ReceiveClock(shift), UnitOfTime(), _Lookup(instruments)
-    message = _Message()
-    sequences: dict[InstrumentId, int] = {}
-
-    def finished() -> AnyMarketEvent:
-        assert message.key is not None
-        assert message.grid is not None
-        _, _, event_time, local_time, is_snapshot = message.key
-        instrument = message.grid.instrument
-        sequence = sequences[instrument] = sequences.get(instrument, 0) + 1
+    def event(self, clock: ReceiveClock, unit: UnitOfTime, sequence: int) -> AnyMarketEvent:
+        _, _, event_time, local_time, is_snapshot = self.key
         if is_snapshot not in _IS_SNAPSHOT:
             raise DataError(f"is_snapshot should be true or false, got {is_snapshot!r}")
         make = BookSnapshot if _IS_SNAPSHOT[is_snapshot] else BookDelta
         return make(
             ts_event=unit.nanoseconds(event_time.encode()),
             ts_recv=clock.stamp(unit.nanoseconds(local_time.encode())),
-            instrument=instrument,
+            instrument=self.grid.instrument,
             sequence=sequence,
             previous_sequence=sequence - 1,
-            levels=np.array(message.bids + message.asks, np.int64).reshape(-1, 2),
-            bid_count=len(message.bids),
+            levels=np.array(self._bids + self._asks, np.int64).reshape(-1, 2),
+            bid_count=len(self._bids),
         )
 
+
+def _books(path: Path, instruments: Mapping[InstrumentId, Instrument], shift: int) -> Iterator[AnyMarketEvent]:
+    clock, unit = ReceiveClock(shift), UnitOfTime()
+    sequences: dict[InstrumentId, int] = {}
+    for message in _messages(path, _Lookup(instruments)):
+        instrument = message.grid.instrument
+        sequences[instrument] = sequences.get(instrument, 0) + 1
+        try:
+            yield message.event(clock, unit, sequences[instrument])
+        except DataError as error:
+            raise at_line(path, message.line, error) from error
+
+
+def _messages(path: Path, lookup: "_Lookup") -> Iterator[_Message]:
+    message: _Message | None = None
     for first, batch in csv_tables(path):
         rows = zip(*wanted(path, batch, BOOK_COLUMNS), strict=True)
-        for line, (*key_parts, side, price, amount) in enumerate(rows, first):
-            key = tuple(key_parts)
+        for line, (*parts, side, price, amount) in enumerate(rows, first):
+            key = tuple(parts)
+            if message is not None and key != message.key:
+                yield message
+                message = None
             try:
-                if key != message.key:
-                    if message.key is not None:
-                        yield finished()
-                    message.begin(key, lookup.grid(key[0], key[1]), line)
+                if message is None:
+                    message = _Message(key, lookup.grid(key[0], key[1]), line)
                 message.add(side, price, amount)
             except DataError as error:
                 raise at_line(path, line, error) from error
-    if message.key is not None:
-        try:
-            yield finished()
-        except DataError as error:
-            raise at_line(path, message.line, error) from error
+    if message is not None:
+        yield message
 
 
 def _trades(path: Path, instruments: Mapping[InstrumentId, Instrument], shift: int) -> Iterator[AnyMarketEvent]:

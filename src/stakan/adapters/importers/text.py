@@ -4,7 +4,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Literal, cast
 
 import pyarrow as pa
 from pyarrow import csv
@@ -13,26 +13,26 @@ from stakan.core.domain.errors import DataError
 
 _BLOCK = 1 << 20
 _MAX_LINE = 64 << 20
-_MAGIC = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"PK\x03\x04", "zip"))
-_MAGIC_BYTES = 4
+_ZIP = b"PK\x03\x04"
+_MAGIC: tuple[tuple[bytes, Literal["gzip", "zstd"]], ...] = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"))
 
 
 @contextmanager
-def opened(path: Path) -> Iterator["pa.NativeFile | IO[bytes]"]:
+def opened(path: Path) -> Iterator[IO[bytes]]:
     """The decompressed bytes of a plain, gzip, zstd or (one file in it) zip file, by its first bytes.
 
     Raises DataError naming the file where it cannot be read, or is cut off.
     """
     try:
         with path.open("rb") as file:
-            magic = file.read(_MAGIC_BYTES)
-        kind = next((kind for start, kind in _MAGIC if magic.startswith(start)), None)
-        if kind == "zip":
+            magic = file.read(len(_ZIP))
+        if magic == _ZIP:
             with zipfile.ZipFile(path) as archive, archive.open(_only_member(path, archive)) as member:
                 yield member
         else:
-            with pa.OSFile(str(path)) as raw:
-                yield raw if kind is None else pa.CompressedInputStream(raw, kind)
+            kind = next((kind for start, kind in _MAGIC if magic.startswith(start)), None)
+            with path.open("rb") as raw:
+                yield raw if kind is None else cast("IO[bytes]", pa.CompressedInputStream(raw, kind))
     except (OSError, EOFError, zipfile.BadZipFile, pa.ArrowInvalid) as error:
         raise DataError(f"{path}: cannot be read to its end, fetch it again: {error}") from error
 

@@ -39,7 +39,10 @@ def counts(name: str, column: Column, scale: Scale, first: int, least: int = 0) 
 
 
 def nanoseconds(name: str, column: Column) -> Ints:
-    """A column of times as nanoseconds UTC: timestamps, ISO text, or numbers in s, ms, µs or ns by magnitude."""
+    """A column of times as nanoseconds UTC: timestamps, ISO text, or numbers in s, ms, µs or ns by magnitude.
+
+    Text needs its zone; timestamps without one are UTC. Raises DataError naming the column.
+    """
     if column.null_count:
         raise DataError(f"{name} has rows without a time")
     try:
