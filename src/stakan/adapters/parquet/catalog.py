@@ -44,12 +44,17 @@ class Moment(msgspec.Struct, frozen=True):
     rules: Instrument | None
 
 
-def coverage(root: Path, instruments: Iterable[InstrumentId] | None = None) -> list[Coverage]:
-    """Coverage by instrument, day and kind, from the parts' own metadata; raises DataError naming a damaged file."""
+def coverage(
+    root: Path, instruments: Iterable[InstrumentId] | None = None, recording: str | None = None
+) -> list[Coverage]:
+    """Coverage by instrument, day and kind, from the parts' own metadata; None is all.
+
+    Raises DataError naming a damaged file.
+    """
     wanted = None if instruments is None else set(instruments)
     groups: dict[tuple[InstrumentId, str, StoredKind], list[Part]] = {}
     for part in visible_parts(root):
-        if wanted is None or part.instrument in wanted:
+        if (wanted is None or part.instrument in wanted) and recording in {None, part.recording}:
             groups.setdefault((part.instrument, part.day, part.kind), []).append(part)
     return [_coverage(parts) for _, parts in sorted(groups.items())]
 

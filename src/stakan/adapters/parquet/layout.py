@@ -41,8 +41,6 @@ class SourceFile(msgspec.Struct, frozen=True):
     name: str
     bytes: int
     digest: str
-    footer: int
-    """CRC-32 of the Parquet footer, see `footer_checksum`."""
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,8 +67,15 @@ class Span(msgspec.Struct, frozen=True):
     rows: int
 
     def overlaps(self, other: "Span") -> bool:
-        """Whether both cover a common moment of the same series."""
-        return self.covers_same_series(other) and self.first_ts <= other.last_ts and other.first_ts <= self.last_ts
+        """Whether both cover more of the same series than one common boundary.
+
+        Archive days share one: each ends with the snapshot that the next begins with.
+        """
+        if not self.covers_same_series(other):
+            return False
+        if (self.first_ts, self.last_ts) == (other.first_ts, other.last_ts):
+            return True
+        return self.first_ts < other.last_ts and other.first_ts < self.last_ts
 
     def covers(self, other: "Span") -> bool:
         """Whether the other lies wholly within this one."""
