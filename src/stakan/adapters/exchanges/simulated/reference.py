@@ -1,0 +1,82 @@
+"""Mark, index, last price and the funding schedule of one instrument, as far as the recording tells them."""
+
+from decimal import Decimal
+
+from stakan.adapters.exchanges.simulated.matching import Matching
+from stakan.core.domain.events import Ticker
+from stakan.core.domain.instrument import Instrument
+from stakan.core.domain.orders import TriggerSource
+
+
+class Reference:
+    """Where the recording has no mark, the mid of the replayed book stands in; `mid_was_used` says so."""
+
+    def __init__(self, rules: Instrument, matching: Matching, funding_rate: Decimal) -> None:
+        self.rules = rules
+        self.funding_rate = funding_rate
+        self.mid_was_used = False
+        self._matching = matching
+        self._mark: Decimal | None = None
+        self._index: Decimal | None = None
+        self._last_mid: Decimal | None = None
+        self._funding_ts = 0
+
+    def update(self, ticker: Ticker) -> None:
+        """Take over the fields that a ticker carries."""
+        if ticker.mark is not None:
+            self._mark = ticker.mark
+        if ticker.index is not None:
+            self._index = ticker.index
+        if ticker.funding_rate is not None:
+            self.funding_rate = ticker.funding_rate
+        if ticker.next_funding_ts is not None and ticker.next_funding_ts > ticker.ts_event:
+            self._funding_ts = ticker.next_funding_ts
+
+    @property
+    def has_mark(self) -> bool:
+        """Whether the recording has given a mark price so far."""
+        return self._mark is not None
+
+    @property
+    def mark(self) -> Decimal | None:
+        """Mark price; else mid; else the last mid or print there was; None before any."""
+        if self._mark is not None:
+            return self._mark
+        matching = self._matching
+        if matching.is_live:
+            self.mid_was_used = True
+            self._last_mid = self.rules.tick_size * (matching.best_bid + matching.best_ask) / 2
+        if self._last_mid is None and matching.last:
+            return self.rules.price(matching.last)
+        return self._last_mid
+
+    @property
+    def index(self) -> Decimal | None:
+        """Index price; mark where none is known."""
+        return self.mark if self._index is None else self._index
+
+    def price(self, source: TriggerSource) -> Decimal | None:
+        """The price that a trigger watches."""
+        match source:
+            case TriggerSource.MARK:
+                return self.mark
+            case TriggerSource.INDEX:
+                return self.index
+            case TriggerSource.LAST:
+                last = self._matching.last
+                return self.rules.price(last) if last else self.mark
+
+    def watches_mid(self, source: TriggerSource) -> bool:
+        """Whether a trigger of this source follows the mid, because nothing better is known."""
+        if source is TriggerSource.LAST:
+            return False
+        return self._mark is None and (source is TriggerSource.MARK or self._index is None)
+
+    def next_funding(self, now: int) -> int:
+        """First funding time after `now`: the ticker's, else a whole multiple of the interval since 1970."""
+        interval = self.rules.funding_interval_ns
+        if self._funding_ts > now:
+            return self._funding_ts
+        if self._funding_ts:
+            return self._funding_ts + ((now - self._funding_ts) // interval + 1) * interval
+        return (now // interval + 1) * interval
