@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
+from tests.core.market.builders import a_delta, a_print, a_snapshot, an_instrument
 
 from stakan.core.domain.ids import trade_id_number
 from stakan.core.domain.units import SECOND, Side
@@ -13,7 +14,6 @@ from stakan.core.market.book import Book, BookState
 from stakan.core.market.candles import CandleBuilder, Column
 from stakan.core.market.densities import DensityKind, DensityParams, DensityTracker
 from stakan.core.market.tape import Tape
-from tests.core.market.builders import a_delta, a_print, a_snapshot, an_instrument
 
 PERPETUALS = [
     ("BTCUSDT", "0.1", "0.001"),

@@ -62,6 +62,14 @@ def test_a_window_sums_the_prints_of_its_stretch_of_exchange_time(events, now, s
     assert tape.window(now, span, at_least) == sums(once(events), now, span, at_least)
 
 
+@given(prints, st.integers(0, 70), st.integers(0, 70), st.integers(0, 70))
+def test_the_short_reading_is_that_of_two_windows(events, now, long, short):
+    """The shorter window lies in the longer one, as in its only use."""
+    short, long = sorted((short, long))
+    whole, part = sums(once(events), now, long), sums(once(events), now, short)
+    assert a_tape(events).recent(now, long, short) == (whole.buy_lots, whole.sell_lots, part.count)
+
+
 @given(prints)
 def test_prints_stand_in_order_of_exchange_time_and_ties_in_order_of_arrival(events):
     tape = a_tape(events)
@@ -151,12 +159,14 @@ def test_prints_later_than_now_are_not_in_the_window():
 
 
 @given(prints, st.integers(0, 70), st.integers(0, 70), st.integers(0, 70))
-def test_one_reading_gives_what_two_windows_give(events, now, long_span, short_span):
+def test_one_reading_gives_what_two_windows_give_and_how_long_that_holds(events, now, long_span, short_span):
     tape = a_tape(events)
     short_span = min(short_span, long_span)
-    flow = tape.window(now, long_span)
-    assert tape.recent(now, long_span, short_span) == (
-        flow.buy_lots,
-        flow.sell_lots,
-        tape.window(now, short_span).count,
-    )
+
+    def two_windows(at):
+        flow = tape.window(at, long_span)
+        return flow.buy_lots, flow.sell_lots, tape.window(at, short_span).count
+
+    *read, until = tape.recent(now, long_span, short_span)
+    assert until > now
+    assert {two_windows(at) for at in range(now, min(until, now + 140))} == {tuple(read)}
