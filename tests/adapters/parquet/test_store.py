@@ -181,7 +181,7 @@ def test_a_killed_capture_keeps_its_finished_parts_and_loses_the_open_one(tmp_pa
 import os, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
-from tests.adapters.parquet.builders import a_session
+from builders import a_session
 from stakan.adapters.parquet.layout import Source
 from stakan.adapters.parquet.writer import Limits, MarketWriter, Publish
 writer = MarketWriter(Path({str(tmp_path)!r}), Source(description="a feed"), publish_when=Publish.AS_WRITTEN,
@@ -196,9 +196,9 @@ os._exit(9)
 """
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 9
     assert_equal(read(MarketStore(tmp_path).history()), a_session(200, step=1000)[:100])
-    assert [path.suffix for path in leftovers(tmp_path)] == [".tmp", ".tmp"]
+    assert {path.suffix for path in leftovers(tmp_path)} == {".tmp"}
     problems = list(check(tmp_path))
-    assert len(problems) == 2
+    assert len(problems) == len(leftovers(tmp_path))
     assert not any(problem.is_error for problem in problems)
 
 
