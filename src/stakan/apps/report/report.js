@@ -3,6 +3,7 @@
 const unit = DATA.currency;
 const sign = (x) => (x > 0 ? "gain" : x < 0 ? "loss" : "");
 const when = (ms) => new Date(ms).toISOString().replace("T", " ").slice(0, 19);
+const narrow = innerWidth < 760;
 const span = (s) => s < 60 ? s.toFixed(1) + " s" : s < 3600 ? (s / 60).toFixed(1) + " min" : (s / 3600).toFixed(1) + " h";
 
 draw("equity", () => ({
@@ -13,7 +14,7 @@ draw("equity", () => ({
   ],
   layout: {
     showlegend: false, hovermode: "x unified", xaxis: { type: "date", anchor: "y3" },
-    yaxis: { domain: [0.46, 1], title: { text: "Equity, " + unit }, tickformat: ",.10~g" }, yaxis2: { domain: [0.22, 0.42], title: { text: "Drawdown" }, ticksuffix: " %" }, yaxis3: { domain: [0, 0.18], title: { text: "Exposure" }, rangemode: "tozero", tickformat: ",.10~g" },
+    yaxis: { domain: [0.46, 1], title: { text: "Equity, " + unit }, tickformat: ",.10~g" }, yaxis2: { domain: [0.22, 0.42], title: { text: narrow ? "" : "Drawdown" }, ticksuffix: " %" }, yaxis3: { domain: [0, 0.18], title: { text: narrow ? "" : "Exposure" }, rangemode: "tozero", tickformat: ",.10~g" },
     shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: DATA.equity.initial, y1: DATA.equity.initial, line: { color: colour("dim"), width: 1, dash: "dot" } }],
   },
 }));
@@ -71,8 +72,8 @@ draw("costs", () => {
   };
 });
 draw("markouts", () => ({
-  traces: DATA.markouts.map((m, k) => ({ x: m.seconds, y: m.bps, name: m.name, mode: "lines+markers", connectgaps: true, line: { width: 2, color: [colour("accent"), colour("gain"), colour("warn")][k] }, marker: { size: 7 }, hovertemplate: "%{y:.3f} bps after %{x} s<extra>" + m.name + "</extra>" })),
-  layout: { xaxis: { title: { text: "Seconds after the fill" }, tickvals: [0, 1, 5, 30] }, yaxis: { title: { text: "Mid in our favour, bps" }, zeroline: true } },
+  traces: DATA.markouts.map((m, k) => ({ x: m.seconds.map((s) => (s === 0 ? "at the fill" : s + " s after")), y: m.bps, name: m.name, mode: "lines+markers", connectgaps: true, line: { width: 2, color: [colour("accent"), colour("gain"), colour("warn")][k] }, marker: { size: 7 }, hovertemplate: "%{y:.3f} bps %{x}<extra>" + m.name + "</extra>" })),
+  layout: { xaxis: { type: "category" }, yaxis: { title: { text: "Mid in our favour, bps" }, zeroline: true } },
 }));
 
 for (const tab of document.querySelectorAll("[role=tab]")) {

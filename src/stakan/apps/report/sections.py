@@ -35,7 +35,8 @@ def prices(result: RunResult) -> str:
     choice = f'<select id="instrument" aria-label="Instrument">{options}</select>' if len(shown) > 1 else ""
     left_out = f" {len(names) - len(shown)} more instruments are in result.json." if len(names) > len(shown) else ""
     note = "Triangles are entries in their direction, crosses exits in the colour of their outcome; drag to zoom."
-    return f'<div class="tools">{choice}</div><div id="price" class="chart tall"></div><p class="note">{note}{left_out}</p>'
+    tools = f'<div class="tools">{choice}</div>' if choice else ""
+    return f'{tools}<div id="price" class="chart tall"></div><p class="note">{note}{left_out}</p>'
 
 
 def distributions(result: RunResult) -> str:
@@ -147,20 +148,19 @@ def funnel(result: RunResult) -> str:
         ("Intents", count.intents_approved + count.intents_refused),
         ("Approved by risk", count.intents_approved),
         ("Orders sent", count.orders),
-        ("Fills", count.fills),
         ("Positions closed", count.positions_closed),
     )
     top = max(1, *(n for _, n in steps))
     bars = "".join(
         f'<div><span>{name}</span><i style="width:{100 * n / top:.2f}%"></i><b>{n:,}</b></div>' for name, n in steps
     )
-    rows = [(escape(r.stage), escape(plain(r.reason)), f"{r.count:,}", escape(r.example)) for r in result.refusals]
-    head = ("Said no", "Reason", "Times", "First example")
-    refused = table(head, rows, left=2) if rows else '<p class="note">Nothing was refused.</p>'
+    rows = [(escape(r.stage), escape(plain(r.reason)), escape(r.example), f"{r.count:,}") for r in result.refusals]
+    head = ("Said no", "Reason", "First example", "Times")
+    refused = table(head, rows, left=3) if rows else '<p class="note">Nothing was refused.</p>'
     states = [(moment(s.ts), escape(s.state), escape(plain(s.reason)), escape(s.detail)) for s in result.states]
     changes = table(("When (UTC)", "Trading state", "Reason", "Detail"), states, left=4) if states else ""
     rest = (
-        f"{count.positions_open} positions open at the end, {count.orders_rejected} orders rejected or failed, "
+        f"{count.fills:,} fills, {count.positions_open} positions open at the end, {count.orders_rejected} orders rejected or failed, "
         f"{count.discrepancies} discrepancies with the exchange, {count.updates_ignored} late or duplicate updates."
     )
     states_head = "<h3>Trading state</h3>" if states else ""
