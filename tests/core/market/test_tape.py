@@ -67,7 +67,12 @@ def test_the_short_reading_is_that_of_two_windows(events, now, long, short):
     """The shorter window lies in the longer one, as in its only use."""
     short, long = sorted((short, long))
     whole, part = sums(once(events), now, long), sums(once(events), now, short)
-    assert a_tape(events).recent(now, long, short) == (whole.buy_lots, whole.sell_lots, part.count)
+    tape = a_tape(events)
+    *found, until = tape.recent(now, long, short)
+    assert found == [whole.buy_lots, whole.sell_lots, part.count]
+    assert until > now
+    for later in range(now, min(until, 140)):
+        assert list(tape.recent(later, long, short)[:3]) == found
 
 
 @given(prints)
