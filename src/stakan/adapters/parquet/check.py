@@ -33,7 +33,12 @@ def check(root: Path, instruments: Iterable[InstrumentId] | None = None, *, book
     """Every problem of the visible parts, as it is found; reads every byte. `books` replays the books too."""
     wanted = None if instruments is None else set(instruments)
     for path in leftovers(root):
-        yield Problem(str(path), -1, "left by a writer that was killed, or replaced; nobody reads it", is_error=False)
+        yield Problem(
+            str(path),
+            -1,
+            "nobody reads it: left by a writer that was killed (delete it then) or is still at work",
+            is_error=False,
+        )
     yield from _changed(root, wanted)
     replays: dict[tuple[str, InstrumentId], Book] = {}
     for part in visible_parts(root):

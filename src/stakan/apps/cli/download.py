@@ -96,6 +96,8 @@ def download_command(  # noqa: PLR0913 - one argument per option
             fetched = _candles(job, _day(first, "--from"), _day(last or first, "--to"), interval, instruments, replace)
         case _:
             span = days(_day(first, "--from"), _day(last or first, "--to"))
+            if not raw_only:
+                _need(job, known_instruments(data, instruments))
             fetched = _archive(job, what, span, quiet=as_json)
             if not raw_only and fetched.files:
                 fetched = _import(job, fetched, instruments, replace=replace, quiet=as_json)
@@ -162,7 +164,6 @@ def _archive(job: _Job, what: Wanted, span: list[date], *, quiet: bool) -> Fetch
 def _import(job: _Job, fetched: Fetched, instruments: Path | None, *, replace: bool, quiet: bool) -> Fetched:
     """Import day by day, so that what was imported before can be left out."""
     rules = known_instruments(job.data, instruments)
-    _need(job, rules)
     skipped: list[str] = []
     for name in fetched.files:
         path = Path(name)
