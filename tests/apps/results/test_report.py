@@ -214,5 +214,5 @@ def test_the_command_compares_runs_into_a_file(command: typer.Typer, busy: RunRe
 
 def test_the_command_fails_on_a_folder_without_a_run(command: typer.Typer, tmp_path: Path) -> None:
     shown = CliRunner().invoke(command, [str(tmp_path)])
-    assert shown.exit_code == 1
+    assert shown.exit_code == 3
     assert "does not exist" in shown.output

@@ -1,6 +1,5 @@
 """`stakan report`: show a run again, open its page, or compare several runs."""
 
-import sys
 import tempfile
 import webbrowser
 from pathlib import Path
@@ -8,13 +7,13 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 
+from stakan.apps.cli.output import out as console_out
+from stakan.apps.cli.output import reports_errors, write_json
 from stakan.apps.report import Comparison, compare, render_comparison, render_report
 from stakan.apps.results.files import REPORT_FILE, read_run, write_file
 from stakan.apps.results.model import RunResult, Statistics
 from stakan.apps.summary import print_comparison, print_summary
-from stakan.core.domain.errors import StakanError
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -25,6 +24,7 @@ class _Answer(msgspec.Struct, frozen=True):
     page: str | None
 
 
+@reports_errors
 def report_command(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders that `stakan backtest` has written.")],
     *,
@@ -33,12 +33,8 @@ def report_command(
     out: Annotated[Path | None, typer.Option("--out", help="Write the page (anew) to this file.")] = None,
 ) -> None:
     """Show a run, or compare two and more: are data, configuration and fingerprints equal, and what differs."""
-    try:
-        results = [read_run(path) for path in runs]
-        page = _page(runs[0], results, out, wanted=open_)
-    except StakanError as error:
-        Console(stderr=True).print(f"error: {error}", style="bold red", markup=False, soft_wrap=True)
-        raise typer.Exit(1) from error
+    results = [read_run(path) for path in runs]
+    page = _page(runs[0], results, out, wanted=open_)
     _tell(results, page, as_json=json)
     if open_ and page is not None:
         webbrowser.open(page.resolve().as_uri())
@@ -61,9 +57,9 @@ def _tell(results: list[RunResult], page: Path | None, *, as_json: bool) -> None
     if as_json:
         only = results[0].statistics if len(results) == 1 else None
         answer = _Answer(comparison=comparison, statistics=only, page=None if page is None else str(page))
-        sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
+        write_json(answer)
         return
-    console = Console()
+    console = console_out()
     if len(results) == 1:
         print_summary(results[0], console)
     else:
