@@ -1,6 +1,7 @@
 """Exact conversion of the decimals that venues send into ticks and lots."""
 
 from decimal import Decimal
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -11,6 +12,13 @@ from stakan.core.domain.events import Levels
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.units import Lots, Ticks
+
+Millis = Annotated[int, msgspec.Meta(ge=0, le=9_000_000_000_000)]
+"""A moment or duration of the wire, in milliseconds; in nanoseconds it still fits into 63 bits."""
+Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A venue's number of a message or a trade."""
+NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError)
+"""What msgspec raises on text that is not the JSON that was expected."""
 
 _FIRST_ROOM = 1024
 _MAX_DIGITS = 18

@@ -1,5 +1,6 @@
 """Raw Binance sessions of several files."""
 
+import gzip
 import json
 
 import pytest
@@ -78,6 +79,21 @@ def test_the_category_is_seen_in_the_depth_messages(tmp_path):
 def test_what_cannot_be_is_refused_by_file_and_line(tmp_path, rows, complaint):
     with pytest.raises(DataError, match=complaint):
         read(written(tmp_path, "bad", *rows))
+
+
+def test_what_came_before_a_tear_is_yielded_and_nothing_after(tmp_path):
+    """Which also shows that a file is not read as a whole."""
+    rows = [f"{START + number} {trade(number)}" for number in range(100_000)]
+    packed = gzip.compress("\n".join(rows).encode())
+    path = tmp_path / "torn.gz"
+    path.write_bytes(packed[: len(packed) * 3 // 4])
+    events = binance_raw.events([path], recorded(), category=Category.LINEAR)
+    seen = []
+    with pytest.raises(DataError, match=r"torn\.gz: cannot be read to its end"):
+        seen.extend(event.trade_id for event in events)
+    assert next(events, None) is None
+    assert 10_000 < len(seen) < 100_000
+    assert seen == list(range(len(seen)))
 
 
 def test_files_in_the_wrong_order_are_refused(tmp_path):

@@ -16,6 +16,7 @@ from stakan.adapters.importers.text import lines
 from stakan.core.domain.errors import ConfigError, DataError
 from stakan.core.domain.events import BookDelta, BookSnapshot, Candle, TradePrint
 from stakan.core.domain.facts import BookGap
+from stakan.core.domain.units import MINUTE
 from stakan.core.market.book import Book, BookState
 
 pytestmark = pytest.mark.recorded
@@ -104,6 +105,26 @@ def test_trades_of_a_day_are_read_by_a_column_mapping(recorded):
         lots += event.size
         count += 1
     assert (count, lots) == (234_635, 9_863_941)
+
+
+def test_prints_of_a_day_make_the_candles_of_the_venue(recorded):
+    """46 of 46 bars agree in high, close and volume; the open of a kline is the close before."""
+    folder = recorded / "bybit-candles"
+    known, instrument = instruments.recorded(), "bybit:linear:BTCUSDT"
+    bars = {
+        bar.open_ts: (bar.high, bar.close, bar.volume)
+        for bar in open_recording([folder / "bybit_futures_BTC_USDT_USDT-5m-futures.feather"], known).events()
+    }
+    path = recorded / "bybit-btcusdt-2025-12" / "trades_BTCUSDT_2025-12-04_part-001.parquet"
+    mapping = TradeColumns(time="ts", price="price", size="qty", buyer_is_maker="is_buyer_maker", trade_id="agg_id")
+    made = {}
+    for event in open_recording([path], known, instrument=instrument, mapping=mapping).events():
+        start = event.ts_event // (5 * MINUTE) * (5 * MINUTE)
+        high, _, volume = made.get(start, (0, 0, 0))
+        made[start] = (max(high, event.price), event.price, volume + event.size)
+    whole = sorted(made)[1:]
+    assert len(whole) == 46
+    assert [made[start] for start in whole] == [bars[start] for start in whole]
 
 
 @pytest.mark.parametrize(

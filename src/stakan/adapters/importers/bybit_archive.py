@@ -10,7 +10,7 @@ import msgspec
 from stakan.adapters.exchanges.bybit.decode import VENUE, BybitDecoder
 from stakan.adapters.importers.clock import ReceiveClock, at_line
 from stakan.adapters.importers.text import csv_tables, first_line, lines, wanted
-from stakan.adapters.wire import Grid, Scale, grid_of
+from stakan.adapters.wire import NOT_JSON, Grid, Millis, Scale, grid_of
 from stakan.core.domain.errors import DataError
 from stakan.core.domain.events import AnyMarketEvent, TradePrint
 from stakan.core.domain.ids import InstrumentId, instrument_id, trade_id_number
@@ -25,8 +25,8 @@ _TRUE = frozenset(("1", "true", "True"))
 
 
 class _Times(msgspec.Struct, gc=False):
-    ts: int
-    cts: int = 0
+    ts: Millis
+    cts: Millis = 0
 
 
 _decode_times = msgspec.json.Decoder(_Times).decode
@@ -59,7 +59,7 @@ def _books(path: Path, instruments: Mapping[InstrumentId, Instrument], category:
         try:
             times = _decode_times(line)
             yield from decoder.decode(line, clock.stamp(max(times.ts, times.cts) * MILLISECOND))
-        except msgspec.MsgspecError as error:
+        except NOT_JSON as error:
             raise DataError(f"{path}, line {number}: not a book message of the archive: {error}") from error
         except DataError as error:
             raise at_line(path, number, error) from error

@@ -11,6 +11,7 @@ import msgspec
 from stakan.adapters.exchanges.bybit.decode import BybitDecoder
 from stakan.adapters.importers.clock import ReceiveClock, at_line
 from stakan.adapters.importers.text import lines
+from stakan.adapters.wire import NOT_JSON
 from stakan.core.domain.errors import DataError
 from stakan.core.domain.events import AnyMarketEvent
 from stakan.core.domain.ids import InstrumentId
@@ -66,7 +67,7 @@ def _lines(path: Path) -> Iterator[tuple[int, _Line]]:
     for number, text in lines(path):
         try:
             yield number, _decode_line(text)
-        except msgspec.MsgspecError as error:
+        except NOT_JSON as error:
             raise DataError(f"{path}, line {number}: not a line of a capture: {error}") from error
 
 

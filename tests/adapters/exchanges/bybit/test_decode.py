@@ -185,3 +185,19 @@ def test_the_spot_reply_of_the_recorded_vectors_decodes(recorded):
     found = decode_instruments(json.dumps({"retCode": 0, "retMsg": "OK", "result": result}).encode())
     assert len(found) == len(result["list"])
     assert all(instrument.category is Category.SPOT for instrument in found)
+
+
+@given(data=st.data())
+@settings(max_examples=200)
+def test_a_damaged_frame_is_refused_as_bad_data_or_read(data):
+    trade = b'{"topic":"publicTrade.BTCUSDT","ts":2,"data":[{"T":1,"S":"Buy","v":"1","p":"1.0","i":"7"}]}'
+    ticker = b'{"topic":"tickers.BTCUSDT","type":"delta","data":{"markPrice":"1.5","nextFundingTime":"5"},"ts":7}'
+    frame = data.draw(st.sampled_from([json.dumps(a_book()).encode(), trade, ticker]))
+    at = data.draw(st.integers(0, len(frame)))
+    gone = data.draw(st.integers(0, 5))
+    junk = data.draw(st.binary(max_size=3) | st.text('"[]{},:0123456789.-', max_size=4).map(str.encode))
+    try:
+        events = a_decoder().decode(frame[:at] + junk + frame[at + gone :], 1)
+    except DataError:
+        return
+    assert all(0 <= event.ts_event < 2**63 for event in events)

@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 
 import msgspec
 
-from stakan.adapters.wire import LevelReader, grid_of
+from stakan.adapters.wire import NOT_JSON, Id, LevelReader, Millis, grid_of
 from stakan.core.domain.errors import DataError
 from stakan.core.domain.events import AnyMarketEvent, BestQuote, BookDelta, BookSnapshot, Ticker, TradePrint
 from stakan.core.domain.ids import InstrumentId, instrument_id
@@ -30,27 +30,27 @@ class _Payload(msgspec.Struct, gc=False):
 
     e: str = ""
     s: str = ""
-    E: int = 0
-    T: int = 0
+    E: Millis = 0
+    T: Millis = 0
 
 
 class _Combined(msgspec.Struct, gc=False):
     """A frame of a combined stream, a bare payload, or a REST depth snapshot: told apart by what is there."""
 
     data: msgspec.Raw = msgspec.Raw(b"")
-    lastUpdateId: int = 0  # noqa: N815 - the venue's name
-    E: int = 0
-    T: int = 0
+    lastUpdateId: Id = 0  # noqa: N815 - the venue's name
+    E: Millis = 0
+    T: Millis = 0
 
 
 class _Depth(msgspec.Struct, gc=False):
-    U: int
-    u: int
-    pu: int | None = None
+    U: Id
+    u: Id
+    pu: Id | None = None
 
 
 class _Trade(msgspec.Struct, gc=False):
-    t: int
+    t: Id
     p: str
     q: str
     m: bool
@@ -58,7 +58,7 @@ class _Trade(msgspec.Struct, gc=False):
 
 
 class _BookTicker(msgspec.Struct, gc=False):
-    u: int
+    u: Id
     b: str
     B: str
     a: str
@@ -69,7 +69,7 @@ class _MarkPrice(msgspec.Struct, gc=False):
     p: str
     i: str = ""
     r: str = ""
-    T: int = 0
+    T: Millis = 0
 
 
 _decode_combined = msgspec.json.Decoder(_Combined).decode
@@ -115,7 +115,7 @@ class BinanceDecoder:
                 return self._with_waiting(self._snapshot(frame, outer, ts_recv))
             raw = outer.data or frame
             return self._event(frame, raw, _decode_payload(raw), ts_recv)
-        except msgspec.MsgspecError as error:
+        except NOT_JSON as error:
             raise DataError(f"not a Binance frame ({error}): {frame[:120].decode(errors='replace')!r}") from error
 
     def _event(

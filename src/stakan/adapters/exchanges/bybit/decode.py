@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from stakan.adapters.wire import Grid, LevelReader, grid_of
+from stakan.adapters.wire import NOT_JSON, Grid, LevelReader, Millis, grid_of
 from stakan.core.domain.errors import DataError
 from stakan.core.domain.events import (
     AnyMarketEvent,
@@ -28,6 +28,7 @@ from stakan.core.domain.units import MILLISECOND, Lots, Nanos, Side, Ticks
 VENUE = "bybit"
 _NOTHING: tuple[AnyMarketEvent, ...] = ()
 _SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
+_MILLIS_DIGITS = 13
 _RESTART = 1
 """`u` of the snapshot that follows a restart of the service; it may call itself a delta."""
 
@@ -37,13 +38,13 @@ T = TypeVar("T")
 class _Frame(msgspec.Struct, gc=False):
     topic: str = ""
     type: str = ""
-    ts: int = 0
-    cts: int = 0
+    ts: Millis = 0
+    cts: Millis = 0
     data: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _Trade(msgspec.Struct, gc=False):
-    T: int
+    T: Millis
     S: str
     v: str
     p: str
@@ -53,8 +54,8 @@ class _Trade(msgspec.Struct, gc=False):
 
 
 class _Kline(msgspec.Struct, gc=False):
-    start: int
-    end: int
+    start: Millis
+    end: Millis
     open: str
     high: str
     low: str
@@ -62,7 +63,7 @@ class _Kline(msgspec.Struct, gc=False):
     volume: str
     turnover: str
     confirm: bool
-    timestamp: int = 0
+    timestamp: Millis = 0
 
 
 class _TickerData(msgspec.Struct, gc=False, rename="camel"):
@@ -102,7 +103,7 @@ class BybitDecoder:
         """
         try:
             envelope = _decode_frame(frame)
-        except msgspec.MsgspecError as error:
+        except NOT_JSON as error:
             raise DataError(f"not a Bybit v5 frame ({error}): {_shorten(frame)}") from error
         route = self._routes.get(envelope.topic)
         if route is None:
@@ -272,7 +273,7 @@ def _tickers(instrument: InstrumentId) -> _Route:
 def _data(decode: Callable[[msgspec.Raw], T], envelope: _Frame) -> T:
     try:
         return decode(envelope.data)
-    except msgspec.MsgspecError as error:
+    except NOT_JSON as error:
         raise DataError(f"{envelope.topic}: {error}") from error
 
 
@@ -292,7 +293,7 @@ def _decimal(text: str) -> Decimal | None:
 def _funding_time(text: str) -> Nanos | None:
     if not text:
         return None
-    if not text.isdigit():
+    if not text.isdigit() or len(text) > _MILLIS_DIGITS:
         raise DataError(f"nextFundingTime should be milliseconds, got {text!r}")
     return Nanos(int(text) * MILLISECOND)
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 import msgspec
 
 from stakan.adapters.exchanges.bybit.decode import VENUE
+from stakan.adapters.wire import NOT_JSON
 from stakan.core.domain.errors import DataError
 from stakan.core.domain.ids import instrument_id
 from stakan.core.domain.instrument import Category, Instrument
@@ -82,7 +83,7 @@ def decode_instruments(reply: bytes) -> list[Instrument]:
     """
     try:
         answer = _decode_reply(reply)
-    except msgspec.MsgspecError as error:
+    except NOT_JSON as error:
         raise DataError(f"instruments-info: {error}") from error
     if answer.ret_code != 0:
         raise DataError(f"instruments-info was refused: {answer.ret_code} {answer.ret_msg}")
@@ -98,7 +99,7 @@ def decode_instruments(reply: bytes) -> list[Instrument]:
 def _row(number: int, raw: msgspec.Raw) -> _Row:
     try:
         return _decode_row(raw)
-    except msgspec.MsgspecError as error:
+    except NOT_JSON as error:
         raise DataError(f"instruments-info: row {number}: {error}") from error
 
 
