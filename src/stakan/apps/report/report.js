@@ -3,6 +3,7 @@
 const unit = DATA.currency;
 const sign = (x) => (x > 0 ? "gain" : x < 0 ? "loss" : "");
 const when = (ms) => new Date(ms).toISOString().replace("T", " ").slice(0, 19);
+const MOST_MARKS = 2000;
 const narrow = innerWidth < 760;
 const span = (s) => s < 60 ? s.toFixed(1) + " s" : s < 3600 ? (s / 60).toFixed(1) + " min" : (s / 3600).toFixed(1) + " h";
 
@@ -30,7 +31,10 @@ function marks(trades, name, symbol, tone, isEntry) {
 const chosen = $("instrument");
 const paintPrice = draw("price", () => {
   const series = DATA.prices[chosen ? Number(chosen.value) : 0];
-  const trades = DATA.trades.filter((t) => t.instrument === series.instrument);
+  const all = DATA.trades.filter((t) => t.instrument === series.instrument);
+  const every = Math.ceil(all.length / MOST_MARKS) || 1;
+  const trades = all.filter((_, k) => k % every === 0);
+  $("marks-note").textContent = every > 1 ? "Of " + all.length + " positions one in " + every + " is drawn; all are in the table." : "";
   const paths = { x: [], y: [], mode: "lines", line: { color: colour("dim"), width: 1, dash: "dot" }, hoverinfo: "skip", showlegend: false };
   for (const t of trades) { paths.x.push(t.opened, t.closed, null); paths.y.push(Number(t.entry), Number(t.exit), null); }
   return {

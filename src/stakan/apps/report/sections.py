@@ -36,7 +36,7 @@ def prices(result: RunResult) -> str:
     left_out = f" {len(names) - len(shown)} more instruments are in result.json." if len(names) > len(shown) else ""
     note = "Triangles are entries in their direction, crosses exits in the colour of their outcome; drag to zoom."
     tools = f'<div class="tools">{choice}</div>' if choice else ""
-    return f'{tools}<div id="price" class="chart tall"></div><p class="note">{note}{left_out}</p>'
+    return f'{tools}<div id="price" class="chart tall"></div><p class="note">{note}{left_out} <span id="marks-note"></span></p>'
 
 
 def distributions(result: RunResult) -> str:
