@@ -92,7 +92,8 @@ class SizingSection(_Section):
 class StrategySection(_Section):
     """One strategy: a file under `stakan.core.strategies`, or a file of your own."""
 
-    name: str = Field(min_length=1, description="File name without .py; also what records and reports call it")
+    name: str = Field(min_length=1, description="What records and reports call it; the file's name without .py")
+    plugin: str | None = Field(None, description="File name without .py where it is not the name: one file, used twice")
     file: Path | None = Field(None, description="Path of a strategy file outside the package")
     parameters: dict[str, Any] = Field(default_factory=dict, description="Overrides of the spec's defaults")
 
@@ -124,7 +125,11 @@ class Settings(BaseSettings):
     """The whole configuration of a program."""
 
     model_config = SettingsConfigDict(
-        env_prefix="STAKAN__", env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+        env_prefix="STAKAN__",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
     )
 
     instruments: tuple[str, ...] = Field((), description="Ids or unambiguous short names; empty: all in the data")

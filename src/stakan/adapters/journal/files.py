@@ -4,9 +4,10 @@ Every record is framed by its length and CRC-32, both little-endian 32-bit; a to
 guessed around.
 """
 
+import heapq
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import BufferedIOBase
 from pathlib import Path
 from types import TracebackType
@@ -58,7 +59,7 @@ class FileJournal:
         """Write what enters the engine as step `number`."""
         if isinstance(event, MarketEvent):
             if self._market is not None:
-                self._write(self._market, Market(number, event))  # type: ignore[arg-type]  # a MarketEvent is one of them
+                self._write(self._market, Market(number, event))
         else:
             self._write(self._decisions, Inbox(number, event))
 
@@ -110,7 +111,7 @@ def read_records(path: Path) -> Iterator[Record]:
     """The records of one file in order; raises DataError naming the byte where a frame is torn or damaged."""
     if not path.exists():
         raise DataError(f"{path} does not exist")
-    stream = pa.input_stream(str(path), compression="zstd" if path.suffix == ".zst" else None)
+    stream = pa.input_stream(str(path), compression="detect")
     position = 0
     with stream:
         while head := _read(stream, _FRAME.size, path, position):
@@ -131,22 +132,15 @@ def read_records(path: Path) -> Iterator[Record]:
 
 def read_events(folder: Path) -> Iterator[tuple[int, AnyEvent]]:
     """All events of a journal in their total order; raises DataError where one is missing."""
-    market = (r for r in read_records(folder / MARKET) if isinstance(r, Market)) if (folder / MARKET).exists() else ()
-    inbox = (r for r in read_records(folder / DECISIONS) if isinstance(r, Inbox))
+    market: Iterable[Market | Inbox] = ()
+    if (folder / MARKET).exists():
+        market = (r for r in read_records(folder / MARKET) if isinstance(r, Market))
+    inbox: Iterable[Market | Inbox] = (r for r in read_records(folder / DECISIONS) if isinstance(r, Inbox))
     expected = 1
-    left, right = iter(market), iter(inbox)
-    a, b = next(left, None), next(right, None)
-    while a is not None or b is not None:
-        if b is None or (a is not None and a.number < b.number):
-            assert a is not None
-            number, event = a.number, a.event
-            a = next(left, None)
-        else:
-            number, event = b.number, b.event
-            b = next(right, None)
-        if number != expected:
-            raise DataError(f"{folder}: event {expected} is missing, next is {number}; were market events kept?")
-        yield number, event
+    for record in heapq.merge(market, inbox, key=lambda record: record.number):
+        if record.number != expected:
+            raise DataError(f"{folder}: event {expected} is missing, next is {record.number}; were market events kept?")
+        yield record.number, record.event
         expected += 1
 
 

@@ -42,3 +42,4 @@ class Reason(StrEnum):
     OPERATOR = "operator"
     RULES_CHANGED = "rules_changed"
     UNPROTECTED = "unprotected"
+    ORPHAN = "orphan"

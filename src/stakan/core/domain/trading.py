@@ -20,7 +20,6 @@ class TradingState(StrEnum):
 class Signal(msgspec.Struct, frozen=True, kw_only=True):
     """A strategy's scored opinion about one instrument at one moment. It is not an order."""
 
-    strategy: str
     instrument: InstrumentId
     side: Side
     strength: float
@@ -38,13 +37,13 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     """The density that the idea rests on."""
     reasons: tuple[str, ...] = ()
     """For people: numbers behind the opinion."""
+    strategy: str = ""
+    """Name of the strategy in the configuration; the engine fills it in."""
 
 
 class ExitSignal(msgspec.Struct, frozen=True, kw_only=True):
     """A strategy's wish about the position it owns: a tighter stop, or out."""
 
-    strategy: str
-    instrument: InstrumentId
     stop_loss: Ticks | None = None
     """Move the stop here (only ever closer); None leaves it."""
     close: bool = False

@@ -2,10 +2,10 @@
 
 from decimal import Decimal
 
-from stakan.core.domain.facts import EquityMarked
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.trading import TradingState
+from stakan.core.domain.units import Nanos
 from stakan.core.engine.exits import halt
 from stakan.core.engine.state import InstrumentState
 from stakan.core.engine.turn import Turn
@@ -13,25 +13,23 @@ from stakan.core.plugins import AccountView
 
 
 def account_view(turn: Turn, state: InstrumentState) -> AccountView | None:
-    """The account as a rule sees it for an intent in `state`; None where something open has no price."""
-    mark = state.market.mark()
+    """The account as a rule sees it for an intent in `state`; None where something that counts has no price."""
     marks = turn.marks()
-    portfolio = turn.state.portfolio
-    if mark is None or any(key not in marks for key in portfolio.busy_instruments()):
+    mark = marks.get(state.rules.id)
+    if mark is None or not _all_marked(turn, marks):
         return None
-    equity = portfolio.equity(marks)
-    exposure = portfolio.exposure(marks)
-    by_instrument = exposure.get(state.rules.id, Decimal(0))
-    total = sum(exposure.values(), Decimal(0))
+    portfolio = turn.state.portfolio
+    exposure = portfolio.mark(marks, Nanos(turn.now)).exposure
+    equity = portfolio.ledger.equity
     return AccountView(
         instrument=state.rules,
         mark=mark,
         equity=equity,
         day_start_equity=portfolio.ledger.day_start_equity,
-        free_balance=equity - total / turn.config.leverage,
-        exposure=total,
-        instrument_exposure=by_instrument,
-        open_positions=sum(1 for value in turn.state.instruments.values() if value.plan is not None),
+        free_balance=equity - exposure / turn.config.leverage,
+        exposure=exposure,
+        instrument_exposure=portfolio.exposure_of(state.rules.id, marks),
+        open_positions=len(portfolio.positions.live),
         leverage=turn.config.leverage,
     )
 
@@ -41,20 +39,18 @@ def mark_equity(turn: Turn) -> None:
     interval = turn.config.equity_interval_ns
     turn.state.next_equity_mark = (turn.now // interval + 1) * interval
     marks = turn.marks()
-    portfolio = turn.state.portfolio
-    if any(key not in marks for key in portfolio.busy_instruments()):
+    if not _all_marked(turn, marks):
         return
-    equity = portfolio.equity(marks)
-    if portfolio.ledger.begin_day(turn.now, equity) and turn.state.halted_for is Reason.DAILY_LOSS:
+    ledger = turn.state.portfolio.ledger
+    day = ledger.day
+    turn.note(turn.state.portfolio.mark(marks, Nanos(turn.now)))
+    if ledger.day != day and turn.state.halted_for is Reason.DAILY_LOSS:
         turn.change_trading(TradingState.ACTIVE, Reason.DAILY_LOSS, "a new risk day has begun")
-    turn.note(
-        EquityMarked(
-            balance=portfolio.ledger.balance,
-            unrealised_pnl=equity - portfolio.ledger.balance,
-            exposure=sum(portfolio.exposure(marks).values(), Decimal(0)),
-        ),
-    )
     _check_limits(turn)
+
+
+def _all_marked(turn: Turn, marks: dict[InstrumentId, Decimal]) -> bool:
+    return all(key in marks for key in turn.state.portfolio.busy_instruments())
 
 
 def _check_limits(turn: Turn) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from stakan.core.domain.commands import RequestSnapshot
-from stakan.core.domain.errors import DataError, InvariantViolated
+from stakan.core.domain.errors import DataError
 from stakan.core.domain.events import (
     AnyEvent,
     BestQuote,
@@ -42,7 +42,7 @@ from stakan.core.domain.step import Step
 from stakan.core.domain.trading import TradingState
 from stakan.core.engine import account, entries, exits, lifecycle
 from stakan.core.engine.config import EngineConfig
-from stakan.core.engine.state import EngineState, InstrumentState, fresh_state, from_bytes, to_bytes
+from stakan.core.engine.state import EngineState, InstrumentState, fresh_memories, fresh_state, from_bytes, to_bytes
 from stakan.core.engine.turn import Turn
 from stakan.core.plugins import View
 
@@ -67,7 +67,8 @@ class Engine:
 
     def __init__(self, config: EngineConfig, instruments: Iterable[Instrument]) -> None:
         self.config = config
-        self._turn = Turn(config, fresh_state(config, list(instruments)))
+        rules = list(instruments)
+        self._turn = Turn(config, fresh_state(config, rules), fresh_memories(config, rules))
         self._handlers: dict[type, Callable[[Any], None]] = {
             BookDelta: self._on_book,
             BookSnapshot: self._on_book,
@@ -108,11 +109,11 @@ class Engine:
 
     def snapshot(self) -> bytes:
         """Everything it remembers, as bytes."""
-        return to_bytes(self._turn.state, self.config)
+        return to_bytes(self._turn.state, self._turn.memories, self.config)
 
     def restore(self, data: bytes) -> None:
         """Take over a snapshot; raises DataError where it is not one of this engine's."""
-        self._turn = Turn(self.config, from_bytes(data, self.config))
+        self._turn = Turn(self.config, *from_bytes(data, self.config))
 
     # --- market -----------------------------------------------------------------------------------------------------
 
@@ -223,9 +224,3 @@ class Engine:
             return self._turn.state.instruments[event.instrument]
         except KeyError:
             raise DataError(f"{type(event).__name__} of {event.instrument}, which this engine does not trade") from None
-
-
-def ensure(condition: object, message: str) -> None:
-    """Raise InvariantViolated where something that must hold does not."""
-    if not condition:
-        raise InvariantViolated(message)

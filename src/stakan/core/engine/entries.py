@@ -1,5 +1,7 @@
 """From the market to an entry order: features, opinions, choice, checks, size, risk."""
 
+import msgspec
+
 from stakan.core.decision.checks import objection
 from stakan.core.decision.choose import choose
 from stakan.core.domain.facts import IntentApproved, IntentRefused, SignalProposed, SignalRefused
@@ -20,9 +22,10 @@ ENTRY_LEG = 0
 def consider(turn: Turn, state: InstrumentState, view: View) -> None:
     """Ask every strategy, and act on at most one answer."""
     signals: list[Signal] = []
-    for (_, spec), memory in zip(turn.config.strategies, state.strategies, strict=True):
-        signal = spec.decide(view, memory)
-        if signal is not None:
+    for name, spec, memory in turn.strategies(state.rules.id):
+        opinion = spec.decide(view, memory)
+        if opinion is not None:
+            signal = msgspec.structs.replace(opinion, strategy=name)
             signals.append(signal)
             turn.note(SignalProposed(signal=signal))
     if not signals:
@@ -58,8 +61,12 @@ def _closed_door(turn: Turn, state: InstrumentState) -> Refusal | None:
         return Refusal(Reason.HALTED, f"halted: {turn.state.halted_for}")
     if turn.state.trading is TradingState.REDUCING:
         return Refusal(Reason.ENTRIES_PAUSED, "entries are paused")
-    if state.plan is not None:
-        return Refusal(Reason.POSITION_EXISTS, f"owned by {state.plan.signal.strategy}")
+    portfolio = turn.state.portfolio
+    if state.plan is not None or portfolio.position(state.rules.id) is not None:
+        owner = state.plan.signal.strategy if state.plan is not None and state.plan.signal is not None else "nobody"
+        return Refusal(Reason.POSITION_EXISTS, f"owned by {owner}")
+    if portfolio.orders.of(state.rules.id):
+        return Refusal(Reason.ENTRY_IN_FLIGHT, "an order is still on its way")
     if turn.now < state.cool_until:
         return Refusal(Reason.COOLING_DOWN, f"until {state.cool_until}")
     return None
@@ -107,8 +114,7 @@ def _send(turn: Turn, state: InstrumentState, intent: Intent) -> None:
             stop_loss=signal.stop_loss,
             take_profit=signal.take_profit,
         ),
-        strategy=signal.strategy,
-        reasons=signal.reasons,
+        intent,
     )
     if signal.time_in_force in {TimeInForce.GTC, TimeInForce.POST_ONLY}:
         turn.wake_at(entry_timer(signal.instrument, plan), turn.now + turn.config.entry_timeout_ns)

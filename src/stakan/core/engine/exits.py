@@ -3,11 +3,12 @@
 from stakan.core.domain.commands import SetProtection
 from stakan.core.domain.facts import ExitDecided
 from stakan.core.domain.ids import InstrumentId
+from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.orders import NewOrder, OrderType, PositionStatus, Purpose, TimeInForce
 from stakan.core.domain.reasons import Reason
-from stakan.core.domain.trading import ExitSignal, TradingState
+from stakan.core.domain.trading import ExitSignal, Signal, TradingState
 from stakan.core.domain.units import Side, Ticks
-from stakan.core.engine.state import InstrumentState, Plan
+from stakan.core.engine.state import InstrumentState
 from stakan.core.engine.turn import Turn
 from stakan.core.plugins import Holding, View
 from stakan.core.portfolio.position import Position
@@ -21,10 +22,13 @@ def manage(turn: Turn, state: InstrumentState, view: View) -> None:
     position = turn.state.portfolio.position(state.rules.id)
     if plan is None or plan.closing is not None or position is None or position.status is not PositionStatus.OPEN:
         return
-    for (name, spec), memory in zip(turn.config.strategies, state.strategies, strict=True):
-        if name != plan.signal.strategy:
+    signal = plan.signal
+    if signal is None:
+        return
+    for name, spec, memory in turn.strategies(state.rules.id):
+        if name != signal.strategy:
             continue
-        wish = spec.manage(view, memory, _holding(plan, position))
+        wish = spec.manage(view, memory, _holding(signal, position, state.rules))
         if wish is not None:
             _grant(turn, state, position, wish)
 
@@ -46,7 +50,7 @@ def push_close(turn: Turn, state: InstrumentState) -> None:
     position = turn.state.portfolio.position(state.rules.id)
     if plan is None or plan.closing is None or position is None or position.size == 0:
         return
-    if any(order.new.purpose is Purpose.EXIT for order in turn.state.portfolio.live_orders(state.rules.id)):
+    if turn.state.portfolio.orders.of(state.rules.id, Purpose.EXIT):
         return
     attempt = plan.exits
     plan.exits += 1
@@ -62,8 +66,7 @@ def push_close(turn: Turn, state: InstrumentState) -> None:
             time_in_force=TimeInForce.IOC,
             reduce_only=state.rules.is_linear,
         ),
-        strategy=plan.signal.strategy,
-        reasons=(plan.closing.value,),
+        why=plan.closing.value,
     )
 
 
@@ -103,13 +106,13 @@ def _is_closer(position: Position, stop: Ticks) -> bool:
     return position.stop_loss is None or (stop - position.stop_loss) * position.side > 0
 
 
-def _holding(plan: Plan, position: Position) -> Holding:
+def _holding(signal: Signal, position: Position, rules: Instrument) -> Holding:
     return Holding(
         side=Side(position.side),
         size=position.size,
-        entry=position.average_entry,
+        entry=float(position.entry_price(rules) / rules.tick_size),
         stop_loss=position.stop_loss,
         take_profit=position.take_profit,
-        opened_ts=position.opened_ts,
-        signal=plan.signal,
+        opened_ts=position.opened_ts or position.created_ts,
+        signal=signal,
     )

@@ -3,12 +3,12 @@
 from stakan.core.domain.commands import RequestSnapshot
 from stakan.core.domain.events import VenueEvent
 from stakan.core.domain.facts import AnyFact, Discrepancy, OrderTransitioned, PositionClosed, PositionTransitioned
+from stakan.core.domain.ids import ClientOrderId, InstrumentId, IntentId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.orders import OrderStatus, PositionStatus
 from stakan.core.domain.reasons import Reason
-from stakan.core.domain.ids import InstrumentId
 from stakan.core.engine import exits
-from stakan.core.engine.state import InstrumentState
+from stakan.core.engine.state import InstrumentState, Plan
 from stakan.core.engine.turn import Turn
 from stakan.core.features.pipeline import FeaturePipeline
 from stakan.core.market.picture import MarketPicture
@@ -16,7 +16,7 @@ from stakan.core.market.picture import MarketPicture
 
 def apply(turn: Turn, state: InstrumentState, event: VenueEvent) -> None:
     """Book what the exchange says and do what follows."""
-    facts = turn.state.portfolio.apply(event, turn.now, state.market.book.mid)
+    facts = turn.state.portfolio.apply(event, state.market.book.mid)
     turn.note_all(facts)
     for fact in facts:
         _follow(turn, state, fact)
@@ -24,7 +24,7 @@ def apply(turn: Turn, state: InstrumentState, event: VenueEvent) -> None:
 
 def _follow(turn: Turn, state: InstrumentState, fact: AnyFact) -> None:
     match fact:
-        case PositionTransitioned(after=PositionStatus.OPEN, before=PositionStatus.OPENING):
+        case PositionTransitioned(after=PositionStatus.OPEN, before=None | PositionStatus.OPENING):
             _opened(turn, state)
         case PositionTransitioned(after=PositionStatus.CLOSED) | PositionClosed():
             _closed(turn, state)
@@ -39,14 +39,24 @@ def _opened(turn: Turn, state: InstrumentState) -> None:
     """A first fill: its stop must be confirmed soon, and its time is limited."""
     plan = state.plan
     if plan is None:
+        _leave_orphan(turn, state)
         return
     key = f"{state.rules.id} {plan.intent}"
     turn.wake_at(f"protect {key}", turn.now + turn.config.protection_timeout_ns)
-    if plan.signal.horizon_ns is not None:
+    if plan.signal is not None and plan.signal.horizon_ns is not None:
         turn.wake_at(f"horizon {key}", turn.now + plan.signal.horizon_ns)
     if plan.closing is not None:
         # The fill was in flight when the exit was decided.
         exits.push_close(turn, state)
+
+
+def _leave_orphan(turn: Turn, state: InstrumentState) -> None:
+    """A position that nobody asked for, or whose order was given up: it has no plan, so it is closed at once."""
+    position = turn.state.portfolio.position(state.rules.id)
+    if position is None:
+        return
+    state.plan = Plan(intent=IntentId(f"orphan-{position.id}"), signal=None, entry_order=ClientOrderId(""))
+    exits.close(turn, state, Reason.ORPHAN)
 
 
 def _closed(turn: Turn, state: InstrumentState) -> None:
@@ -94,7 +104,7 @@ def change_rules(turn: Turn, state: InstrumentState, rules: Instrument) -> None:
     old = state.rules
     if (rules.tick_size, rules.lot_size) == (old.tick_size, old.lot_size):
         state.rules = rules
-        turn.state.portfolio.change_rules(rules)
+        turn.state.portfolio.set_rules(rules)
         return
     state.new_rules = rules
     state.market.interrupt()
@@ -116,5 +126,5 @@ def _take_new_grid(turn: Turn, state: InstrumentState) -> None:
     state.new_rules = None
     state.market = MarketPicture.start(state.rules, turn.config.densities, turn.config.candle_interval_ns)
     state.features = FeaturePipeline.start(state.rules)
-    turn.state.portfolio.change_rules(state.rules)
+    turn.state.portfolio.set_rules(state.rules)
     turn.ask(RequestSnapshot(instrument=state.rules.id))

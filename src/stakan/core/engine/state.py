@@ -21,7 +21,8 @@ class Plan(msgspec.Struct):
     """The intent that owns an instrument, and how far it has got."""
 
     intent: IntentId
-    signal: Signal
+    signal: Signal | None
+    """None for a position that nobody asked for."""
     entry_order: ClientOrderId
     closing: Reason | None = None
     exits: int = 0
@@ -31,13 +32,11 @@ class Plan(msgspec.Struct):
 
 
 class InstrumentState(msgspec.Struct):
-    """One instrument's market, features, strategies and plan."""
+    """One instrument's market, features and plan."""
 
     rules: Instrument
     market: MarketPicture
     features: FeaturePipeline
-    strategies: list[msgspec.Struct]
-    """One state per configured strategy, in the order of the configuration."""
     plan: Plan | None = None
     next_decision: int = 0
     """Exchange time."""
@@ -63,99 +62,64 @@ class EngineState(msgspec.Struct):
 class _Snapshot(msgspec.Struct):
     version: int
     strategies: list[str]
-    state: msgspec.Raw
-    strategy_states: list[list[msgspec.Raw]]
+    state: EngineState
+    memories: dict[InstrumentId, list[msgspec.Raw]]
 
 
-class _Stored(msgspec.Struct):
-    """`InstrumentState` without its strategies, whose types only the configuration knows."""
+Memories = dict[InstrumentId, list[msgspec.Struct]]
+"""What each configured strategy remembers of each instrument, in the order of the configuration.
 
-    rules: Instrument
-    market: MarketPicture
-    features: FeaturePipeline
-    plan: Plan | None
-    next_decision: int
-    cool_until: int
-    new_rules: Instrument | None
-
-
-class _StoredState(msgspec.Struct):
-    instruments: dict[InstrumentId, _Stored]
-    portfolio: Portfolio
-    number: int
-    now: int
-    trading: TradingState
-    halted_for: Reason | None
-    intents: int
-    next_equity_mark: int
-
+Kept beside `EngineState` because only the configuration knows their types.
+"""
 
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=encode_array)
+_DECODER = msgspec.msgpack.Decoder(_Snapshot, dec_hook=decode_array)
 
 
 def fresh_state(config: EngineConfig, instruments: list[Instrument]) -> EngineState:
-    """The memory of an engine that has seen nothing."""
+    """The state of an engine that has seen nothing."""
     return EngineState(
         instruments={
             rules.id: InstrumentState(
                 rules=rules,
                 market=MarketPicture.start(rules, config.densities, config.candle_interval_ns),
                 features=FeaturePipeline.start(rules),
-                strategies=[spec.start() for _, spec in config.strategies],
             )
             for rules in instruments
         },
-        portfolio=Portfolio.start(instruments, config.starting_balance),
+        portfolio=Portfolio.opened(instruments, config.starting_balance),
     )
 
 
-def to_bytes(state: EngineState, config: EngineConfig) -> bytes:
-    """A snapshot of the state: msgpack with a version and the names of the strategies whose states it holds."""
-    stored = _StoredState(
-        instruments={key: _stored(value) for key, value in state.instruments.items()},
-        **{name: getattr(state, name) for name in _StoredState.__struct_fields__ if name != "instruments"},
-    )
-    strategy_states = [
-        [msgspec.Raw(_ENCODER.encode(memory)) for memory in value.strategies] for value in state.instruments.values()
-    ]
+def fresh_memories(config: EngineConfig, instruments: list[Instrument]) -> Memories:
+    """What strategies remember at the start."""
+    return {rules.id: [spec.start() for _, spec in config.strategies] for rules in instruments}
+
+
+def to_bytes(state: EngineState, memories: Memories, config: EngineConfig) -> bytes:
+    """A snapshot: msgpack with a version and the names of the strategies whose memories it holds."""
     names = [name for name, _ in config.strategies]
-    return _ENCODER.encode(
-        _Snapshot(SNAPSHOT_VERSION, names, msgspec.Raw(_ENCODER.encode(stored)), strategy_states),
-    )
+    raw = {key: [msgspec.Raw(_ENCODER.encode(memory)) for memory in row] for key, row in memories.items()}
+    return _ENCODER.encode(_Snapshot(SNAPSHOT_VERSION, names, state, raw))
 
 
-def from_bytes(data: bytes, config: EngineConfig) -> EngineState:
-    """The state of a snapshot; raises DataError where version, strategies or shape are not what this engine has."""
+def from_bytes(data: bytes, config: EngineConfig) -> tuple[EngineState, Memories]:
+    """State and memories of a snapshot; raises DataError where version, strategies or shape are not this engine's."""
     try:
-        snapshot = msgspec.msgpack.decode(data, type=_Snapshot)
+        snapshot = _DECODER.decode(data)
         if snapshot.version != SNAPSHOT_VERSION:
             raise DataError(f"snapshot version {snapshot.version}, this release reads {SNAPSHOT_VERSION}")
         names = [name for name, _ in config.strategies]
         if snapshot.strategies != names:
             raise DataError(f"snapshot holds strategies {snapshot.strategies}, the configuration has {names}")
-        stored = msgspec.msgpack.decode(snapshot.state, type=_StoredState, dec_hook=decode_array)
         kinds = [type(spec.start()) for _, spec in config.strategies]
-        memories = [
-            [
+        memories: Memories = {
+            key: [
                 msgspec.msgpack.decode(raw, type=kind, dec_hook=decode_array)
-                for raw, kind in zip(raws, kinds, strict=True)
+                for raw, kind in zip(row, kinds, strict=True)
             ]
-            for raws in snapshot.strategy_states
-        ]
+            for key, row in snapshot.memories.items()
+        }
     except msgspec.MsgspecError as error:
         raise DataError(f"the snapshot cannot be read: {error}") from error
-    return EngineState(
-        instruments={
-            key: InstrumentState(strategies=memory, **_fields(value))
-            for (key, value), memory in zip(stored.instruments.items(), memories, strict=True)
-        },
-        **{name: value for name, value in _fields(stored).items() if name != "instruments"},
-    )
-
-
-def _stored(state: InstrumentState) -> _Stored:
-    return _Stored(**{name: getattr(state, name) for name in _Stored.__struct_fields__})
-
-
-def _fields(value: _Stored | _StoredState) -> dict[str, object]:
-    return {name: getattr(value, name) for name in value.__struct_fields__}
+    return snapshot.state, memories

@@ -3,25 +3,30 @@
 from collections.abc import Iterable
 from decimal import Decimal
 
+import msgspec
+
 from stakan.core.domain.commands import AnyCommand, CancelOrder, SetTimer, SubmitOrder
 from stakan.core.domain.facts import AnyFact, TradingStateChanged
-from stakan.core.domain.ids import ClientOrderId, InstrumentId, client_order_id
+from stakan.core.domain.ids import ClientOrderId, InstrumentId, IntentId, client_order_id
 from stakan.core.domain.orders import NewOrder, Purpose
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.step import Step
-from stakan.core.domain.trading import TradingState
+from stakan.core.domain.trading import Intent, TradingState
+from stakan.core.domain.units import Nanos
 from stakan.core.engine.config import EngineConfig
-from stakan.core.engine.state import EngineState, InstrumentState
+from stakan.core.engine.state import EngineState, Memories
+from stakan.core.plugins import Strategy
 
 
 class Turn:
     """One engine's turn at an event; reused from step to step, empty between them."""
 
-    __slots__ = ("commands", "config", "facts", "state")
+    __slots__ = ("commands", "config", "facts", "memories", "state")
 
-    def __init__(self, config: EngineConfig, state: EngineState) -> None:
+    def __init__(self, config: EngineConfig, state: EngineState, memories: Memories) -> None:
         self.config = config
         self.state = state
+        self.memories = memories
         self.facts: list[AnyFact] = []
         self.commands: list[AnyCommand] = []
 
@@ -54,16 +59,17 @@ class Turn:
 
     # --- what several chapters of the engine need -------------------------------------------------------------------
 
-    def submit(self, order: NewOrder) -> None:
-        """Book an order as pending and send it."""
-        self.note_all(self.state.portfolio.submit(order, self.now))
+    def submit(self, order: NewOrder, intent: Intent | None = None, why: str = "") -> None:
+        """Book an order as pending and send it; entries name their intent, exits their reason."""
+        self.note_all(self.state.portfolio.submit(order, Nanos(self.now), intent, why))
         self.ask(SubmitOrder(order=order))
 
     def cancel_entries(self, instrument: InstrumentId) -> None:
         """Cancel live entries of one instrument; stops and exits stay."""
-        for order in self.state.portfolio.live_orders(instrument):
-            if order.new.purpose is Purpose.ENTRY and not order.cancel_requested:
-                self.state.portfolio.request_cancel(order.id)
+        orders = self.state.portfolio.orders
+        for order in orders.of(instrument, Purpose.ENTRY):
+            if not order.cancel_requested:
+                orders.ask_cancel(order.id)
                 self.ask(CancelOrder(instrument=instrument, client_order_id=order.id))
 
     def wake_at(self, key: str, at: int) -> None:
@@ -74,11 +80,14 @@ class Turn:
         """The id of an attempt at a leg of an intent."""
         return client_order_id(self.config.account, self.config.run_epoch, intent, leg, attempt)
 
+    def strategies(self, instrument: InstrumentId) -> Iterable[tuple[str, Strategy, msgspec.Struct]]:
+        """Name, spec and memory of every strategy for an instrument."""
+        for (name, spec), memory in zip(self.config.strategies, self.memories[instrument], strict=True):
+            yield name, spec, memory
+
     def marks(self) -> dict[InstrumentId, Decimal]:
         """Mark price, or mid where none was told, of every instrument that has one."""
-        return {
-            key: mark for key, value in self.state.instruments.items() if (mark := value.market.mark()) is not None
-        }
+        return {key: mark for key, value in self.state.instruments.items() if (mark := value.market.mark()) is not None}
 
     def change_trading(self, trading: TradingState, reason: Reason, detail: str) -> None:
         """Go active, reducing or halted, and say why."""
@@ -88,7 +97,3 @@ class Turn:
         state.trading = trading
         state.halted_for = reason if trading is TradingState.HALTED else None
         self.note(TradingStateChanged(state=trading, reason=reason, detail=detail))
-
-    def instrument(self, key: InstrumentId) -> InstrumentState:
-        """The state of an instrument that this engine trades."""
-        return self.state.instruments[key]

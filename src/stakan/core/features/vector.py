@@ -1,22 +1,23 @@
-"""A feature vector: finite numbers by name, and which of them are young."""
+"""A feature vector: finite numbers by name, and which of them rest on enough history."""
+
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from stakan.core.features.catalogue import FEATURE_COUNT, Feature
+from stakan.core.features.catalogue import Feature
 
 
-class FeatureVector:
-    """Values and warmth of one instrument at one exchange time; overwritten by the next reading."""
+class FeatureVector(NamedTuple):
+    """Values and warmth of one instrument at one exchange time; a view that the next reading overwrites."""
 
-    __slots__ = ("ts_event", "values", "warm")
+    values: npt.NDArray[np.float64]
+    """Shape (FEATURE_COUNT,), in the order of `Feature`."""
+    warm: npt.NDArray[np.bool_]
+    ts_event: int
 
-    def __init__(self) -> None:
-        self.values: npt.NDArray[np.float64] = np.zeros(FEATURE_COUNT)
-        self.warm: npt.NDArray[np.bool_] = np.zeros(FEATURE_COUNT, np.bool_)
-        self.ts_event = 0
-
-    def __getitem__(self, feature: Feature) -> float:
+    def of(self, feature: Feature) -> float:
+        """One value."""
         return float(self.values[feature])
 
     def is_warm(self, *features: Feature) -> bool:

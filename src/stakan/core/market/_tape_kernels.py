@@ -8,6 +8,7 @@ from stakan.core.kernel import kernel
 Ints = npt.NDArray[np.int64]
 Signs = npt.NDArray[np.int8]
 
+NEVER = 2**62
 RPI = 2
 """Magnitude of the sign of a print against Retail Price Improvement liquidity; ordinary prints have 1."""
 
@@ -45,23 +46,29 @@ def flow(
 @kernel
 def recent(
     times: Ints, sizes: Ints, signs: Signs, start: int, end: int, now: int, long_ns: int, short_ns: int
-) -> tuple[int, int, int]:
+) -> tuple[int, int, int, int]:
     """Buy lots and sell lots of ordinary prints younger than `long_ns`, and how many are younger than `short_ns`.
 
-    The same windows as `flow`, for rows [start, end) of whole columns: one call on the path of every decision.
+    The same windows as `flow`, for rows [start, end) of whole columns. The fourth is the first moment after `now` at
+    which one of the three can change without another print.
     """
     buy_lots = sell_lots = count = 0
+    until = NEVER
     i = end - 1
     while i >= start and times[i] > now - long_ns:
-        if times[i] <= now and abs(signs[i]) != RPI:
+        if times[i] > now:
+            until = min(until, times[i])
+        elif abs(signs[i]) != RPI:
             if signs[i] > 0:
                 buy_lots += sizes[i]
             else:
                 sell_lots += sizes[i]
+            until = min(until, times[i] + long_ns)
             if times[i] > now - short_ns:
                 count += 1
+                until = min(until, times[i] + short_ns)
         i -= 1
-    return buy_lots, sell_lots, count
+    return buy_lots, sell_lots, count, until
 
 
 @kernel

@@ -1,0 +1,122 @@
+"""Puts the parts together: the only place that knows which implementation stands behind which name."""
+
+import hashlib
+import sys
+from collections.abc import Iterable
+from importlib.util import module_from_spec, spec_from_file_location
+from typing import Any, TypeVar
+
+import msgspec
+
+from stakan.adapters.exchanges.simulated.exchange import SimulationConfig
+from stakan.apps.config import Settings, StrategySection, duration_ns, to_toml
+from stakan.core.decision.sizing import Sizing
+from stakan.core.domain.errors import ConfigError
+from stakan.core.domain.ids import InstrumentId
+from stakan.core.domain.instrument import Instrument
+from stakan.core.domain.units import Nanos
+from stakan.core.engine import EngineConfig
+from stakan.core.market.densities import DensityParams
+from stakan.core.plugins import RiskRule, Strategy, build, load
+
+STRATEGIES = "stakan.core.strategies"
+RISK_RULES = "stakan.core.risk"
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def engine_config(settings: Settings, run_epoch: str) -> EngineConfig:
+    """The engine's values; raises ConfigError where a plugin or one of its parameters does not exist."""
+    engine = settings.engine
+    _refuse_repeats("strategies", (entry.name for entry in settings.strategies))
+    _refuse_repeats("risk", (entry.name for entry in settings.risk))
+    return EngineConfig(
+        account=settings.account.name,
+        run_epoch=run_epoch,
+        starting_balance=settings.account.starting_balance,
+        leverage=settings.account.leverage,
+        strategies=tuple((entry.name, strategy(entry)) for entry in settings.strategies),
+        risk_rules=tuple(
+            (entry.name, load(RISK_RULES, RiskRule, entry.name, entry.parameters)) for entry in settings.risk
+        ),
+        sizing=Sizing(notional=settings.sizing.notional, equity_share=settings.sizing.equity_share),
+        densities=_struct("densities", settings.densities, DensityParams),
+        decision_interval_ns=Nanos(duration_ns(engine.decision_interval)),
+        candle_interval_ns=Nanos(duration_ns(engine.candle_interval)),
+        min_strength=engine.min_strength,
+        entry_timeout_ns=Nanos(duration_ns(engine.entry_timeout)),
+        protection_timeout_ns=Nanos(duration_ns(engine.protection_timeout)),
+        close_retry_ns=Nanos(duration_ns(engine.close_retry)),
+        cooldown_ns=Nanos(duration_ns(engine.cooldown)),
+        equity_interval_ns=Nanos(duration_ns(engine.equity_interval)),
+        max_feed_age_ns=Nanos(duration_ns(engine.max_feed_age)),
+    )
+
+
+def simulation_config(settings: Settings) -> SimulationConfig:
+    """The simulated exchange's values, for the configured account."""
+    values = {
+        "starting_balance": settings.account.starting_balance,
+        "leverage": settings.account.leverage,
+        **settings.simulation,
+    }
+    return _struct("simulation", values, SimulationConfig)
+
+
+def strategy(entry: StrategySection) -> Strategy:
+    """The spec of one configured strategy, from the package or from a file of the user's."""
+    if entry.file is None:
+        return load(STRATEGIES, Strategy, entry.plugin or entry.name, entry.parameters)
+    path = entry.file.expanduser()
+    if not path.is_file():
+        raise ConfigError(f"strategy {entry.name!r}: there is no file {path}")
+    module_name = f"stakan_user_strategies.{path.stem}"
+    spec = spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"strategy {entry.name!r}: {path} is not a Python file")
+    module = module_from_spec(spec)
+    # msgspec resolves annotations through sys.modules.
+    sys.modules[module_name] = module
+    spec.loader.exec_module(module)
+    return build(module, Strategy, entry.name, entry.parameters)
+
+
+def resolve(names: Iterable[str], known: dict[InstrumentId, Instrument]) -> dict[InstrumentId, Instrument]:
+    """Instruments by id or by an unambiguous short name, in the order asked for; all where none is named."""
+    wanted = list(names)
+    if not wanted:
+        return dict(known)
+    return {found: known[found] for name in wanted for found in [_resolve_one(name, known)]}
+
+
+def config_hash(settings: Settings) -> str:
+    """Names a configuration: the first 12 hexadecimal digits of the BLAKE2b of its TOML."""
+    return hashlib.blake2b(to_toml(settings).encode(), digest_size=6).hexdigest()
+
+
+def _resolve_one(name: str, known: dict[InstrumentId, Instrument]) -> InstrumentId:
+    matches = [key for key in known if key == name or key.rsplit(":", 1)[-1].upper() == name.upper()]
+    if len(matches) == 1:
+        return matches[0]
+    what = "is ambiguous" if matches else "is not among the instruments"
+    raise ConfigError(f"instrument {name!r} {what}: {', '.join(matches or known)}")
+
+
+def _struct(section: str, values: dict[str, Any], kind: type[S]) -> S:
+    unknown = sorted(set(values) - set(kind.__struct_fields__))
+    if unknown:
+        raise ConfigError(f"{section}.{unknown[0]} is not a known key; known: {', '.join(kind.__struct_fields__)}")
+    try:
+        return msgspec.convert(values, type=kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{section}: {error}") from error
+
+
+def _refuse_repeats(section: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ConfigError(
+                f"{section}: {name!r} is configured twice; give the second one a name of its own and `plugin`"
+            )
+        seen.add(name)
