@@ -148,6 +148,7 @@ def test_what_the_engine_has_no_use_for_decodes_to_nothing(frame):
         (b"{torn", "not a Bybit v5 frame"),
         (json.dumps(a_book(topic="orderbook.200.PEPEUSDT")).encode(), "bybit:linear:PEPEUSDT is not among"),
         (b'{"topic":"orderbook.200.BTCUSDT","type":"delta","data":{"b":[],"a":[]}}', "without u"),
+        (b'{"topic":"orderbook.1.BTCUSDT","type":"snapshot","data":{"b":[],"a":[]}}', "without u"),
         (b'{"topic":"publicTrade.BTCUSDT","data":[{"T":1}]}', r"publicTrade\.BTCUSDT: .*missing required field"),
         (b'{"topic":"publicTrade.BTCUSDT","data":[{"T":1,"S":"Up","v":"1","p":"1","i":"1"}]}', "Buy or Sell"),
         (b'{"topic":"tickers.BTCUSDT","data":{"markPrice":"NaN"}}', "not a finite number"),

@@ -150,7 +150,7 @@ def _books(grid: Grid) -> _Route:
     def route(frame: bytes, envelope: _Frame, ts_recv: int) -> Sequence[AnyMarketEvent]:
         levels, bid_count, update_id = read(frame)
         if update_id < 0:
-            raise DataError(f"{instrument}: a book message without u: {_shorten(frame)}")
+            raise _without_id(instrument, frame)
         is_delta = envelope.type == "delta" and update_id != _RESTART
         make = BookDelta if is_delta else BookSnapshot
         return (
@@ -174,6 +174,8 @@ def _quotes(grid: Grid) -> _Route:
 
     def route(frame: bytes, envelope: _Frame, ts_recv: int) -> Sequence[AnyMarketEvent]:
         levels, bid_count, update_id = read(frame)
+        if update_id < 0:
+            raise _without_id(grid.instrument, frame)
         bid = levels[0].tolist() if bid_count else (0, 0)
         ask = levels[bid_count].tolist() if len(levels) > bid_count else (0, 0)
         return (
@@ -303,6 +305,10 @@ def _side(text: str, instrument: InstrumentId) -> Side:
     if side is None:
         raise DataError(f"{instrument}: side should be Buy or Sell, got {text!r}")
     return side
+
+
+def _without_id(instrument: InstrumentId, frame: bytes) -> DataError:
+    return DataError(f"{instrument}: a book message without u: {_shorten(frame)}")
 
 
 def _shorten(frame: bytes) -> str:
