@@ -142,6 +142,25 @@ def drop_filled(state: Ints, orders: Ints, queue: Floats) -> None:
 
 
 @kernel
+def find(state: Ints, orders: Ints, key: int) -> int:
+    """Row of a resting order; -1 where it does not rest."""
+    for row in range(state[ORDER_COUNT]):
+        if orders[row, KEY] == key:
+            return row
+    return -1
+
+
+@kernel
+def resize(state: Ints, orders: Ints, queue: Floats, key: int, left: int) -> None:
+    """Shrink an order in its place; with 0 it is gone. Orders that do not rest are passed over."""
+    row = find(state, orders, key)
+    if row >= 0:
+        orders[row, LEFT] = left
+        if left == 0:
+            drop_filled(state, orders, queue)
+
+
+@kernel
 def shorten(state: Ints, orders: Ints, queue: Floats, side: int, price: int, size: int) -> None:
     """Market lots at a level went to a simulated order: nobody at it has more ahead than is left."""
     for row in range(state[ORDER_COUNT]):

@@ -116,13 +116,13 @@ class Matching:
 
     def watch_last(self, low: int, high: int) -> None:
         """Stop at prints at or below `low` or at or above `high` ticks."""
-        self._state[kernels.LAST_LOW] = low
-        self._state[kernels.LAST_HIGH] = high
+        self._cells[kernels.LAST_LOW] = low
+        self._cells[kernels.LAST_HIGH] = high
 
     def watch_mid(self, low: int, high: int) -> None:
         """Stop when twice the mid is at or below `low` or at or above `high` ticks."""
-        self._state[kernels.MID_LOW] = low
-        self._state[kernels.MID_HIGH] = high
+        self._cells[kernels.MID_LOW] = low
+        self._cells[kernels.MID_HIGH] = high
 
     @property
     def best_bid(self) -> int:
@@ -199,11 +199,7 @@ class Matching:
 
     def resize(self, key: int, left: int) -> None:
         """Shrink what is left of a resting order (it keeps its place) or, with 0, remove it."""
-        row = self._row(key)
-        if row >= 0:
-            self._orders[row, kernels.LEFT] = left
-            if left == 0:
-                kernels.drop_filled(self._state, self._orders, self._queue)
+        kernels.resize(self._state, self._orders, self._queue, key, left)
 
     @property
     def order_count(self) -> int:
@@ -211,9 +207,7 @@ class Matching:
         return self._cells[kernels.ORDER_COUNT]
 
     def _row(self, key: int) -> int:
-        count = self._cells[kernels.ORDER_COUNT]
-        found = np.flatnonzero(self._orders[:count, kernels.KEY] == key)
-        return int(found[0]) if len(found) else -1
+        return int(kernels.find(self._state, self._orders, key))
 
     def _best(self, which: int) -> int:
         count = self._cells[which]
