@@ -5,7 +5,7 @@ Order: built-in defaults, then the TOML file, then `STAKAN__SECTION__KEY`, then 
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -136,8 +136,10 @@ class Settings(BaseSettings):
     engine: EngineSection = EngineSection()
     account: AccountSection = AccountSection()
     sizing: SizingSection = SizingSection()
-    strategies: tuple[StrategySection, ...] = _STRATEGIES
-    risk: tuple[RuleSection, ...] = _RULES
+    strategies: tuple[StrategySection, ...] = Field(
+        _STRATEGIES, description="Name, parameters and, for a file of your own, its path"
+    )
+    risk: tuple[RuleSection, ...] = Field(_RULES, description="Risk rules and their parameters; all must agree")
     densities: dict[str, Any] = Field(default_factory=dict, description="Overrides of what makes a density")
     simulation: dict[str, Any] = Field(default_factory=dict, description="Latencies, queue model, seed, fees")
 
@@ -154,14 +156,45 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
 
-def load_settings(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
-    """Settings from a TOML file and the environment; raises ConfigError naming the key and what it should be."""
+class _Frozen(Settings):
+    """Settings that do not look at the environment."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The given values only."""
+        return (init_settings,)
+
+
+def load_settings(
+    path: Path | None = None, overrides: Sequence[str] = (), environment: Mapping[str, str] | None = None
+) -> Settings:
+    """Settings from a TOML file, `key=value` overrides and the environment.
+
+    Raises ConfigError naming the key and what it should be.
+    """
     table = _read_toml(path) if path is not None else {}
+    for override in overrides:
+        _override(table, override)
     try:
         settings = Settings(**table)
     except ValidationError as error:
         raise ConfigError(_explain(error, path)) from error
     return _with_aliases(settings, os.environ if environment is None else environment)
+
+
+def settings_from(table: dict[str, Any]) -> Settings:
+    """Settings from a table alone, whatever the environment says: what a journal's header holds."""
+    try:
+        return _Frozen(**table)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, None)) from error
 
 
 def to_toml(settings: Settings) -> str:
@@ -178,6 +211,23 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"there is no configuration file {path}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def _override(table: dict[str, Any], override: str) -> None:
+    """Set `section.key=value`; the value is TOML, or a plain text."""
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise ConfigError(f"{override!r} should be key=value, e.g. engine.candle_interval=1s")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *sections, name = key.strip().split(".")
+    for section in sections:
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"{override!r}: {section} has no keys of its own")
+    table[name] = value
 
 
 def _explain(error: ValidationError, path: Path | None) -> str:
@@ -207,3 +257,30 @@ def _with_aliases(settings: Settings, environment: Mapping[str, str]) -> Setting
             raise ConfigError(f"{alias} sets {key} of {name}, which is not configured under {section}")
         settings = settings.model_copy(update={section: entries})
     return settings
+
+
+def example(settings: Settings) -> str:
+    """A commented TOML file with every key and its value; loads to the same settings."""
+    described = _descriptions()
+    lines = ["# Every key with its default. Leave out what you do not change."]
+    section = ""
+    for line in to_toml(settings).splitlines():
+        if line.startswith("["):
+            section = line.strip("[]") + "."
+        name = section.removesuffix(".") if line.startswith("[") else section + line.partition(" = ")[0]
+        if name in described:
+            lines.append(f"# {described[name]}")
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def _descriptions() -> dict[str, str]:
+    """What every key is for, by its dotted name."""
+    found: dict[str, str] = {}
+    for name, field in Settings.model_fields.items():
+        kind = field.annotation
+        found[name] = field.description or ""
+        if isinstance(kind, type) and issubclass(kind, _Section):
+            found[name] = (kind.__doc__ or "").strip()
+            found |= {f"{name}.{key}": inner.description or "" for key, inner in kind.model_fields.items()}
+    return {name: text for name, text in found.items() if text}

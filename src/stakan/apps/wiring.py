@@ -12,8 +12,6 @@ from stakan.adapters.exchanges.simulated.exchange import SimulationConfig
 from stakan.apps.config import Settings, StrategySection, duration_ns, to_toml
 from stakan.core.decision.sizing import Sizing
 from stakan.core.domain.errors import ConfigError
-from stakan.core.domain.ids import InstrumentId
-from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.units import Nanos
 from stakan.core.engine import EngineConfig
 from stakan.core.market.densities import DensityParams
@@ -81,25 +79,9 @@ def strategy(entry: StrategySection) -> Strategy:
     return build(module, Strategy, entry.name, entry.parameters)
 
 
-def resolve(names: Iterable[str], known: dict[InstrumentId, Instrument]) -> dict[InstrumentId, Instrument]:
-    """Instruments by id or by an unambiguous short name, in the order asked for; all where none is named."""
-    wanted = list(names)
-    if not wanted:
-        return dict(known)
-    return {found: known[found] for name in wanted for found in [_resolve_one(name, known)]}
-
-
 def config_hash(settings: Settings) -> str:
     """Names a configuration: the first 12 hexadecimal digits of the BLAKE2b of its TOML."""
     return hashlib.blake2b(to_toml(settings).encode(), digest_size=6).hexdigest()
-
-
-def _resolve_one(name: str, known: dict[InstrumentId, Instrument]) -> InstrumentId:
-    matches = [key for key in known if key == name or key.rsplit(":", 1)[-1].upper() == name.upper()]
-    if len(matches) == 1:
-        return matches[0]
-    what = "is ambiguous" if matches else "is not among the instruments"
-    raise ConfigError(f"instrument {name!r} {what}: {', '.join(matches or known)}")
 
 
 def _struct(section: str, values: dict[str, Any], kind: type[S]) -> S:

@@ -16,7 +16,8 @@ import typer
 from stakan.adapters.exchanges.bybit.archive import ArchiveKind, Hosts, PublicHistory, Retries, days
 from stakan.adapters.exchanges.bybit.instruments import decode_instruments
 from stakan.adapters.importers.recording import Format, open_recording
-from stakan.adapters.parquet.layout import Source, recordings
+from stakan.adapters.parquet.layout import recordings
+from stakan.adapters.parquet.schema import Source
 from stakan.adapters.parquet.writer import MarketWriter
 from stakan.apps.cli.importing import (
     DEFAULT_DATA,

@@ -15,7 +15,8 @@ from stakan.adapters.importers.columns import ColumnMapping
 from stakan.adapters.importers.recording import Format, open_recording
 from stakan.adapters.importers.recording import Recording as OpenRecording
 from stakan.adapters.parquet.catalog import Coverage, coverage
-from stakan.adapters.parquet.layout import Recording, Source, SourceFile, digest_of, recordings
+from stakan.adapters.parquet.layout import Recording, digest_of, recordings
+from stakan.adapters.parquet.schema import Source, SourceFile
 from stakan.adapters.parquet.writer import MarketWriter
 from stakan.apps.cli.output import (
     bytes_progress,

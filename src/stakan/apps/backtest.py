@@ -1,0 +1,183 @@
+"""One run of the engine over a market history in virtual time, recorded and reported."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from stakan import __version__
+from stakan.adapters.exchanges.simulated.exchange import SimulatedExchange, SimulationConfig
+from stakan.adapters.journal.files import FileJournal
+from stakan.adapters.journal.records import Header
+from stakan.apps.config import Settings, to_toml
+from stakan.apps.driver import VirtualTime
+from stakan.apps.report import render_report
+from stakan.apps.results import DataIdentity, Fingerprint, Labelled, RunIdentity, RunRecorder, RunResult, write_run
+from stakan.apps.results.recorder import MID_INTERVAL
+from stakan.apps.sources import Source
+from stakan.apps.wiring import config_hash, engine_config, simulation_config
+from stakan.core.domain.events import AnyEvent, BookEvent
+from stakan.core.domain.ids import InstrumentId
+from stakan.core.domain.step import Step
+from stakan.core.engine import Engine
+from stakan.core.features.catalogue import FEATURE_SET
+
+RUN_EPOCH = "backtest"
+"""Fixed, so that equal runs make equal client order ids; nothing of a backtest reaches an exchange."""
+JOURNAL_FOLDER = "journal"
+
+Progress = Callable[[int, int], None]
+"""Gets the receive time reached and the number of market events since the last call."""
+
+
+class Backtest:
+    """A run on a source with settings; `run` it once, then take its `result`."""
+
+    def __init__(self, source: Source, settings: Settings, journal: FileJournal | None = None) -> None:
+        self._source = source
+        self._settings = settings
+        self._journal = journal
+        self._config = engine_config(settings, RUN_EPOCH)
+        self._simulation = simulation_config(settings)
+        self.engine = Engine(self._config, source.instruments.values())
+        self.exchange = SimulatedExchange(source.instruments, self._simulation)
+        self.fingerprint = Fingerprint()
+        self._recorder: RunRecorder | None = None
+        self._next_mid: dict[InstrumentId, int] = {}
+        self._wall_seconds = 0.0
+
+    def run(self, progress: Progress = lambda _ts, _events: None) -> None:
+        """Live through the whole source."""
+        began = time.perf_counter()
+        driver = VirtualTime(self.engine, self.exchange, self._observe)
+        for ts, events in driver.run(self._source.history):
+            progress(ts, events)
+        self._wall_seconds = time.perf_counter() - began
+
+    def result(self, run_id: str) -> RunResult:
+        """What came of it."""
+        recorder = self._recorder or RunRecorder(self._source.instruments, self._config.starting_balance, 0)
+        run = RunIdentity(
+            id=run_id,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            config_hash=config_hash(self._settings),
+            config_text=to_toml(self._settings),
+            versions=_versions(),
+            assumptions=self._assumptions(),
+        )
+        data = DataIdentity(
+            source=self._source.name,
+            instruments=tuple(self._source.instruments),
+            first_ts=recorder.start_ts,
+            last_ts=recorder.end_ts,
+            digest=self._source.digest,
+            is_synthetic=self._source.is_synthetic,
+            receive_times_assumed=self._source.receive_times_assumed,
+            mark_is_mid=bool(self.exchange.uses_mid_as_mark),
+        )
+        return recorder.result(run, data, self.fingerprint.hexdigest(), self._wall_seconds)
+
+    def _observe(self, event: AnyEvent, step: Step) -> None:
+        self.fingerprint.update(step)
+        if self._journal is not None:
+            self._journal.event(step.number, event)
+            self._journal.append(step)
+        recorder = self._recorder
+        if recorder is None:
+            recorder = RunRecorder(self._source.instruments, self._config.starting_balance, step.ts)
+            self._recorder = recorder
+        if isinstance(event, BookEvent) and event.ts_recv >= self._next_mid.get(event.instrument, 0):
+            book = self.engine.state.instruments[event.instrument].market.book
+            if book.is_usable:
+                self._next_mid[event.instrument] = event.ts_recv + MID_INTERVAL
+                recorder.observe_mid(event.instrument, event.ts_recv, book.mid)
+        recorder.observe(event, step)
+
+    def _assumptions(self) -> tuple[Labelled, ...]:
+        simulation = self._simulation
+        assumed = sorted(
+            {f"{key}: {', '.join(rules.assumed)}" for key, rules in self._source.instruments.items() if rules.assumed}
+        )
+        return (
+            Labelled(name="starting balance", value=str(simulation.starting_balance)),
+            Labelled(name="leverage, isolated", value=str(simulation.leverage)),
+            Labelled(name="queue model", value=_text(simulation.queue)),
+            Labelled(name="entry latency", value=_text(simulation.entry_latency)),
+            Labelled(name="response latency", value=_text(simulation.response_latency)),
+            Labelled(name="fees", value="each instrument's own" if simulation.fees is None else _text(simulation.fees)),
+            *(Labelled(name="assumed instrument rules", value=text) for text in assumed),
+        )
+
+
+class JournalOf:
+    """The journal of a run, written beside its folder until the folder exists; does nothing where it is not wanted."""
+
+    def __init__(self, folder: Path, source: Source, settings: Settings, *, wanted: bool) -> None:
+        self._final = folder / JOURNAL_FOLDER
+        self._partial = folder.with_name(f".{folder.name}.journal")
+        self.journal: FileJournal | None = None
+        if wanted:
+            header = Header(
+                stakan=__version__,
+                account=settings.account.name,
+                run_epoch=RUN_EPOCH,
+                config_hash=config_hash(settings),
+                config=to_toml(settings),
+                instruments=tuple(source.instruments.values()),
+                feature_set=FEATURE_SET,
+            )
+            self.journal = FileJournal(self._partial, header)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None and self.journal is not None:
+            self.journal.close()
+
+    def settle(self) -> None:
+        """Move it into the run's folder."""
+        if self.journal is not None:
+            self._partial.rename(self._final)
+
+
+def run_backtest(
+    source: Source,
+    settings: Settings,
+    folder: Path,
+    *,
+    journal: bool = False,
+    progress: Progress = lambda _ts, _n: None,
+) -> RunResult:
+    """Run, and write the run's folder: result, report, tables and, where wanted, the journal."""
+    with JournalOf(folder, source, settings, wanted=journal) as writing:
+        backtest = Backtest(source, settings, writing.journal)
+        backtest.run(progress)
+    result = backtest.result(folder.name)
+    write_run(result, folder, render_report(result))
+    writing.settle()
+    return result
+
+
+def new_run_name(settings: Settings) -> str:
+    """Name of a run's folder: time and configuration."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{config_hash(settings)}"
+
+
+def _versions() -> tuple[Labelled, ...]:
+    names = ("numpy", "numba", "msgspec", "pyarrow")
+    return (Labelled(name="stakan", value=__version__), *(Labelled(name=name, value=version(name)) for name in names))
+
+
+def _text(value: SimulationConfig | object) -> str:
+    if isinstance(value, msgspec.Struct):
+        fields = ", ".join(f"{name} {getattr(value, name)}" for name in value.__struct_fields__)
+        return f"{type(value).__name__} ({fields})" if fields else type(value).__name__
+    return str(value)

@@ -1,0 +1,42 @@
+"""`stakan config`: show what is in force, check a file, print an example."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stakan.apps.cli.output import out, reports_errors, write_json
+from stakan.apps.config import Settings, example, load_settings, to_toml
+from stakan.apps.wiring import engine_config, simulation_config
+
+config_app = typer.Typer(help="Show, check and make configuration files.", no_args_is_help=True)
+
+File = Annotated[Path | None, typer.Argument(help="TOML file; without one the defaults and the environment.")]
+
+
+@config_app.command("show")
+@reports_errors
+def show_command(file: File = None, *, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """What is in force: defaults, file and environment together."""
+    settings = load_settings(file)
+    if as_json:
+        write_json(settings.model_dump(mode="json"))
+    else:
+        out().print(to_toml(settings), markup=False, highlight=False, soft_wrap=True)
+
+
+@config_app.command("check")
+@reports_errors
+def check_command(file: File = None) -> None:
+    """Whether it can work, plugins and their parameters included; exit code 2 where it cannot."""
+    settings = load_settings(file)
+    engine_config(settings, "check")
+    simulation_config(settings)
+    out().print(f"[green]{file or 'the configuration'} is sound[/]")
+
+
+@config_app.command("example")
+@reports_errors
+def example_command() -> None:
+    """A commented file with every key at its default, made from the settings themselves."""
+    out().print(example(Settings()), markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,52 @@
+"""`stakan`: one executable, a command per job."""
+
+from typing import Annotated
+
+import typer
+
+from stakan import __version__
+from stakan.apps.cli.config import config_app
+from stakan.apps.cli.data import data_app
+from stakan.apps.cli.download import download_command
+from stakan.apps.cli.importing import import_command
+from stakan.apps.cli.report import report_command
+from stakan.apps.cli.running import backtest_command, demo_command, replay_command
+from stakan.apps.cli.strategies import strategies_command
+
+app = typer.Typer(
+    name="stakan",
+    help="Order-book trading for USDT perpetuals: record, import, backtest, look why.\n\nStart with `stakan demo`.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo_command)
+app.command("backtest")(backtest_command)
+app.command("backtesting", hidden=True)(backtest_command)
+app.command("report")(report_command)
+app.command("replay")(replay_command)
+app.command("import")(import_command)
+app.command("download")(download_command)
+app.command("download-data", hidden=True)(download_command)
+app.add_typer(data_app, name="data")
+app.add_typer(config_app, name="config")
+app.command("strategies")(strategies_command)
+app.command("list-strategies", hidden=True)(strategies_command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *, version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False
+) -> None:
+    """Options before the command."""
+
+
+def main() -> None:
+    """Entry point of the executable."""
+    app()

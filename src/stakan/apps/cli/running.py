@@ -1,0 +1,194 @@
+"""`stakan backtest`, `stakan demo` and `stakan replay`: run the engine and show what came of it."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from stakan.adapters.journal.files import read_events, read_header, read_steps
+from stakan.adapters.parquet.reader import BEGINNING, END
+from stakan.adapters.synthetic.config import demo_config
+from stakan.apps.backtest import Progress as Report
+from stakan.apps.backtest import new_run_name, run_backtest
+from stakan.apps.cli.data import DEFAULT_DATA
+from stakan.apps.cli.importing import known_instruments
+from stakan.apps.cli.output import errors, ns_text, out, parse_time, reports_errors, write_json
+from stakan.apps.config import Settings, load_settings
+from stakan.apps.replay import replay
+from stakan.apps.results import RunResult
+from stakan.apps.sources import Source, from_files, from_generator, from_store
+from stakan.apps.summary import print_summary
+from stakan.core.domain.errors import ConfigError, DataError
+from stakan.core.domain.units import MINUTE, Nanos
+
+RUNS = Path("runs")
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", "-c", help="TOML file; `stakan config example` shows all keys.")
+]
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="One key, e.g. engine.candle_interval=1s")]
+RunsFolder = Annotated[Path, typer.Option("--out", help="Folder that run folders go into.")]
+AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout instead of tables.")]
+WithJournal = Annotated[bool, typer.Option("--journal", help="Keep every event and step, for `stakan replay`.")]
+
+
+@reports_errors
+def backtest_command(  # noqa: PLR0913 - one argument per option
+    *,
+    data: Annotated[
+        list[Path] | None, typer.Option("--data", "-d", help="Folder of a store, or the files of one recording.")
+    ] = None,
+    config: ConfigFile = None,
+    override: Overrides = None,
+    instrument: Annotated[
+        list[str] | None, typer.Option("--instrument", "-i", help="Only these; short names where unambiguous.")
+    ] = None,
+    rules: Annotated[Path | None, typer.Option("--instruments", help="TOML of tick and lot sizes, for files.")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="First moment (UTC).")] = None,
+    stop: Annotated[str | None, typer.Option("--to", help="End, not included.")] = None,
+    timerange: Annotated[str | None, typer.Option(help="YYYYMMDD-YYYYMMDD, instead of --from and --to.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run's folder.")] = None,
+    runs: RunsFolder = RUNS,
+    journal: WithJournal = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run the engine over recorded market data through the simulated exchange.
+
+    Prints a summary and writes a folder with the report (one HTML file that works offline), result.json, trades.csv
+    and signals.csv. Equal data and configuration give equal fingerprints.
+
+        stakan backtest --data data -i BTCUSDT --set engine.candle_interval=1s
+    """
+    settings = load_settings(config, override or ())
+    paths = data or [DEFAULT_DATA]
+    names = instrument or list(settings.instruments)
+    if any(path.is_file() for path in paths):
+        if start or stop or timerange:
+            raise ConfigError("--from, --to and --timerange need a store: import the files first")
+        source = from_files(paths, known_instruments(DEFAULT_DATA, rules), names)
+    elif len(paths) == 1:
+        first, last = _span(start, stop, timerange)
+        source = from_store(paths[0], names, start=first, stop=last)
+    else:
+        raise ConfigError("--data names one store folder, or files")
+    folder = runs / (name or new_run_name(settings))
+    _show(_run(source, settings, folder, journal=journal, quiet=as_json), folder, as_json=as_json)
+
+
+@reports_errors
+def demo_command(
+    *,
+    minutes: Annotated[float, typer.Option(min=0.1, max=1440, help="Length of the synthetic market.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same market.")] = 7,
+    config: ConfigFile = None,
+    override: Overrides = None,
+    runs: RunsFolder = RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """Generate a synthetic market of three symbols and run the whole engine on it.
+
+    No account, no keys, no network, no data needed. The market is synthetic and labelled so; nothing that happens in
+    it says anything about profit.
+    """
+    settings = load_settings(config, ["engine.candle_interval=1s", *DEMO_DENSITIES, *(override or ())])
+    source = from_generator(demo_config(seed=seed, duration_ns=Nanos(int(minutes * MINUTE))))
+    folder = runs / f"demo-{new_run_name(settings)}"
+    if not as_json:
+        out().print(f"[bold]stakan demo[/]: {minutes:g} minutes of a synthetic market, seed {seed}")
+        errors().print("[dim]the first run compiles numeric kernels; later ones start at once[/]")
+    _show(_run(source, settings, folder, journal=True, quiet=as_json), folder, as_json=as_json)
+
+
+DEMO_DENSITIES = ("densities.min_notional=50000",)
+"""The synthetic walls are worth less than those of the busiest real books."""
+
+
+class ReplayAnswer(msgspec.Struct, frozen=True):
+    """What a replay found."""
+
+    steps: int
+    differences: int
+    first_difference: int | None
+
+
+@reports_errors
+def replay_command(
+    journal: Annotated[Path, typer.Argument(help="Folder of a journal, or of a run made with --journal.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Compute every step of a journal again and compare it with what was recorded. Exit code 3 where they differ."""
+    folder = journal / "journal" if (journal / "journal").is_dir() else journal
+    with _spinner("replaying", quiet=as_json):
+        answer = replay(read_header(folder), read_events(folder), read_steps(folder))
+    if as_json:
+        write_json(ReplayAnswer(answer.steps, answer.differences, answer.first_difference))
+    elif answer.differences == 0:
+        out().print(f"[green]{answer.steps:,} steps computed again, all equal[/]")
+    if answer.differences:
+        raise DataError(f"{answer.differences} of {answer.steps} steps differ, the first is {answer.first_difference}")
+
+
+def _run(source: Source, settings: Settings, folder: Path, *, journal: bool, quiet: bool) -> RunResult:
+    with _progress(source, quiet=quiet) as progress:
+        return run_backtest(source, settings, folder, journal=journal, progress=progress)
+
+
+def _show(result: RunResult, folder: Path, *, as_json: bool) -> None:
+    if as_json:
+        write_json(result)
+        return
+    print_summary(result, out(), folder)
+
+
+def _span(start: str | None, stop: str | None, timerange: str | None) -> tuple[int, int]:
+    if timerange is not None:
+        if start or stop:
+            raise ConfigError("--timerange stands for --from and --to: give one or the other")
+        first, dash, last = timerange.partition("-")
+        if not dash:
+            raise ConfigError(f"{timerange!r} should be YYYYMMDD-YYYYMMDD; either side may be empty")
+        start, stop = first or None, last or None
+    return parse_time(start) if start else BEGINNING, parse_time(stop) if stop else END
+
+
+@contextmanager
+def _progress(source: Source, *, quiet: bool) -> Iterator[Report]:
+    """A bar over market time with the rate of events and the time left."""
+    known = source.last_ts > source.first_ts
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=errors(),
+        transient=True,
+        disable=quiet,
+    )
+    began = time.perf_counter()
+    seen = 0
+    with bar:
+        task = bar.add_task("running", total=source.last_ts - source.first_ts if known else None, rate="")
+
+        def report(ts: int, events: int) -> None:
+            nonlocal seen
+            seen += events
+            spent = max(time.perf_counter() - began, 1e-9)
+            rate = f"{ns_text(ts)[:19]}  {seen / spent:,.0f} events/s"
+            bar.update(task, completed=ts - source.first_ts if known else None, rate=rate)
+
+        yield report
+
+
+@contextmanager
+def _spinner(what: str, *, quiet: bool) -> Iterator[None]:
+    with Progress(SpinnerColumn(), TextColumn(what), console=errors(), transient=True, disable=quiet) as bar:
+        bar.add_task(what, total=None)
+        yield
