@@ -28,13 +28,13 @@ from tests.adapters.parquet.builders import (
 
 from stakan.adapters.parquet.catalog import coverage, moment
 from stakan.adapters.parquet.check import check
-from stakan.adapters.parquet.layout import Source, leftovers, recordings, visible_parts
+from stakan.adapters.parquet.layout import leftovers, recordings, visible_parts
 from stakan.adapters.parquet.reader import MarketStore
-from stakan.adapters.parquet.schema import StoredKind
+from stakan.adapters.parquet.schema import Source, StoredKind
 from stakan.adapters.parquet.writer import Limits, MarketWriter, Publish
 from stakan.core.domain.batch import BatchBuilder, window
 from stakan.core.domain.errors import DataError, StorageError
-from stakan.core.domain.units import SECOND, Side
+from stakan.core.domain.units import DAY, SECOND, Side
 
 SOURCE = Source(description="a test")
 
@@ -48,6 +48,10 @@ def store(root, events, *, limits=None, flush_after=(), **options):
     return MarketStore(root)
 
 
+def no_sync(_handle):
+    """Hundreds of small stores need not survive a loss of power."""
+
+
 def assert_equal(got, wanted):
     assert len(got) == len(wanted)
     for left, right in zip(got, wanted, strict=True):
@@ -58,17 +62,17 @@ def assert_equal(got, wanted):
 
 
 @given(a_market(), st.integers(1, 12), st.sets(st.integers(0, 40), max_size=6))
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_what_was_written_is_read_in_order_however_it_was_split(events, row_group, flush_after):
     with tempfile.TemporaryDirectory() as folder:
         limits = Limits(row_group=row_group, buffered=20)
-        history = store(Path(folder), events, limits=limits, flush_after=flush_after).history()
+        history = store(Path(folder), events, limits=limits, flush_after=flush_after, fsync=no_sync).history()
         assert_equal(read(history), events)
         assert_equal(read(history), events)
 
 
 @given(a_market(), st.integers(1, 12), st.data())
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_reading_a_part_of_the_store_equals_filtering(events, row_group, data):
     times = sorted({event.ts_recv for event in events})
     start = data.draw(st.sampled_from(times)) + data.draw(st.integers(-1, 1))
@@ -84,7 +88,7 @@ def test_reading_a_part_of_the_store_equals_filtering(events, row_group, data):
         if start <= event.ts_recv < stop and event.instrument in instruments and type(event).__name__ in types
     ]
     with tempfile.TemporaryDirectory() as folder:
-        history = store(Path(folder), events, limits=Limits(row_group=row_group)).history(
+        history = store(Path(folder), events, limits=Limits(row_group=row_group), fsync=no_sync).history(
             instruments, start=start, stop=stop, kinds=kinds
         )
         assert_equal(read(history), wanted)
@@ -98,7 +102,7 @@ def test_columns_and_events_are_stored_alike_and_the_exchange_time_runs_on_acros
         builders.setdefault(event.instrument, BatchBuilder(event.instrument)).add(event, arrival)
     batches = {name: builder.build() for name, builder in sorted(builders.items())}
     with tempfile.TemporaryDirectory() as folder:
-        with MarketWriter(Path(folder), SOURCE, limits=Limits(row_group=row_group)) as writer:
+        with MarketWriter(Path(folder), SOURCE, limits=Limits(row_group=row_group), fsync=no_sync) as writer:
             writer.add_window(window(tuple(batches.values())))
         windows = list(MarketStore(Path(folder)).history().windows())
         assert_equal([event for one in windows for event in one.events()], events)
@@ -122,6 +126,35 @@ def test_two_recordings_of_other_kinds_are_read_as_one_market(tmp_path):
     got = read(history)
     assert [event.ts_recv for event in got] == sorted(event.ts_recv for event in [*books, *candles])
     assert len(got) == len(books) + len(candles)
+
+
+@given(a_market(), st.lists(st.integers(0, 2), min_size=40, max_size=40), st.integers(1, 12))
+@settings(max_examples=40)
+def test_any_number_of_recordings_is_read_as_one_market(events, which, row_group):
+    """The events are dealt out to three recordings; arrival ordinals are those of the whole."""
+    with tempfile.TemporaryDirectory() as folder:
+        for recording in set(which[: len(events)]):
+            with MarketWriter(Path(folder), SOURCE, limits=Limits(row_group=row_group), fsync=no_sync) as writer:
+                for arrival, event in enumerate(events):
+                    if which[arrival] == recording:
+                        writer.add(event, arrival)
+        assert_equal(read(MarketStore(Path(folder)).history()), events)
+
+
+def test_a_year_of_daily_recordings_is_opened_day_by_day(tmp_path):
+    for day in range(30):
+        store(tmp_path, a_session(20, start=MIDNIGHT + day * DAY), fsync=no_sync)
+    open_files = set()
+    for _ in MarketStore(tmp_path).history().windows():
+        open_files.add(sum(path.suffix == ".parquet" for path in opened_by_this_process()))
+    assert max(open_files) <= 4
+
+
+def opened_by_this_process():
+    handles = Path("/proc/self/fd")
+    if not handles.is_dir():
+        pytest.skip("this system has no /proc")
+    return [handle.readlink() for handle in handles.iterdir() if handle.is_symlink()]
 
 
 def test_windows_stay_small_while_the_market_is_long(tmp_path):
@@ -182,7 +215,7 @@ import os, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
 from builders import a_session
-from stakan.adapters.parquet.layout import Source
+from stakan.adapters.parquet.schema import Source
 from stakan.adapters.parquet.writer import Limits, MarketWriter, Publish
 writer = MarketWriter(Path({str(tmp_path)!r}), Source(description="a feed"), publish_when=Publish.AS_WRITTEN,
                       limits=Limits(row_group=20))

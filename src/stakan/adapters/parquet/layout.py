@@ -12,6 +12,7 @@ and the replacement of an older one by it, become visible by one atomic rename.
 
 import hashlib
 import os
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterable
@@ -20,7 +21,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from stakan.adapters.parquet.schema import StoredKind
+from stakan.adapters.parquet.schema import Source, StoredKind
 from stakan.core.domain.errors import DataError, StorageError
 from stakan.core.domain.ids import InstrumentId, instrument_id, split_instrument_id
 
@@ -30,30 +31,10 @@ TEMPORARY = ".tmp"
 DIGEST_BYTES = 16
 """Of BLAKE2b over a file's bytes."""
 NOT_KNOWN = -1
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _BLOCK = 1 << 20
 _FOOTER_END = struct.Struct("<I4s")
 """Length of the footer and the magic word at the very end of a Parquet file."""
-
-
-class SourceFile(msgspec.Struct, frozen=True):
-    """A file that was imported; `digest` is BLAKE2b-128 of its bytes."""
-
-    name: str
-    bytes: int
-    digest: str
-
-
-class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """Where market data came from."""
-
-    description: str
-    """For people: format and file, or the feed's address."""
-    format: str = ""
-    files: tuple[SourceFile, ...] = ()
-    selection: tuple[str, ...] = ()
-    """Instruments that were picked from the files; empty for all."""
-    clock_shift_ns: int = 0
-    receive_times_assumed: bool = False
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -170,6 +151,8 @@ def part_of(root: Path, path: Path) -> Part:
     if len(pieces) != 5 or len(words) != 3 or words[0] not in set(StoredKind) or not words[1].isdigit():
         raise DataError(f"{path}: not a name of a market-data part (venue/category/symbol/day/kind-number-recording)")
     venue, category, symbol = (unquote(piece) for piece in pieces[:3])
+    if not _DAY.fullmatch(pieces[3]):
+        raise DataError(f"{path}: {pieces[3]!r} is no day such as 2024-07-18")
     instrument = instrument_id(venue, category, symbol)
     return Part(words[2], instrument, StoredKind(words[0]), int(words[1]), pieces[3], path)
 

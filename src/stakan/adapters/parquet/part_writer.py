@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from stakan.adapters.parquet import _gap_kernels as kernels
 from stakan.adapters.parquet.encoding import ROW_WIDTH, Ints, table_of_objects, table_of_rows
 from stakan.adapters.parquet.layout import DIGEST_BYTES, TEMPORARY, PartSummary, Span, footer_checksum, sync_folder
-from stakan.adapters.parquet.schema import METADATA_KEY, SCHEMAS, PartMetadata, StoredKind, delta_packed
+from stakan.adapters.parquet.schema import METADATA_KEY, SCHEMAS, PartMetadata, StoredKind, encodings
 from stakan.core.domain.events import AnyMarketEvent, Candle, Levels
 from stakan.core.domain.units import DAY
 
@@ -176,7 +176,7 @@ class PartWriter:
                 "compression": "zstd",
                 "compression_level": _ZSTD_LEVEL,
                 "use_dictionary": ["type"] if kind is StoredKind.OTHERS else False,
-                "column_encoding": delta_packed(kind),
+                "column_encoding": encodings(kind),
                 "write_statistics": [name for name in _SORTED_BY if name in SCHEMAS[kind].names],
                 "write_page_checksum": True,
             }

@@ -37,8 +37,13 @@ class Selection(msgspec.Struct, frozen=True):
         """Whether a part may hold wanted rows, by its path alone."""
         if part.kind not in self.kinds or (self.instruments is not None and part.instrument not in self.instruments):
             return False
-        first = int(np.datetime64(part.day, "D").astype(np.int64)) * DAY
+        first = first_moment(part.day)
         return first < self.stop and first + DAY > self.start
+
+
+def first_moment(day: str) -> int:
+    """Nanoseconds at which a day of the store begins."""
+    return int(np.datetime64(day, "D").astype(np.int64)) * DAY
 
 
 class StoredHistory:
@@ -53,24 +58,41 @@ class StoredHistory:
 
     def windows(self) -> Iterator[MarketWindow]:
         """Consecutive stretches of the market; raises DataError naming the file that is damaged."""
-        streams = [
-            _Stream(list(parts), self._selection)
-            for _, parts in groupby(self.parts, lambda part: (part.recording, part.instrument, part.kind))
-        ]
         floors: dict[InstrumentId, int] = {}
-        while streams := [stream for stream in streams if stream.load()]:
-            bound = min(stream.last_key for stream in streams)
-            taken: dict[InstrumentId, list[Rows]] = {}
-            for stream in streams:
-                rows = stream.take(bound)
-                if len(rows):
-                    taken.setdefault(stream.instrument, []).append(rows)
+        for taken in self._stretches():
             batches = []
-            for instrument, rows_of in sorted(taken.items()):
-                batch = _merge(instrument, rows_of, floors.get(instrument, 0))
+            for instrument, rows in sorted(taken.items()):
+                batch = _merge(instrument, rows, floors.get(instrument, 0))
                 floors[instrument] = int(batch.ts_exchange[-1])
                 batches.append(batch)
             yield window(tuple(batches))
+
+    def _stretches(self) -> Iterator[dict[InstrumentId, list[Rows]]]:
+        """Rows of all streams up to a common bound, over and over.
+
+        A stream is opened only when the bound reaches its first day: a year of daily imports is many streams, of
+        which few are open at a time.
+        """
+        grouped = groupby(self.parts, lambda part: (part.recording, part.instrument, part.kind))
+        streams = [_Stream(place, list(parts), self._selection) for place, (_, parts) in enumerate(grouped)]
+        waiting = sorted(streams, key=lambda stream: stream.not_before, reverse=True)
+        active: list[_Stream] = []
+        while True:
+            active = [stream for stream in active if stream.load()]
+            bound = min((stream.last_key for stream in active), default=None)
+            while waiting and (bound is None or waiting[-1].not_before <= bound[0]):
+                stream = waiting.pop()
+                if stream.load():
+                    active.append(stream)
+                    bound = min(bound or stream.last_key, stream.last_key)
+            if bound is None:
+                return
+            taken: dict[InstrumentId, list[Rows]] = {}
+            for stream in sorted(active, key=lambda stream: stream.place):
+                rows = stream.take(bound)
+                if len(rows):
+                    taken.setdefault(stream.instrument, []).append(rows)
+            yield taken
 
 
 class MarketStore:
@@ -114,7 +136,7 @@ def open_part(part: Part) -> tuple[Any, PartMetadata]:
     try:
         if footer_checksum(path) != part.footer != NOT_KNOWN:
             raise DataError(f"{path}: its footer is damaged")
-        file: Any = pq.ParquetFile(path, page_checksum_verification=True, memory_map=True)
+        file: Any = pq.ParquetFile(path, page_checksum_verification=True)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
     metadata = read_metadata(file.metadata.metadata, path)
@@ -140,8 +162,12 @@ def group_times(file: Any, group: int) -> tuple[int, int]:
 class _Stream:
     """One kind of one instrument of one recording: sorted by (ts_recv, arrival)."""
 
-    def __init__(self, parts: list[Part], selection: Selection) -> None:
+    def __init__(self, place: int, parts: list[Part], selection: Selection) -> None:
+        self.place = place
+        """Decides ties between streams."""
         self.instrument = parts[0].instrument
+        self.not_before = first_moment(parts[0].day)
+        """No row of it has an earlier `ts_recv`."""
         self._groups = _row_groups(parts, selection)
         self._rows: Rows | None = None
 

@@ -28,6 +28,27 @@ class StoredKind(StrEnum):
     """Tickers, rule changes and interruptions, as JSON with their type's name."""
 
 
+class SourceFile(msgspec.Struct, frozen=True):
+    """A file that was imported; `digest` is BLAKE2b-128 of its bytes."""
+
+    name: str
+    bytes: int
+    digest: str
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """Where market data came from."""
+
+    description: str
+    """For people: format and file, or the feed's address."""
+    format: str = ""
+    files: tuple[SourceFile, ...] = ()
+    selection: tuple[str, ...] = ()
+    """Instruments that were picked from the files; empty for all."""
+    clock_shift_ns: int = 0
+    receive_times_assumed: bool = False
+
+
 class PartMetadata(msgspec.Struct, frozen=True, kw_only=True):
     """What a part says about itself, as JSON in the file's metadata."""
 
@@ -109,11 +130,15 @@ SCHEMAS: dict[StoredKind, pa.Schema] = {
 }
 
 
-def delta_packed(kind: StoredKind) -> dict[str, str]:
-    """Encodings of a kind's integer columns, for pyarrow's `column_encoding`."""
-    names = [field.name for field in SCHEMAS[kind] if field.type == pa.int64()]
+def encodings(kind: StoredKind) -> dict[str, str]:
+    """Encodings of a kind's integer columns, for pyarrow's `column_encoding`.
+
+    Levels, in bytes each with zstd on 325,310 levels of a BTC session: bytes split into streams 2.95, dictionary
+    3.65, delta-packed 4.45.
+    """
+    flat = [field.name for field in SCHEMAS[kind] if field.type == pa.int64()]
     nested = [f"{field.name}.list.element" for field in SCHEMAS[kind] if pa.types.is_list(field.type)]
-    return dict.fromkeys(names + nested, "DELTA_BINARY_PACKED")
+    return dict.fromkeys(flat, "DELTA_BINARY_PACKED") | dict.fromkeys(nested, "BYTE_STREAM_SPLIT")
 
 
 def read_metadata(raw_metadata: Mapping[bytes, bytes] | None, where: object) -> PartMetadata:

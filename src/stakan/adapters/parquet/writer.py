@@ -17,7 +17,6 @@ from stakan.adapters.parquet.layout import (
     RECORDINGS,
     PartSummary,
     Recording,
-    Source,
     Span,
     all_parts,
     instrument_folder,
@@ -27,7 +26,7 @@ from stakan.adapters.parquet.layout import (
     remove,
 )
 from stakan.adapters.parquet.part_writer import PartWriter, day_name, day_of
-from stakan.adapters.parquet.schema import LEVELS_PER_ROW_GROUP, SCHEMA_VERSION, PartMetadata, StoredKind
+from stakan.adapters.parquet.schema import LEVELS_PER_ROW_GROUP, SCHEMA_VERSION, PartMetadata, Source, StoredKind
 from stakan.core.domain.batch import Kind, MarketBatch, MarketWindow
 from stakan.core.domain.errors import DataError, StakanError, StorageError
 from stakan.core.domain.events import (
