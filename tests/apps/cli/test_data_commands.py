@@ -8,8 +8,9 @@ import typer
 from tests.adapters.parquet.builders import BTC, START, a_delta, a_session, a_snapshot
 from typer.testing import CliRunner
 
-from stakan.adapters.parquet.layout import Source, leftovers, recordings, visible_parts
+from stakan.adapters.parquet.layout import leftovers, recordings, visible_parts
 from stakan.adapters.parquet.reader import MarketStore
+from stakan.adapters.parquet.schema import Source
 from stakan.adapters.parquet.writer import MarketWriter
 from stakan.apps.cli.data import data_app
 from stakan.apps.cli.importing import import_command
