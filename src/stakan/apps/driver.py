@@ -15,7 +15,7 @@ from stakan.core.domain.commands import (
 )
 from stakan.core.domain.events import AnyEvent, Flatten, TimerFired, VenueEvent
 from stakan.core.domain.step import Step
-from stakan.core.domain.units import SECOND
+from stakan.core.domain.units import MILLISECOND, SECOND
 from stakan.core.engine import Engine
 from stakan.core.ports import MarketHistory, Simulator
 
@@ -24,6 +24,7 @@ Observer = Callable[[AnyEvent, Step], None]
 
 SETTLE_NS = 30 * SECOND
 """How long after the last market event closing orders may still travel and fill."""
+SETTLE_STEP_NS = 100 * MILLISECOND
 
 
 class VirtualTime:
@@ -61,7 +62,11 @@ class VirtualTime:
 
     def _settle(self, last: int) -> None:
         self._step(Flatten(ts_event=last, ts_recv=last, actor="end of data", request_id="end"))
-        self._live_until(last + SETTLE_NS)
+        busy = self._engine.state.portfolio.busy_instruments
+        now = last
+        while busy() and now < last + SETTLE_NS:
+            now += SETTLE_STEP_NS
+            self._live_until(now)
 
     def _live_until(self, now: int) -> None:
         """Deliver everything that reaches the bot up to `now`."""

@@ -22,7 +22,7 @@ from stakan.core.domain.events import (
     TradePrint,
 )
 from stakan.core.domain.ids import InstrumentId
-from stakan.core.domain.units import Lots, Side, Ticks
+from stakan.core.domain.units import Side
 
 Ints = npt.NDArray[np.int64]
 
@@ -39,6 +39,13 @@ class Kind(IntEnum):
     """Two levels: best bid, best ask."""
     OTHER = 5
     """`sequence` is the index into `others`."""
+
+
+# Comparing plain integers: an IntEnum costs more per row than making the event.
+_DELTA = int(Kind.DELTA)
+_BUY_PRINT = int(Kind.BUY_PRINT)
+_SELL_PRINT = int(Kind.SELL_PRINT)
+_OTHER = int(Kind.OTHER)
 
 
 class MarketBatch(msgspec.Struct, frozen=True, eq=False):
@@ -70,44 +77,55 @@ class MarketBatch(msgspec.Struct, frozen=True, eq=False):
         return len(self.kind)
 
     def event(self, row: int) -> AnyMarketEvent:
-        """The event of a row, as an object; its levels are a view into the batch."""
-        kind = self.kind[row]
-        if kind == Kind.OTHER:
-            return self.others[int(self.sequence[row])]
-        start = self.level_start[row]
-        levels = self.levels[start : self.level_start[row + 1]]
-        if kind <= Kind.DELTA:
-            make = BookDelta if kind == Kind.DELTA else BookSnapshot
-            return make(
-                instrument=self.instrument,
-                ts_event=int(self.ts_event[row]),
-                ts_recv=int(self.ts_recv[row]),
-                sequence=int(self.sequence[row]),
-                previous_sequence=int(self.previous_sequence[row]),
-                levels=levels,
-                bid_count=int(self.bid_count[row]),
-            )
-        if kind <= Kind.SELL_PRINT:
-            return TradePrint(
-                instrument=self.instrument,
-                ts_event=int(self.ts_event[row]),
-                ts_recv=int(self.ts_recv[row]),
-                price=Ticks(int(levels[0, 0])),
-                size=Lots(int(levels[0, 1])),
-                side=Side.BUY if kind == Kind.BUY_PRINT else Side.SELL,
-                trade_id=int(self.sequence[row]),
-                is_rpi=bool(self.previous_sequence[row]),
-            )
-        return BestQuote(
-            instrument=self.instrument,
-            ts_event=int(self.ts_event[row]),
-            ts_recv=int(self.ts_recv[row]),
-            sequence=int(self.sequence[row]),
-            bid_price=Ticks(int(levels[0, 0])),
-            bid_size=Lots(int(levels[0, 1])),
-            ask_price=Ticks(int(levels[1, 0])),
-            ask_size=Lots(int(levels[1, 1])),
-        )
+        """The event of one row, as an object; its levels are a view into the batch."""
+        return next(self.events(row, row + 1))
+
+    def events(self, first: int = 0, last: int | None = None) -> Iterator[AnyMarketEvent]:
+        """The events of rows [first, last) in order, as objects."""
+        rows = slice(first, len(self) if last is None else last)
+        # Plain integers and one pass: reading single array elements costs more than making the event.
+        columns = (self.kind, self.ts_event, self.ts_recv, self.sequence, self.previous_sequence, self.bid_count)
+        starts = self.level_start[rows.start : rows.stop + 1].tolist()
+        for (kind, ts_event, ts_recv, sequence, previous, bid_count), start, end in zip(
+            zip(*(column[rows].tolist() for column in columns), strict=True), starts[:-1], starts[1:], strict=True
+        ):
+            if kind == _OTHER:
+                yield self.others[sequence]
+            elif kind <= _DELTA:
+                make = BookDelta if kind == _DELTA else BookSnapshot
+                yield make(
+                    instrument=self.instrument,
+                    ts_event=ts_event,
+                    ts_recv=ts_recv,
+                    sequence=sequence,
+                    previous_sequence=previous,
+                    levels=self.levels[start:end],
+                    bid_count=bid_count,
+                )
+            elif kind <= _SELL_PRINT:
+                price, size = self.levels[start].tolist()
+                yield TradePrint(
+                    instrument=self.instrument,
+                    ts_event=ts_event,
+                    ts_recv=ts_recv,
+                    price=price,
+                    size=size,
+                    side=Side.BUY if kind == _BUY_PRINT else Side.SELL,
+                    trade_id=sequence,
+                    is_rpi=previous != 0,
+                )
+            else:
+                (bid_price, bid_size), (ask_price, ask_size) = self.levels[start:end].tolist()
+                yield BestQuote(
+                    instrument=self.instrument,
+                    ts_event=ts_event,
+                    ts_recv=ts_recv,
+                    sequence=sequence,
+                    bid_price=bid_price,
+                    bid_size=bid_size,
+                    ask_price=ask_price,
+                    ask_size=ask_size,
+                )
 
 
 class BatchBuilder:
@@ -229,9 +247,10 @@ class MarketWindow(msgspec.Struct, frozen=True, eq=False):
 
     def events(self) -> Iterator[AnyMarketEvent]:
         """All events in order of arrival."""
-        batches = self.batches
-        for batch, row in zip(self.order_batch.tolist(), self.order_row.tolist(), strict=True):
-            yield batches[batch].event(row)
+        # Rows of one batch come in their own order, so that each batch is walked once.
+        walks = [batch.events() for batch in self.batches]
+        for which in self.order_batch.tolist():
+            yield next(walks[which])
 
 
 def window(batches: tuple[MarketBatch, ...]) -> MarketWindow:

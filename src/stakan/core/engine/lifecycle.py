@@ -7,7 +7,7 @@ from stakan.core.domain.ids import ClientOrderId, InstrumentId, IntentId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.orders import OrderStatus, PositionStatus
 from stakan.core.domain.reasons import Reason
-from stakan.core.engine import exits
+from stakan.core.engine import account, exits
 from stakan.core.engine.state import InstrumentState, Plan
 from stakan.core.engine.turn import Turn
 from stakan.core.features.pipeline import FeaturePipeline
@@ -66,6 +66,8 @@ def _closed(turn: Turn, state: InstrumentState) -> None:
     state.plan = None
     state.cool_until = turn.now + turn.config.cooldown_ns
     _take_new_grid(turn, state)
+    # The equity curve shows what a trade made at once, and the last one of a run is in it.
+    account.mark_equity(turn)
 
 
 def _exit_ended(turn: Turn, state: InstrumentState, after: OrderStatus) -> None:
