@@ -407,7 +407,7 @@ def test_two_sided_quotes_reserve_the_dearer_side_only():
 
 def test_closing_needs_no_money():
     exchange = an_exchange(a_book(), starting_balance=Decimal("0.11"))
-    events = play(exchange, (1, an_order("a", size=10)), (20, an_order("b", Side.SELL, 10)))
+    events = play(exchange, (1, an_order("a", size=10, price=101)), (20, an_order("b", Side.SELL, 10)))
     assert fills(events) == [(101, 10), (100, 10)]
 
 
