@@ -3,6 +3,7 @@
 import itertools
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from hftbacktest import GTX, LIMIT, BacktestAsset, ROIVectorMarketDepthBacktest
@@ -51,11 +52,9 @@ def run(options: Options) -> list[Row]:
     work = [lambda: quote_matching(rules, batch), lambda: quote_exchange(rules, batch)]
     if options.peers:
         work.append(lambda: quote_peer(rules, events))
-    ours, exchange, *peer = interleaved(
-        options.repetitions, *(lambda job=job: rate(levels, job) for job in work)
-    )
+    ours, exchange, *peer = interleaved(options.repetitions, *(lambda job=job: rate(levels, job) for job in work))
     data = "Binance BTCUSDT 2024-07-18/19 as recorded (480 s), depth and trades"
-    rows = [
+    return [
         Row(
             name="matching.core",
             what="matching core, both sides quoted anew every 100 ms (from Python; peer: compiled loop)",
@@ -80,7 +79,6 @@ def run(options: Options) -> list[Row]:
             peer_name=PEER,
         ),
     ]
-    return rows
 
 
 # --- data -----------------------------------------------------------------------------------------------------------
@@ -99,8 +97,6 @@ def session(folder: Path, year: str, *, quotes: bool = True) -> tuple[Instrument
 
 def head(batch: MarketBatch, rows: int) -> MarketBatch:
     """The first rows of a batch."""
-    import msgspec
-
     end = int(batch.level_start[rows])
     cut = {
         name: getattr(batch, name)[:rows]

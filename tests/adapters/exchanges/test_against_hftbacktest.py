@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from bench.matching import LATENCY, peer_asset, peer_events, session
 from hftbacktest import FILLED, GTC, GTX, LIMIT, ROIVectorMarketDepthBacktest
 from hftbacktest.order import IOC
 from numba import njit
 
-from bench.matching import LATENCY, peer_asset, peer_events, session
 from stakan.adapters.exchanges.simulated.exchange import SimulatedExchange, SimulationConfig
 from stakan.adapters.exchanges.simulated.matching import Matching
 from stakan.adapters.exchanges.simulated.models import ConstantLatency, Queue, QueueModel
@@ -95,9 +95,7 @@ def ours(rules, batch, orders, model):
     latency = ConstantLatency(LATENCY)
     exchange = SimulatedExchange(
         {rules.id: rules},
-        SimulationConfig(
-            starting_balance=10**9, queue=model, entry_latency=latency, response_latency=latency
-        ),
+        SimulationConfig(starting_balance=10**9, queue=model, entry_latency=latency, response_latency=latency),
     )
     exchange.feed(window((batch,)))
     events = []
@@ -185,7 +183,7 @@ def play(backtest, steps, orders, results, end, tick, lot):
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.rule.name.lower())
 @pytest.mark.parametrize("year", ["2023", "2024"])
-def test_the_same_orders_are_filled_at_the_same_book_update(recorded, year, model):
+def test_the_same_orders_are_filled_at_the_same_book_update(recorded, year, model, record_property):
     rules, batch, events = market(Path(recorded), year)
     orders = plans(rules, batch)
     mine, peer = ours(rules, batch, orders, model), theirs(rules, batch, events, orders, model)
@@ -194,7 +192,7 @@ def test_the_same_orders_are_filled_at_the_same_book_update(recorded, year, mode
     both = [(a.done_ts, b.done_ts) for a, b in zip(mine, peer, strict=True) if a.done_ts and b.done_ts]
     places = np.searchsorted(updates, np.array(both), side="right")
     timely = int((np.abs(places[:, 0] - places[:, 1]) <= BOOK_UPDATES).sum())
-    print(f"{year} {model.rule.name}: {same}/{len(orders)} agree on filled, {timely}/{len(both)} on when")
+    record_property("agreement", f"{same}/{len(orders)} on filled, {timely}/{len(both)} on when")
     assert len(both) > 500, "too few fills to say anything"
     assert same >= AGREEMENT * len(orders)
     assert timely >= AGREEMENT * len(both)

@@ -91,9 +91,7 @@ class Market:
 
     def _print(self, at, side, price, size, is_rpi):
         return self._add(
-            TradePrint(
-                **self._head(at), price=price, size=size, side=side, trade_id=len(self.events), is_rpi=is_rpi
-            )
+            TradePrint(**self._head(at), price=price, size=size, side=side, trade_id=len(self.events), is_rpi=is_rpi)
         )
 
     def _head(self, at):
@@ -171,5 +169,3 @@ def a_matching(market, queue=None):
     matching = Matching(rules(), queue or QueueModel())
     matching.feed(market.batch())
     return matching
-
-

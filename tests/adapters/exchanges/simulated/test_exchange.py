@@ -3,32 +3,6 @@
 from decimal import Decimal
 
 import pytest
-
-from stakan.adapters.exchanges.simulated.exchange import SimulatedExchange, SimulationConfig
-from stakan.adapters.exchanges.simulated.models import (
-    ConstantLatency,
-    DrawnLatency,
-    FeeRates,
-    QueueModel,
-    RecordedLatency,
-    start_latency,
-)
-from stakan.core.domain.batch import window
-from stakan.core.domain.errors import ConfigError
-from stakan.core.domain.events import (
-    CancelRejected,
-    FillOrigin,
-    FundingCharged,
-    OrderAmended,
-    OrderCancelled,
-    OrderFilled,
-    OrderRejected,
-    ProtectionChanged,
-    ProtectionRejected,
-)
-from stakan.core.domain.instrument import Category
-from stakan.core.domain.orders import TimeInForce, Trigger, TriggerDirection, TriggerSource
-from stakan.core.domain.units import HOUR, Side
 from tests.adapters.exchanges.simulated.builders import (
     BTC,
     LATENCY,
@@ -48,6 +22,33 @@ from tests.adapters.exchanges.simulated.builders import (
     play,
     rules,
 )
+
+from stakan.adapters.exchanges.simulated.exchange import SimulatedExchange, SimulationConfig
+from stakan.adapters.exchanges.simulated.models import (
+    ConstantLatency,
+    DrawnLatency,
+    FeeRates,
+    QueueModel,
+    RecordedLatency,
+    start_latency,
+)
+from stakan.core.domain.batch import window
+from stakan.core.domain.errors import ConfigError
+from stakan.core.domain.events import (
+    CancelRejected,
+    FillOrigin,
+    FundingCharged,
+    InstrumentChanged,
+    OrderAmended,
+    OrderCancelled,
+    OrderFilled,
+    OrderRejected,
+    ProtectionChanged,
+    ProtectionRejected,
+)
+from stakan.core.domain.instrument import Category
+from stakan.core.domain.orders import TimeInForce, Trigger, TriggerDirection, TriggerSource
+from stakan.core.domain.units import HOUR, Side
 
 
 def of(events, kind):
@@ -113,9 +114,7 @@ def test_a_cancel_that_comes_after_the_fill_is_refused():
 
 
 def test_a_cancel_in_time_takes_the_order_out():
-    events = play(
-        an_exchange(a_book().sell(30, 99, 5)), (1, an_order("a", size=5, price=100)), (10, a_cancel("a"))
-    )
+    events = play(an_exchange(a_book().sell(30, 99, 5)), (1, an_order("a", size=5, price=100)), (10, a_cancel("a")))
     assert names(events) == ["OrderAccepted", "OrderCancelled"]
 
 
@@ -187,9 +186,7 @@ def test_before_any_price_is_known_orders_are_rejected():
 def test_reduce_only_is_trimmed_to_the_position_and_never_flips_it():
     market = a_book().buy(50, 103, 100)
     exchange = an_exchange(market)
-    events = play(
-        exchange, (1, an_order("a", size=5)), (20, an_order("b", Side.SELL, 9, price=102, reduce_only=True))
-    )
+    events = play(exchange, (1, an_order("a", size=5)), (20, an_order("b", Side.SELL, 9, price=102, reduce_only=True)))
     assert of(events, OrderAmended)[0].size == 5
     assert fills(events) == [(101, 5), (102, 5)]
     assert exchange.account.position(BTC).lots == 0
@@ -258,9 +255,7 @@ def test_without_a_mark_the_mid_stands_in_and_that_is_said():
 
 def test_a_take_profit_by_last_price_closes_at_the_market_and_clears_protection():
     market = a_book().buy(50, 102, 1).buy(60, 103, 1)
-    events = play(
-        an_exchange(market), (5, an_order("a", size=5, take_profit=103, trigger_source=TriggerSource.LAST))
-    )
+    events = play(an_exchange(market), (5, an_order("a", size=5, take_profit=103, trigger_source=TriggerSource.LAST)))
     assert [event.origin for event in of(events, OrderFilled)] == [FillOrigin.ORDER, FillOrigin.TAKE_PROFIT]
     assert events[-1].ts_event == START + 60 * MS
     assert (events[-1].stop_loss, events[-1].take_profit) == (None, None)
@@ -288,9 +283,7 @@ def test_protection_is_moved_refused_and_cleared():
 
 
 def test_closing_the_position_clears_its_protection():
-    events = play(
-        an_exchange(a_book()), (1, an_order("a", size=5, stop_loss=90)), (20, an_order("b", Side.SELL, 5))
-    )
+    events = play(an_exchange(a_book()), (1, an_order("a", size=5, stop_loss=90)), (20, an_order("b", Side.SELL, 5)))
     assert of(events, ProtectionChanged)[-1].stop_loss is None
 
 
@@ -507,8 +500,6 @@ def test_a_configuration_that_cannot_work_is_refused_at_the_start(wrong):
 
 
 def test_new_rules_hold_from_then_on():
-    from stakan.core.domain.events import InstrumentChanged
-
     market = a_book()
     market.events.append(
         InstrumentChanged(ts_event=START + 5 * MS, ts_recv=START + 6 * MS, instrument=BTC, rules=rules(min_size=9))

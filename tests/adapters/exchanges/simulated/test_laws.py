@@ -2,19 +2,11 @@
 
 from collections import Counter
 from decimal import Decimal
+from itertools import pairwise
 
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from stakan.adapters.exchanges.simulated.exchange import SimulatedExchange
-from stakan.adapters.exchanges.simulated.models import DrawnLatency, Queue, QueueModel
-from stakan.core.domain.batch import window
-from stakan.core.domain.commands import AmendOrder, CancelOrder, SetProtection, SubmitOrder
-from stakan.core.domain.events import FundingCharged, OrderAmended, OrderFilled
-from stakan.core.domain.ids import instrument_id
-from stakan.core.domain.orders import OrderType, TimeInForce, Trigger, TriggerDirection, TriggerSource
-from stakan.core.domain.units import Side
 from tests.adapters.exchanges.simulated.builders import (
     BTC,
     LATENCY,
@@ -26,6 +18,15 @@ from tests.adapters.exchanges.simulated.builders import (
     an_order,
     rules,
 )
+
+from stakan.adapters.exchanges.simulated.exchange import SimulatedExchange
+from stakan.adapters.exchanges.simulated.models import DrawnLatency, Queue, QueueModel
+from stakan.core.domain.batch import window
+from stakan.core.domain.commands import AmendOrder, CancelOrder, SetProtection, SubmitOrder
+from stakan.core.domain.events import FundingCharged, OrderAmended, OrderFilled
+from stakan.core.domain.ids import instrument_id
+from stakan.core.domain.orders import OrderType, TimeInForce, Trigger, TriggerDirection, TriggerSource
+from stakan.core.domain.units import Side
 
 ETH = instrument_id("bybit", "linear", "ETHUSDT")
 RULES = {BTC: rules(), ETH: rules(id=ETH)}
@@ -78,16 +79,17 @@ def scripts(draw):
         elif kind == "protect":
             command = SetProtection(instrument=instrument, stop_loss=draw(ticks), take_profit=draw(st.none() | ticks))
         else:
-            changes = {"reduce_only": draw(st.booleans()), "stop_loss": draw(st.none() | ticks)}
+            side = draw(SIDES)
+            changes = {"reduce_only": draw(st.integers(0, 4)) == 0}
+            if not changes["reduce_only"] and draw(st.booleans()):
+                changes["stop_loss"] = draw(st.integers(91, 98) if side is Side.BUY else st.integers(103, 110))
             if kind == "when":
                 changes["trigger"] = Trigger(
                     draw(ticks), draw(st.sampled_from(TriggerDirection)), draw(st.sampled_from(TriggerSource))
                 )
             price = None if kind == "market" else draw(ticks)
             tif = draw(st.sampled_from(TimeInForce))
-            command = an_order(
-                str(number), draw(SIDES), draw(lots), price, instrument, time_in_force=tif, **changes
-            )
+            command = an_order(str(number), side, draw(lots), price, instrument, time_in_force=tif, **changes)
         script.append((at, command))
     return script
 
@@ -107,7 +109,7 @@ def run(markets, script, config, *, cuts=(), grid=END):
     exchange = SimulatedExchange(RULES, config)
     edges = [0.0, *sorted(cuts), 1.0]
     feeds = []
-    for first, last in zip(edges, edges[1:], strict=False):
+    for first, last in pairwise(edges):
         batches = [m.batch(int(first * len(m.events)), int(last * len(m.events))) for m in markets]
         begins = min((int(b.ts_exchange[0]) for b in batches if len(b)), default=0)
         feeds.append((begins, window(tuple(batches))))

@@ -3,11 +3,11 @@
 from decimal import Decimal
 
 import pytest
+from tests.adapters.exchanges.simulated.builders import rules
 
 from stakan.adapters.exchanges.simulated import margin
 from stakan.core.domain.instrument import MarginTier
 from stakan.core.domain.units import Side
-from tests.adapters.exchanges.simulated.builders import rules
 
 TERMS = margin.Terms(Decimal(10), Decimal("0.0006"))
 FIRST = MarginTier(Decimal(2_000_000), Decimal("0.005"), Decimal(0), Decimal(100))

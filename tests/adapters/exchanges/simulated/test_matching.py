@@ -5,11 +5,11 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.adapters.exchanges.simulated.builders import MS, START, Market, a_book, a_matching
 
 from stakan.adapters.exchanges.simulated.matching import FILLED, NEVER
 from stakan.adapters.exchanges.simulated.models import Queue, QueueModel
 from stakan.core.domain.units import Side
-from tests.adapters.exchanges.simulated.builders import MS, START, Market, a_book, a_matching
 
 
 def live(matching, until=10**6):
