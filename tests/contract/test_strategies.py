@@ -1,6 +1,10 @@
 """Laws of every strategy; a new file under `core/strategies` is found by itself."""
 
+import types
+from typing import NamedTuple
+
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,28 +22,61 @@ ENCODER = msgspec.msgpack.Encoder(enc_hook=encode_array)
 MIRROR = 2 * 640_000
 
 
-def a_market(draw):
-    """A lively market around one price: trends, densities that erode, one-sided books."""
-    events, ts, sequence, mid = [a_snapshot(ts=SECOND, depth=40, size=200)], SECOND, 1, 640_000
-    drift = draw(st.sampled_from((-6, 0, 6)))
-    big = draw(st.sampled_from((4_000, 9_000)))
-    for number in range(40):
-        ts += draw(st.integers(100, 900)) * MS
-        sequence += 1
-        mid += drift + draw(st.integers(-2, 2))
-        side = draw(st.sampled_from(Side))
-        events.append(a_print(mid + side, draw(st.integers(1, 300)), side, ts, number))
-        ts += MS
-        snapshot = a_snapshot(mid=mid, ts=ts, sequence=sequence, depth=40, size=200)
-        levels = snapshot.levels.copy()
-        levels[:40, 1] *= draw(st.sampled_from((1, 1, 6)))
-        levels[5, 1] = big
-        levels[44, 1] = big * draw(st.sampled_from((1, 1)))
-        events.append(msgspec.structs.replace(snapshot, levels=levels))
+def a_book(mid, heavy, walls):
+    """Forty levels a side, one side `heavy` times as large, and walls at fixed prices."""
+    bids = {mid - 1 - i: 200 * max(1, heavy) for i in range(40)}
+    asks = {mid + 1 + i: 200 * max(1, -heavy) for i in range(40)}
+    for price, size in walls.items():
+        (bids if price < mid else asks)[price] = size
+    return bids, asks
+
+
+def changes(before, after):
+    """Rows of a delta from one side of a book to another."""
+    gone = [(price, 0) for price in before if price not in after]
+    return gone + [(price, size) for price, size in after.items() if before.get(price) != size]
+
+
+class Script(NamedTuple):
+    """What a drawn market does; small, so that a failing one can be read."""
+
+    drift: int
+    eaten: int
+    moves: list[tuple[int, int, int]]
+    """Per half second: extra move of mid, heavier side of the book, size of the print."""
+
+
+scripts = st.builds(
+    Script,
+    drift=st.sampled_from((-6, 0, 6)),
+    eaten=st.sampled_from((0, 200)),
+    moves=st.lists(
+        st.tuples(st.integers(-2, 2), st.sampled_from((0, 0, 8, -8)), st.integers(1, 50)), min_size=45, max_size=45
+    ),
+)
+
+
+def a_market(script):
+    """A lively market: a trend or none, walls that hold or are eaten, one-sided books."""
+    side = Side.BUY if script.drift >= 0 else Side.SELL
+    behind, ahead = 640_000 - side * 100, 640_000 + side * 400
+    walls = {behind: 9_000, ahead: 9_000}
+    mid = 640_000
+    book = a_book(mid, 0, walls)
+    rows = np.array([*book[0].items(), *book[1].items()])
+    events = [msgspec.structs.replace(a_snapshot(ts=SECOND), levels=rows, bid_count=len(book[0]))]
+    for number, (extra, heavy, size) in enumerate(script.moves, 1):
+        ts = SECOND + number * 500 * MS
+        mid += script.drift + extra
+        if script.eaten and number <= 20:
+            # The wall that the trend runs into is eaten by the trend's own side before price gets there.
+            walls[ahead] -= script.eaten
+            events.append(a_print(ahead, script.eaten, side, ts, 1_000 + number))
+        events.append(a_print(mid + side, size, side, ts, number))
+        after = a_book(mid, heavy, walls)
+        events.append(a_delta(changes(book[0], after[0]), changes(book[1], after[1]), ts + MS, number + 1))
+        book = after
     return events
-
-
-markets = st.composite(a_market)()
 
 
 def mirrored(event):
@@ -80,9 +117,9 @@ def test_a_misspelt_or_mistyped_parameter_is_refused_by_name(name):
 
 @pytest.mark.parametrize("name", ALL)
 @settings(max_examples=15)
-@given(market=markets)
-def test_signals_are_sane(name, market):
-    for signal in signals(load(PACKAGE, Strategy, name, {}), market):
+@given(script=scripts)
+def test_signals_are_sane(name, script):
+    for signal in signals(load(PACKAGE, Strategy, name, {}), a_market(script)):
         assert 0 <= signal.strength <= 1
         assert signal.instrument == BTC
         assert (signal.entry - signal.stop_loss) * signal.side > 0
@@ -92,22 +129,27 @@ def test_signals_are_sane(name, market):
 
 @pytest.mark.parametrize("name", ALL)
 @settings(max_examples=15)
-@given(market=markets)
-def test_swapping_bids_and_asks_swaps_its_sides(name, market):
+@given(script=scripts)
+def test_swapping_bids_and_asks_swaps_its_sides(name, script):
     spec = load(PACKAGE, Strategy, name, {})
+    market = a_market(script)
     plain = signals(spec, market)
     upside_down = signals(spec, [mirrored(event) for event in market])
-    assert [(s.ts_event, s.side) for s in upside_down] == [(s.ts_event, s.side.opposite) for s in plain]
-    for a, b in zip(plain, upside_down, strict=True):
-        assert b.strength == pytest.approx(a.strength)
-        assert b.entry == MIRROR - a.entry
+    there, here = {s.ts_event: s for s in upside_down}, {s.ts_event: s for s in plain}
+    # Distances in basis points are shares of a price that the mirror moves by 0.1 %: thresholds may fall either way.
+    assert len(there.keys() ^ here.keys()) <= 2
+    for ts in there.keys() & here.keys():
+        assert there[ts].side is here[ts].side.opposite
+        assert there[ts].strength == pytest.approx(here[ts].strength)
+        assert there[ts].entry == MIRROR - here[ts].entry
 
 
 @pytest.mark.parametrize("name", ALL)
 @settings(max_examples=10)
-@given(market=markets, cut=st.integers(1, 80))
-def test_it_does_not_look_ahead(name, market, cut):
+@given(script=scripts, cut=st.integers(1, 80))
+def test_it_does_not_look_ahead(name, script, cut):
     spec = load(PACKAGE, Strategy, name, {})
+    market = a_market(script)
     whole = signals(spec, market)
     head = signals(spec, market[:cut])
     assert [ENCODER.encode(s) for s in head] == [ENCODER.encode(s) for s in whole][: len(head)]
@@ -124,11 +166,11 @@ def test_two_starts_share_nothing(name):
 def test_the_markets_of_this_suite_make_every_strategy_speak():
     found = set()
 
-    @settings(max_examples=60, derandomize=True, database=None)
-    @given(market=markets)
-    def look(market):
+    @settings(max_examples=40, derandomize=True, database=None)
+    @given(script=scripts)
+    def look(script):
         for name in ALL:
-            if name not in found and signals(load(PACKAGE, Strategy, name, {}), market):
+            if name not in found and signals(load(PACKAGE, Strategy, name, {}), a_market(script)):
                 found.add(name)
 
     look()
@@ -136,8 +178,6 @@ def test_the_markets_of_this_suite_make_every_strategy_speak():
 
 
 def test_a_file_must_define_exactly_one_public_spec():
-    import types
-
     with pytest.raises(ConfigError, match="must define one public Strategy"):
         build(types.ModuleType("empty"), Strategy, "empty", {})
 
