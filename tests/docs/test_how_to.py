@@ -1,0 +1,45 @@
+"""The how-to pages work: what they show is taken from the page and run as a user would run it."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+PAGES = Path(__file__).parents[2] / "docs" / "how-to"
+STAKAN = [sys.executable, "-c", "from stakan.apps.cli.main import main; main()"]
+
+
+def block(page, language):
+    """The first fenced block of a language on a page."""
+    return re.search(rf"```{language}\n(.*?)```", (PAGES / page).read_text(), re.DOTALL)[1]
+
+
+def run(command, folder):
+    assert command.startswith("stakan ")
+    words = command.split()[1:]
+    return subprocess.run([*STAKAN, *words], cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_a_strategy_is_added_by_one_file_and_one_configuration_entry(tmp_path):
+    page = "add-a-strategy.md"
+    (tmp_path / "spread_fade.py").write_text(block(page, "python"))
+    (tmp_path / "spread_fade.toml").write_text(block(page, "toml"))
+    check, demo = block(page, "console").strip().splitlines()
+    checked = run(check, tmp_path)
+    assert checked.returncode == 0, checked.stderr
+    ran = run(f"{demo} --json", tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    result = json.loads(ran.stdout)
+    assert {signal["strategy"] for signal in result["signals"]} == {"spread_fade"}
+    assert {trade["strategy"] for trade in result["trades"]} == {"spread_fade"}
+
+
+def test_a_misspelt_parameter_is_refused_by_its_name(tmp_path):
+    page = "add-a-strategy.md"
+    (tmp_path / "spread_fade.py").write_text(block(page, "python"))
+    (tmp_path / "spread_fade.toml").write_text(block(page, "toml").replace("stop_bps", "stop_bpz"))
+    checked = run("stakan config check spread_fade.toml", tmp_path)
+    assert checked.returncode == 2
+    assert "stop_bpz" in checked.stderr
+    assert "Traceback" not in checked.stderr
