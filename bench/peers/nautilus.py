@@ -17,6 +17,7 @@ from nautilus_trader.adapters.bybit.schemas.ws import BybitWsMessageGeneral, dec
 from nautilus_trader.backtest.config import BacktestEngineConfig
 from nautilus_trader.backtest.engine import BacktestEngine
 from nautilus_trader.config import LoggingConfig
+from nautilus_trader.core import nautilus_pyo3 as rust
 from nautilus_trader.core.datetime import millis_to_nanos
 from nautilus_trader.model.currencies import BTC, USDT
 from nautilus_trader.model.data import OrderBookDelta, OrderBookDeltas
@@ -52,13 +53,43 @@ class TopOfBook(Strategy):
 
 
 class FiveLevels(TopOfBook):
-    """The imbalance of five levels as well, through the levels that the book hands out."""
+    """Also the imbalance of five levels, from the cached book, which hands out all its levels."""
+
+    def on_start(self) -> None:
+        super().on_start()
+        self.imbalance = 0.0
 
     def on_order_book_deltas(self, deltas: OrderBookDeltas) -> None:
         super().on_order_book_deltas(deltas)
-        bids = sum(level.size() for level in self.book.bids()[:5])
-        asks = sum(level.size() for level in self.book.asks()[:5])
-        self.total += (bids - asks) / (bids + asks)
+        bids = sum([level.size() for level in self.book.bids()[:5]])
+        asks = sum([level.size() for level in self.book.asks()[:5]])
+        self.imbalance += (bids - asks) / (bids + asks)
+
+
+class FiveLevelsRust(Strategy):
+    """The same numbers from a book of the Rust bindings, which hands out five levels when asked for five.
+
+    As the framework's own example strategy does it: deltas converted, the book kept by the strategy, none by the engine.
+    """
+
+    def on_start(self) -> None:
+        self.calls = 0
+        self.total = 0.0
+        self.imbalance = 0.0
+        self.book = rust.OrderBook(rust.InstrumentId.from_str(ID.value), rust.BookType.L2_MBP)
+        self.subscribe_order_book_deltas(ID, book_type=BookType.L2_MBP, managed=False, pyo3_conversion=True)
+
+    def on_order_book_deltas(self, deltas: rust.OrderBookDeltas) -> None:
+        book = self.book
+        book.apply_deltas(deltas)
+        bids, asks = book.bids(5), book.asks(5)
+        bid_sizes, ask_sizes = [level.size() for level in bids], [level.size() for level in asks]
+        bid, ask = bids[0].price.as_double(), asks[0].price.as_double()
+        bid_size, ask_size = bid_sizes[0], ask_sizes[0]
+        bid_sum, ask_sum = sum(bid_sizes), sum(ask_sizes)
+        self.calls += 1
+        self.total += (bid * ask_size + ask * bid_size) / (bid_size + ask_size)
+        self.imbalance += (bid_sum - ask_sum) / (bid_sum + ask_sum)
 
 
 def engine_with(strategy: Strategy, snapshot: OrderBookDeltas) -> BacktestEngine:
@@ -139,7 +170,7 @@ def by_hand(raw: bytes) -> OrderBookDeltas:
 
 
 DECODERS = {"adapter": by_adapter, "hand": by_hand}
-STRATEGIES = {"top": TopOfBook, "five": FiveLevels}
+STRATEGIES = {"touch": TopOfBook, "five": FiveLevels, "five_rust": FiveLevelsRust}
 
 
 class Bench:
@@ -158,7 +189,12 @@ class Bench:
         engine = engine_with(strategy, by_adapter(frames[0]))
         path_of = getattr(self, request["do"])
         seconds = path_of(engine, frames[1:], DECODERS[request.get("decode", "adapter")])
-        answer = {"messages": strategy.calls - 1, "seconds": seconds, "total": strategy.total}
+        answer = {
+            "messages": strategy.calls - 1,
+            "seconds": seconds,
+            "total": strategy.total,
+            "imbalance": getattr(strategy, "imbalance", 0.0),
+        }
         engine.dispose()
         return answer
 
