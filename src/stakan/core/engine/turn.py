@@ -21,12 +21,16 @@ from stakan.core.plugins import Strategy
 class Turn:
     """One engine's turn at an event; reused from step to step, empty between them."""
 
-    __slots__ = ("commands", "config", "facts", "memories", "state")
+    __slots__ = ("_strategies", "commands", "config", "facts", "memories", "state")
 
     def __init__(self, config: EngineConfig, state: EngineState, memories: Memories) -> None:
         self.config = config
         self.state = state
         self.memories = memories
+        self._strategies = {
+            key: [(name, spec, memory) for (name, spec), memory in zip(config.strategies, row, strict=True)]
+            for key, row in memories.items()
+        }
         self.facts: list[AnyFact] = []
         self.commands: list[AnyCommand] = []
 
@@ -82,8 +86,7 @@ class Turn:
 
     def strategies(self, instrument: InstrumentId) -> Iterable[tuple[str, Strategy, msgspec.Struct]]:
         """Name, spec and memory of every strategy for an instrument."""
-        for (name, spec), memory in zip(self.config.strategies, self.memories[instrument], strict=True):
-            yield name, spec, memory
+        return self._strategies[instrument]
 
     def marks(self) -> dict[InstrumentId, Decimal]:
         """Mark price, or mid where none was told, of every instrument that has one."""

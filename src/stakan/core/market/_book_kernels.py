@@ -24,6 +24,7 @@ CROSSED = 4
 CORRUPT = 8
 NEEDS_ROOM = 16
 UNKNOWN_DELETE = 32
+ONE_SIDED = 64
 
 
 @kernel
@@ -122,7 +123,9 @@ def apply_levels(sides: Ints, counts: Ints, levels: Ints, bid_count: int, reach:
             bits |= BID_TOUCHED if which == BIDS else ASK_TOUCHED
     nbids = counts[BIDS]
     nasks = counts[ASKS]
-    if nbids and nasks and sides[BIDS, nbids - 1, PRICE] >= sides[ASKS, nasks - 1, PRICE]:
+    if nbids == 0 or nasks == 0:
+        bits |= ONE_SIDED
+    elif sides[BIDS, nbids - 1, PRICE] >= sides[ASKS, nasks - 1, PRICE]:
         bits |= CROSSED
     return bits
 

@@ -19,6 +19,7 @@ from stakan.core.market._book_kernels import (
     CORRUPT,
     CROSSED,
     NEEDS_ROOM,
+    ONE_SIDED,
     PRICE,
     SIZE,
     UNKNOWN_DELETE,
@@ -57,6 +58,8 @@ class Book(msgspec.Struct, eq=False):
     ts_recv: int = 0
     touched: bool = False
     """Whether the last message changed price or size of the best bid or ask."""
+    is_two_sided: bool = False
+    """Whether both sides had a level after the last message."""
     sides: np.ndarray[tuple[int, int, int], np.dtype[np.int64]] = msgspec.field(default_factory=_sides)
     counts: np.ndarray[tuple[int], np.dtype[np.int64]] = msgspec.field(default_factory=_counts)
     stale: int = 0
@@ -100,6 +103,7 @@ class Book(msgspec.Struct, eq=False):
 
     def _merge(self, event: BookEvent) -> AnyFact | None:
         bits = kernels.apply_levels(self.sides, self.counts, event.levels, event.bid_count, REACH_PER_MILLE)
+        self.is_two_sided = True
         if bits & ~(BID_TOUCHED | ASK_TOUCHED):
             if bits & NEEDS_ROOM:
                 self._make_room(len(event.levels))
@@ -109,6 +113,7 @@ class Book(msgspec.Struct, eq=False):
                 return BookCorrupt(instrument=self.instrument, why="a level has no positive price or a negative size")
             if bits & UNKNOWN_DELETE:
                 self.unknown_deletes += 1
+            self.is_two_sided = not bits & ONE_SIDED
         self.sequence = event.sequence
         self.ts_event = event.ts_event
         self.ts_recv = event.ts_recv
@@ -134,7 +139,7 @@ class Book(msgspec.Struct, eq=False):
     @property
     def is_usable(self) -> bool:
         """Whether it is live and has both sides."""
-        return self.state is BookState.LIVE and self.counts[BIDS] > 0 and self.counts[ASKS] > 0
+        return self.is_two_sided and self.state is BookState.LIVE
 
     @property
     def best_bid(self) -> Ticks:
