@@ -27,7 +27,9 @@ def replay(header: Header, events: Iterable[tuple[int, AnyEvent]], recorded: Ite
 
     Raises ConfigError where the header's configuration cannot be built by this release.
     """
-    engine = Engine(engine_config(settings_from(tomllib.loads(header.config)), header.run_epoch), header.instruments)
+    settings = settings_from(tomllib.loads(header.config))
+    config = engine_config(settings, header.run_epoch, [rules.id for rules in header.instruments])
+    engine = Engine(config, header.instruments)
     encode = msgspec.msgpack.Encoder(enc_hook=encode_array, order="deterministic").encode
     expected = _Expected(iter(recorded))
     differences, first, number = 0, None, 0

@@ -2,16 +2,18 @@
 
 import hashlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from importlib.util import module_from_spec, spec_from_file_location
 from typing import Any, TypeVar
 
 import msgspec
 
 from stakan.adapters.exchanges.simulated.exchange import SimulationConfig
+from stakan.adapters.instruments import resolve
 from stakan.apps.config import Settings, StrategySection, duration_ns, to_toml
 from stakan.core.decision.sizing import Sizing
 from stakan.core.domain.errors import ConfigError
+from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.units import Nanos
 from stakan.core.engine import EngineConfig
 from stakan.core.market.densities import DensityParams
@@ -20,12 +22,20 @@ from stakan.core.plugins import RiskRule, Strategy, build, load
 STRATEGIES = "stakan.core.strategies"
 RISK_RULES = "stakan.core.risk"
 
+_OWN = "instruments"
+"""Key under `densities` that holds the thresholds of single instruments."""
+_COLONS_OF_ID = 2
+
 S = TypeVar("S", bound=msgspec.Struct)
 
 
-def engine_config(settings: Settings, run_epoch: str) -> EngineConfig:
-    """The engine's values; raises ConfigError where a plugin or one of its parameters does not exist."""
+def engine_config(settings: Settings, run_epoch: str, instruments: Collection[InstrumentId]) -> EngineConfig:
+    """The engine's values for a run on `instruments`.
+
+    Raises ConfigError where a plugin or one of its parameters does not exist, or a name means no instrument.
+    """
     engine = settings.engine
+    densities = {key: value for key, value in settings.densities.items() if key != _OWN}
     _refuse_repeats("strategies", (entry.name for entry in settings.strategies))
     _refuse_repeats("risk", (entry.name for entry in settings.risk))
     return EngineConfig(
@@ -38,7 +48,8 @@ def engine_config(settings: Settings, run_epoch: str) -> EngineConfig:
             (entry.name, load(RISK_RULES, RiskRule, entry.name, entry.parameters)) for entry in settings.risk
         ),
         sizing=Sizing(notional=settings.sizing.notional, equity_share=settings.sizing.equity_share),
-        densities=_struct("densities", settings.densities, DensityParams),
+        densities=_struct("densities", densities, DensityParams),
+        instrument_densities=_instrument_densities(densities, own_densities(settings), instruments),
         decision_interval_ns=Nanos(duration_ns(engine.decision_interval)),
         candle_interval_ns=Nanos(duration_ns(engine.candle_interval)),
         min_strength=engine.min_strength,
@@ -77,6 +88,41 @@ def strategy(entry: StrategySection) -> Strategy:
     sys.modules[module_name] = module
     spec.loader.exec_module(module)
     return build(module, Strategy, entry.name, entry.parameters)
+
+
+def own_densities(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Overrides of density thresholds by the name of their instrument, as configured."""
+    tables = settings.densities.get(_OWN, {})
+    if not isinstance(tables, Mapping):
+        raise ConfigError(f'densities.{_OWN} should hold tables: write [densities.{_OWN}."BTCUSDT"]')
+    for name, table in tables.items():
+        if not isinstance(table, Mapping):
+            raise ConfigError(f"densities.{_OWN}.{name} should be a table of thresholds, got {table!r}")
+    return {name: dict(table) for name, table in tables.items()}
+
+
+def _instrument_densities(
+    common: dict[str, Any], own: dict[str, dict[str, Any]], instruments: Collection[InstrumentId]
+) -> dict[InstrumentId, DensityParams]:
+    """Thresholds of each instrument that has some of its own; what it does not override is as in `common`."""
+    found: dict[InstrumentId, DensityParams] = {}
+    for name, table in own.items():
+        where = f"densities.{_OWN}.{name}"
+        key = _meant(where, name, instruments)
+        if key in found:
+            raise ConfigError(f"{where}: {key} is configured twice; keep one of its names")
+        found[key] = _struct(where, {**common, **table}, DensityParams)
+    return found
+
+
+def _meant(where: str, name: str, instruments: Collection[InstrumentId]) -> InstrumentId:
+    """The instrument of a name; a full id may be of one that this run does not trade."""
+    if name.count(":") == _COLONS_OF_ID:
+        return InstrumentId(name)
+    try:
+        return resolve(name, instruments)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}; a full id may also name one that this run does not trade") from error
 
 
 def config_hash(settings: Settings) -> str:

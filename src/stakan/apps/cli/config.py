@@ -7,7 +7,8 @@ import typer
 
 from stakan.apps.cli.output import out, reports_errors, write_json
 from stakan.apps.config import Settings, example, load_settings, to_toml
-from stakan.apps.wiring import engine_config, simulation_config
+from stakan.apps.wiring import engine_config, own_densities, simulation_config
+from stakan.core.domain.ids import InstrumentId
 
 config_app = typer.Typer(help="Show, check and make configuration files.", no_args_is_help=True)
 
@@ -30,7 +31,8 @@ def show_command(file: File = None, *, as_json: Annotated[bool, typer.Option("--
 def check_command(file: File = None) -> None:
     """Whether it can work, plugins and their parameters included; exit code 2 where it cannot."""
     settings = load_settings(file)
-    engine_config(settings, "check")
+    # Which instruments there are, only a run knows: here each name stands for itself.
+    engine_config(settings, "check", [InstrumentId(name) for name in own_densities(settings)])
     simulation_config(settings)
     out().print(f"[green]{file or 'the configuration'} is sound[/]")
 

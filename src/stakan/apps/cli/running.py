@@ -14,7 +14,7 @@ from stakan.adapters.journal.files import read_events, read_header, read_steps
 from stakan.adapters.parquet.reader import BEGINNING, END
 from stakan.adapters.synthetic.config import demo_config
 from stakan.apps.backtest import Progress as Report
-from stakan.apps.backtest import new_run_name, run_backtest
+from stakan.apps.backtest import new_run_name, run_backtest, warm_up
 from stakan.apps.cli.data import DEFAULT_DATA
 from stakan.apps.cli.importing import known_instruments
 from stakan.apps.cli.output import errors, ns_text, out, parse_time, reports_errors, write_json
@@ -100,7 +100,6 @@ def demo_command(
     folder = runs / f"demo-{new_run_name(settings)}"
     if not as_json:
         out().print(f"[bold]stakan demo[/]: {minutes:g} minutes of a synthetic market, seed {seed}")
-        errors().print("[dim]the first run compiles numeric kernels; later ones start at once[/]")
     _show(_run(source, settings, folder, journal=True, quiet=as_json), folder, as_json=as_json)
 
 
@@ -135,6 +134,8 @@ def replay_command(
 
 
 def _run(source: Source, settings: Settings, folder: Path, *, journal: bool, quiet: bool) -> RunResult:
+    with _spinner("compiling numeric kernels (the first run takes half a minute)", quiet=quiet):
+        warm_up(settings)
     with _progress(source, quiet=quiet) as progress:
         return run_backtest(source, settings, folder, journal=journal, progress=progress)
 
