@@ -1,7 +1,7 @@
 """What the exchange and the clock say about our orders and positions, and what follows from it."""
 
 from stakan.core.domain.commands import RequestSnapshot
-from stakan.core.domain.events import VenueEvent
+from stakan.core.domain.events import ProtectionChanged, VenueEvent
 from stakan.core.domain.facts import AnyFact, Discrepancy, OrderTransitioned, PositionClosed, PositionTransitioned
 from stakan.core.domain.ids import ClientOrderId, InstrumentId, IntentId
 from stakan.core.domain.instrument import Instrument
@@ -20,6 +20,8 @@ def apply(turn: Turn, state: InstrumentState, event: VenueEvent) -> None:
     turn.note_all(facts)
     for fact in facts:
         _follow(turn, state, fact)
+    if isinstance(event, ProtectionChanged) and event.stop_loss is None:
+        _stop_is_gone(turn, state)
 
 
 def _follow(turn: Turn, state: InstrumentState, fact: AnyFact) -> None:
@@ -48,6 +50,14 @@ def _opened(turn: Turn, state: InstrumentState) -> None:
     if plan.closing is not None:
         # The fill was in flight when the exit was decided.
         exits.push_close(turn, state)
+
+
+def _stop_is_gone(turn: Turn, state: InstrumentState) -> None:
+    """The exchange holds no stop any more, e.g. because it is spent: what is left of the position may not stay so."""
+    position = turn.state.portfolio.position(state.rules.id)
+    if state.plan is None or position is None or position.size == 0:
+        return
+    turn.wake_at(f"protect {state.rules.id} {state.plan.intent}", turn.now + turn.config.protection_timeout_ns)
 
 
 def _leave_orphan(turn: Turn, state: InstrumentState) -> None:
@@ -126,7 +136,8 @@ def _take_new_grid(turn: Turn, state: InstrumentState) -> None:
         return
     state.rules = state.new_rules
     state.new_rules = None
-    state.market = MarketPicture.start(state.rules, turn.config.densities, turn.config.candle_interval_ns)
+    config = turn.config
+    state.market = MarketPicture.start(state.rules, config.densities_of(state.rules.id), config.candle_interval_ns)
     state.features = FeaturePipeline.start(state.rules)
     turn.state.portfolio.set_rules(state.rules)
     turn.ask(RequestSnapshot(instrument=state.rules.id))

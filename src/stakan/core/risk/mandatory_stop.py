@@ -1,4 +1,4 @@
-"""No entry without a stop on the right side, neither so close that noise takes it nor wider than the limit."""
+"""No entry without a stop on the right side: not so close that noise takes it, not too wide, before liquidation."""
 
 from decimal import Decimal
 
@@ -6,6 +6,9 @@ from stakan.core.domain.reasons import Reason
 from stakan.core.domain.trading import Intent
 from stakan.core.domain.units import Side
 from stakan.core.plugins import AccountView, Refusal, RiskRule
+
+_MAINTENANCE = Decimal("0.005")
+"""First tier of liquid contracts; where the instrument's own tiers are not known."""
 
 
 class MandatoryStop(RiskRule, frozen=True, kw_only=True):
@@ -29,4 +32,23 @@ class MandatoryStop(RiskRule, frozen=True, kw_only=True):
             return Refusal(Reason.STOP_TOO_CLOSE, f"{distance:.6f} of the price, at least {self.min_distance}")
         if distance > self.max_distance:
             return Refusal(Reason.STOP_TOO_WIDE, f"{distance:.6f} of the price, at most {self.max_distance}")
+        reach = _liquidation_distance(intent, account)
+        if distance >= reach:
+            detail = f"stop {distance:.6f} of the price away, liquidation {reach:.6f} at leverage {account.leverage}"
+            return Refusal(Reason.LEVERAGE, detail)
         return None
+
+
+def _liquidation_distance(intent: Intent, account: AccountView) -> Decimal:
+    """How far from its entry an isolated position is liquidated, as a share of the price; the fees come on top.
+
+    Margin and loss meet the maintenance margin at (1/L - R) / (1 - R) below a long, (1/L - R) / (1 + R) above a short;
+    a tier's deduction only moves it away.
+    """
+    rules, side = account.instrument, intent.signal.side
+    if not rules.is_linear:
+        return Decimal(1)
+    value = rules.notional(intent.signal.entry, intent.size)
+    rate = next((tier.maintenance_rate for tier in rules.margin_tiers if value <= tier.notional_limit), _MAINTENANCE)
+    leverage = min(account.leverage, rules.max_leverage)
+    return (1 / leverage - rate) / (1 - side * rate)
