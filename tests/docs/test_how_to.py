@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PAGES = Path(__file__).parents[2] / "docs" / "how-to"
 STAKAN = [sys.executable, "-c", "from stakan.apps.cli.main import main; main()"]
 
@@ -43,3 +45,13 @@ def test_a_misspelt_parameter_is_refused_by_its_name(tmp_path):
     assert checked.returncode == 2
     assert "stop_bpz" in checked.stderr
     assert "Traceback" not in checked.stderr
+
+
+@pytest.mark.recorded
+def test_a_recording_is_imported_checked_run_and_replayed(tmp_path, recorded):
+    for name in ("usdm_btcusdt_20240718.gz", "usdm_btcusdt_20240719.gz"):
+        (tmp_path / name).symlink_to(recorded / "binance-l2" / name)
+    for command in block("import-and-backtest.md", "console").strip().splitlines():
+        done = run(command, tmp_path)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+    assert (tmp_path / "runs" / "btc" / "report.html").stat().st_size > 100_000

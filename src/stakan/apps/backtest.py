@@ -8,10 +8,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import msgspec
-
 from stakan import __version__
-from stakan.adapters.exchanges.simulated.exchange import SimulatedExchange, SimulationConfig
+from stakan.adapters.exchanges.simulated.exchange import SimulatedExchange
+from stakan.adapters.exchanges.simulated.models import (
+    ConstantLatency,
+    DrawnLatency,
+    FeeRates,
+    Latency,
+    Queue,
+    QueueModel,
+    RecordedLatency,
+)
 from stakan.adapters.journal.files import FileJournal
 from stakan.adapters.journal.records import Header
 from stakan.adapters.synthetic.config import demo_config
@@ -25,7 +32,7 @@ from stakan.apps.wiring import config_hash, engine_config, simulation_config
 from stakan.core.domain.events import AnyEvent, BookEvent
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.step import Step
-from stakan.core.domain.units import SECOND, Nanos
+from stakan.core.domain.units import MILLISECOND, SECOND, Nanos
 from stakan.core.engine import Engine
 from stakan.core.features.catalogue import FEATURE_SET
 
@@ -109,10 +116,10 @@ class Backtest:
         return (
             Labelled(name="starting balance", value=str(simulation.starting_balance)),
             Labelled(name="leverage, isolated", value=str(simulation.leverage)),
-            Labelled(name="queue model", value=_text(simulation.queue)),
-            Labelled(name="entry latency", value=_text(simulation.entry_latency)),
-            Labelled(name="response latency", value=_text(simulation.response_latency)),
-            Labelled(name="fees", value="each instrument's own" if simulation.fees is None else _text(simulation.fees)),
+            Labelled(name="queue model", value=_queue(simulation.queue)),
+            Labelled(name="entry latency", value=_latency(simulation.entry_latency)),
+            Labelled(name="response latency", value=_latency(simulation.response_latency)),
+            Labelled(name="fees", value=_fees(simulation.fees)),
             *(Labelled(name="assumed instrument rules", value=text) for text in assumed),
         )
 
@@ -187,8 +194,20 @@ def _versions() -> tuple[Labelled, ...]:
     return (Labelled(name="stakan", value=__version__), *(Labelled(name=name, value=version(name)) for name in names))
 
 
-def _text(value: SimulationConfig | object) -> str:
-    if isinstance(value, msgspec.Struct):
-        fields = ", ".join(f"{name} {getattr(value, name)}" for name in value.__struct_fields__)
-        return f"{type(value).__name__} ({fields})" if fields else type(value).__name__
-    return str(value)
+def _latency(model: Latency) -> str:
+    match model:
+        case ConstantLatency():
+            return f"{model.ns / MILLISECOND:g} ms, constant"
+        case DrawnLatency():
+            return f"log-normal, median {model.median_ns / MILLISECOND:g} ms, sigma {model.sigma:g}"
+        case RecordedLatency():
+            return f"{len(model.sequence_ns)} recorded delays"
+
+
+def _queue(model: QueueModel) -> str:
+    name = model.rule.name.lower().replace("_", " ")
+    return f"{name}, exponent {model.exponent:g}" if model.rule is Queue.POWER else name
+
+
+def _fees(rates: FeeRates | None) -> str:
+    return "each instrument's own" if rates is None else f"maker {rates.maker}, taker {rates.taker}"
