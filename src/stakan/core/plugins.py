@@ -22,7 +22,7 @@ from stakan.core.features.vector import FeatureVector
 from stakan.core.market.picture import MarketPicture
 
 
-class View(NamedTuple):
+class View(msgspec.Struct, frozen=True, eq=False, gc=False):
     """What a strategy sees of one instrument: to be read, never changed."""
 
     instrument: Instrument
@@ -123,9 +123,19 @@ def build(module: ModuleType, kind: type[Plugin], name: str, parameters: Mapping
     """The spec of a module with these parameters; raises ConfigError as `load` does."""
     spec = spec_of(module, kind)
     try:
-        return msgspec.convert(dict(parameters), type=spec, strict=False)
+        plugin = msgspec.convert(dict(parameters), type=spec, strict=False)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{kind.__name__.lower()} {name!r}: {error}") from error
+    undefined = not_numbers(plugin)
+    if undefined:
+        raise ConfigError(f"{kind.__name__.lower()} {name!r}: {undefined[0]} should be a number, not NaN")
+    return plugin
+
+
+def not_numbers(parameters: msgspec.Struct) -> list[str]:
+    """Names of fields that are NaN: no comparison with one ever holds."""
+    values = ((name, getattr(parameters, name)) for name in parameters.__struct_fields__)
+    return [name for name, value in values if isinstance(value, float | Decimal) and Decimal(value).is_nan()]
 
 
 def spec_of(module: ModuleType, kind: type[Plugin]) -> type[Plugin]:

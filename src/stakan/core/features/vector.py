@@ -1,14 +1,13 @@
 """A feature vector: finite numbers by name, and which of them rest on enough history."""
 
-from typing import NamedTuple
-
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from stakan.core.features.catalogue import Feature
 
 
-class FeatureVector(NamedTuple):
+class FeatureVector(msgspec.Struct, frozen=True, eq=False, gc=False):
     """Values and warmth of one instrument at one exchange time; a view that the next reading overwrites."""
 
     values: npt.NDArray[np.float64]

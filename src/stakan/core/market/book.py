@@ -40,6 +40,9 @@ class BookState(StrEnum):
     """A gap, a crossed book or a corrupt level; waits for a snapshot."""
 
 
+_LIVE = BookState.LIVE  # looked up on every message; a member of an enum class is slow to reach
+
+
 def _sides() -> npt.NDArray[np.int64]:
     return np.zeros((2, _FIRST_CAPACITY, 2), np.int64)
 
@@ -74,7 +77,7 @@ class Book(msgspec.Struct, eq=False):
     def apply(self, event: BookEvent) -> AnyFact | None:
         """Take a message in; returns what went wrong or was mended, or None for the ordinary case."""
         if type(event) is BookDelta:
-            if self.state is not BookState.LIVE:
+            if self.state is not _LIVE:
                 return None
             last = self.sequence
             if event.previous_sequence != last:
@@ -139,7 +142,7 @@ class Book(msgspec.Struct, eq=False):
     @property
     def is_usable(self) -> bool:
         """Whether it is live and has both sides."""
-        return self.is_two_sided and self.state is BookState.LIVE
+        return self.is_two_sided and self.state is _LIVE
 
     @property
     def best_bid(self) -> Ticks:

@@ -174,7 +174,7 @@ class DensityTracker(msgspec.Struct, eq=False):
 
     def update(self, book: Book, message: BookEvent) -> tuple[DensityEvent, ...]:
         """Follow a message that `book` has just applied; one that the book did not take changes nothing."""
-        if book.state is not BookState.LIVE or book.sequence != message.sequence:
+        if book.sequence != message.sequence or book.state is not BookState.LIVE:
             return ()
         params = self.params
         ts = message.ts_event

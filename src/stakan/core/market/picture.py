@@ -75,9 +75,9 @@ class MarketPicture(msgspec.Struct, eq=False):
         """Take a book message in; returns what went wrong or was mended."""
         self.ts_event = max(self.ts_event, event.ts_event)
         problem = self.book.apply(event)
-        for change in self.densities.update(self.book, event):
-            if change.kind in _WAKING:
-                self.has_trigger = True
+        changes = self.densities.update(self.book, event)
+        if changes and any(change.kind in _WAKING for change in changes):
+            self.has_trigger = True
         return problem
 
     def apply_print(self, event: TradePrint) -> Sequence[AnyFact]:
