@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from stakan.adapters.exchanges.simulated.models import DrawnLatency, Queue, QueueModel
@@ -112,10 +113,17 @@ def test_slow_and_uneven_latencies_hold_the_invariants():
 
 
 def test_stops_and_targets_are_met_by_the_market_itself():
-    tight = (Once(stop_bps=6, take_profit_bps=6, side=-1),)
-    run = a_run(strategies=tight)
-    assert {fill.origin.value for fill in run.fills()} >= {"order", "stop_loss", "take_profit"}
-    assert is_settled(run)
+    runs = [a_run(strategies=(Once(stop_bps=6, take_profit_bps=6, side=side),)) for side in (1, -1)]
+    origins = {fill.origin.value for run in runs for fill in run.fills()}
+    assert origins == {"order", "stop_loss", "take_profit"}
+    assert all(is_settled(run) for run in runs)
+
+
+@pytest.mark.parametrize("width", [1_500 * MS, 40 * MS])
+def test_where_the_markets_windows_are_cut_changes_nothing(plain, width):
+    config = msgspec.structs.replace(a_market().config, window_ns=width)
+    cut = a_run(market=SyntheticMarket(config))
+    assert cut.fingerprint.hexdigest() == plain.fingerprint.hexdigest()
 
 
 def test_funding_falls_into_an_open_position():

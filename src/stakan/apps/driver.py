@@ -1,9 +1,11 @@
 """Virtual time: feeds an engine with a recorded market and a simulated exchange, every event in its place."""
 
 import heapq
+from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import count
 
+from stakan.core.domain.batch import MarketWindow
 from stakan.core.domain.commands import (
     AmendOrder,
     AnyCommand,
@@ -22,6 +24,8 @@ from stakan.core.ports import MarketHistory, Simulator
 Observer = Callable[[AnyEvent, Step], None]
 """Sees every event with the step it made, in order; must not change anything."""
 
+FEED_AHEAD_NS = 5 * SECOND
+"""Receive time that the exchange's market is ahead of ours: more than any message is on its way to us."""
 SETTLE_NS = 30 * SECOND
 """How long after the last market event closing orders may still travel and fill."""
 SETTLE_STEP_NS = 100 * MILLISECOND
@@ -50,8 +54,7 @@ class VirtualTime:
         At the end everything is closed at the last known book.
         """
         last = 0
-        for window in history.windows():
-            self._simulator.feed(window)
+        for window in self._fed_ahead(history.windows()):
             for event in window.events():
                 self._live_until(event.ts_recv)
                 self._step(event)
@@ -59,6 +62,20 @@ class VirtualTime:
                 last = self._engine.state.now
             yield last, len(window)
         self._settle(last)
+
+    def _fed_ahead(self, windows: Iterator[MarketWindow]) -> Iterator[MarketWindow]:
+        """Windows whose exchange knows what comes after them.
+
+        The exchange lives through a row before we receive it, so at a window's end it already needs rows that we see
+        in the next ones; without them, what an order meets would depend on where windows are cut.
+        """
+        waiting: deque[MarketWindow] = deque()
+        for window in windows:
+            self._simulator.feed(window)
+            waiting.append(window)
+            while _end(waiting[0]) + FEED_AHEAD_NS < _end(window):
+                yield waiting.popleft()
+        yield from waiting
 
     def _settle(self, last: int) -> None:
         self._step(Flatten(ts_event=last, ts_recv=last, actor="end of data", request_id="end"))
@@ -106,3 +123,8 @@ class VirtualTime:
         ordinal = next(self._ordinals)
         heapq.heappush(self._coming, (event.ts_recv, ordinal, event))
         return ordinal
+
+
+def _end(window: MarketWindow) -> int:
+    """Receive time of the last event; 0 where there is none."""
+    return max((int(batch.ts_recv[-1]) for batch in window.batches if len(batch)), default=0)
