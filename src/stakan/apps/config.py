@@ -13,9 +13,13 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
 
+from stakan.adapters.exchanges.simulated.exchange import SimulationConfig
+from stakan.adapters.exchanges.simulated.models import FeeRates
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.units import DAY, HOUR, MILLISECOND, MINUTE, SECOND
+from stakan.core.market.densities import DensityParams
 
 _UNITS = {"ms": MILLISECOND, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
 
@@ -42,7 +46,9 @@ class EngineSection(_Section):
     """How the engine decides."""
 
     decision_interval: str = Field("500ms", description="Grid of decisions in exchange time; 0s: every book message")
-    candle_interval: str = Field("1m", description="Candles that features and strategies read; 1s to 1d")
+    candle_interval: str = Field(
+        "1m", description="Candles that features and strategies read; divides a day, at least 1s"
+    )
     min_strength: float = Field(0.5, ge=0, le=1, description="Signals weaker than this are passed over")
     entry_timeout: str = Field("10s", description="A resting entry is cancelled after this long")
     protection_timeout: str = Field("3s", description="A position without a confirmed stop is closed after this long")
@@ -69,8 +75,16 @@ class EngineSection(_Section):
     @field_validator("candle_interval")
     @classmethod
     def _is_candle(cls, value: str) -> str:
-        if not SECOND <= duration_ns(value) <= DAY:
-            raise ValueError(f"{value!r} is not between 1s and 1d")
+        interval = duration_ns(value)
+        if interval < SECOND or DAY % interval:
+            raise ValueError(f"{value!r} does not divide a day into candles of 1s or more")
+        return value
+
+    @field_validator("close_retry", "equity_interval")
+    @classmethod
+    def _is_above_zero(cls, value: str) -> str:
+        if duration_ns(value) == 0:
+            raise ValueError("something is repeated after this long: it must be above 0")
         return value
 
 
@@ -85,7 +99,9 @@ class AccountSection(_Section):
 class SizingSection(_Section):
     """How large an entry is before the limits speak."""
 
-    notional: Decimal | None = Field(None, gt=0, description="Fixed amount per entry; wins over equity_share")
+    notional: Decimal | None = Field(
+        None, gt=0, examples=[Decimal(200)], description="Fixed amount per entry; wins over equity_share"
+    )
     equity_share: Decimal = Field(Decimal("0.02"), gt=0, le=1, description="Share of equity per entry")
 
 
@@ -110,6 +126,8 @@ _RULES = tuple(
     RuleSection(name=name) for name in ("mandatory_stop", "order_size", "position_count", "exposure", "daily_loss")
 )
 
+_PREFIX = "STAKAN__"
+
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "TRADING_PAIRS": ("instruments",),
     "IMBALANCE_BUY_THRESHOLD": ("strategies", "imbalance", "buy_threshold"),
@@ -125,7 +143,7 @@ class Settings(BaseSettings):
     """The whole configuration of a program."""
 
     model_config = SettingsConfigDict(
-        env_prefix="STAKAN__",
+        env_prefix=_PREFIX,
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
@@ -140,8 +158,13 @@ class Settings(BaseSettings):
         _STRATEGIES, description="Name, parameters and, for a file of your own, its path"
     )
     risk: tuple[RuleSection, ...] = Field(_RULES, description="Risk rules and their parameters; all must agree")
-    densities: dict[str, Any] = Field(default_factory=dict, description="Overrides of what makes a density")
-    simulation: dict[str, Any] = Field(default_factory=dict, description="Latencies, queue model, seed, fees")
+    densities: dict[str, Any] = Field(
+        default_factory=dict,
+        description="What makes a density; for one instrument alone in [densities.instruments.NAME]",
+    )
+    simulation: dict[str, Any] = Field(
+        default_factory=dict, description="Latencies, queue model, seed, fees; docs/simulation.md says what they mean"
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -179,6 +202,8 @@ def load_settings(
 
     Raises ConfigError naming the key and what it should be.
     """
+    environment = os.environ if environment is None else environment
+    _refuse_unknown_variables(environment)
     table = _read_toml(path) if path is not None else {}
     for override in overrides:
         _override(table, override)
@@ -186,7 +211,9 @@ def load_settings(
         settings = Settings(**table)
     except ValidationError as error:
         raise ConfigError(_explain(error, path)) from error
-    return _with_aliases(settings, os.environ if environment is None else environment)
+    except SettingsError as error:
+        raise ConfigError(f"the environment: {error}; lists and tables are written as JSON") from error
+    return _with_aliases(settings, environment)
 
 
 def settings_from(table: dict[str, Any]) -> Settings:
@@ -209,6 +236,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
             return tomllib.load(file)
     except FileNotFoundError:
         raise ConfigError(f"there is no configuration file {path}") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
 
@@ -228,6 +257,15 @@ def _override(table: dict[str, Any], override: str) -> None:
         if not isinstance(table, dict):
             raise ConfigError(f"{override!r}: {section} has no keys of its own")
     table[name] = value
+
+
+def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
+    """Pydantic sees only variables of known sections; a misspelt one would be passed over in silence."""
+    for name in environment:
+        section = name.upper().removeprefix(_PREFIX).partition("__")[0]
+        if name.upper().startswith(_PREFIX) and section.lower() not in Settings.model_fields:
+            known = ", ".join(f"{_PREFIX}{key.upper()}" for key in Settings.model_fields)
+            raise ConfigError(f"the environment: {name} is not a known key; known are {known} and what is under them")
 
 
 def _explain(error: ValidationError, path: Path | None) -> str:
@@ -260,8 +298,12 @@ def _with_aliases(settings: Settings, environment: Mapping[str, str]) -> Setting
 
 
 def example(settings: Settings) -> str:
-    """A commented TOML file with every key and its value; loads to the same settings."""
+    """A commented TOML file with every key and its value; loads to the same settings.
+
+    Keys that have no value, or a default of their own that the settings leave alone, stand there commented out.
+    """
     described = _descriptions()
+    unset = _unset(settings)
     lines = ["# Every key with its default. Leave out what you do not change."]
     section = ""
     for line in to_toml(settings).splitlines():
@@ -271,7 +313,43 @@ def example(settings: Settings) -> str:
         if name in described:
             lines.append(f"# {described[name]}")
         lines.append(line)
+        if line.startswith("["):
+            lines += unset.get(name, ())
     return "\n".join(lines) + "\n"
+
+
+_SIMULATION = SimulationConfig(fees=FeeRates(Decimal("0.0002"), Decimal("0.00055")), commands_per_second=10)
+_OF_ACCOUNT = frozenset(("starting_balance", "leverage"))
+
+
+def _unset(settings: Settings) -> dict[str, list[str]]:
+    """Commented lines for what a section could hold and does not, by section."""
+    found: dict[str, list[str]] = {}
+    for name, section in settings:
+        if isinstance(section, _Section):
+            fields = type(section).model_fields.items()
+            missing = [(key, field) for key, field in fields if getattr(section, key) is None]
+            found[name] = [
+                line
+                for key, field in missing
+                for line in (f"# {field.description}", f"# {key} = {_inline((field.examples or [''])[0])}")
+            ]
+    for name, given, defaults in (
+        ("densities", settings.densities, DensityParams()),
+        ("simulation", settings.simulation, _SIMULATION),
+    ):
+        values = msgspec.to_builtins(defaults).items()
+        found[name] = [f"# {key} = {_inline(value)}" for key, value in values if key not in {*given, *_OF_ACCOUNT}]
+    return found
+
+
+def _inline(value: Any) -> str:
+    """A value as TOML on one line."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_inline(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, Decimal):
+        value = str(value)
+    return msgspec.toml.encode({"value": value}).decode().removeprefix("value = ").strip()
 
 
 def _descriptions() -> dict[str, str]:

@@ -17,7 +17,7 @@ from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.units import Nanos
 from stakan.core.engine import EngineConfig
 from stakan.core.market.densities import DensityParams
-from stakan.core.plugins import RiskRule, Strategy, build, load
+from stakan.core.plugins import RiskRule, Strategy, build, load, not_numbers
 
 STRATEGIES = "stakan.core.strategies"
 RISK_RULES = "stakan.core.risk"
@@ -86,7 +86,12 @@ def strategy(entry: StrategySection) -> Strategy:
     module = module_from_spec(spec)
     # msgspec resolves annotations through sys.modules.
     sys.modules[module_name] = module
-    spec.loader.exec_module(module)
+    # The user's file can fail in any way.
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[module_name]
+        raise ConfigError(f"strategy {entry.name!r}: {path} cannot be loaded: {error!r}") from error
     return build(module, Strategy, entry.name, entry.parameters)
 
 
@@ -135,9 +140,13 @@ def _struct(section: str, values: dict[str, Any], kind: type[S]) -> S:
     if unknown:
         raise ConfigError(f"{section}.{unknown[0]} is not a known key; known: {', '.join(kind.__struct_fields__)}")
     try:
-        return msgspec.convert(values, type=kind, strict=False)
-    except msgspec.ValidationError as error:
+        result = msgspec.convert(values, type=kind, strict=False)
+    except (msgspec.ValidationError, ConfigError) as error:
         raise ConfigError(f"{section}: {error}") from error
+    undefined = not_numbers(result)
+    if undefined:
+        raise ConfigError(f"{section}.{undefined[0]} should be a number, not NaN")
+    return result
 
 
 def _refuse_repeats(section: str, names: Iterable[str]) -> None:

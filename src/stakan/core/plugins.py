@@ -61,7 +61,7 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """A fresh state for one instrument."""
         return NoState()
 
-    def decide(self, view: View, state: Any) -> Signal | None:
+    def decide(self, view: View, state: Any) -> Signal | None:  # noqa: ARG002 - the contract
         """An opinion about opening a position, or None."""
         raise TypeError(f"{type(self).__name__} does not implement decide")
 
@@ -96,7 +96,7 @@ class Refusal(NamedTuple):
 class RiskRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of risk rules: pure questions about an intent and the account."""
 
-    def refusal(self, intent: Intent, account: AccountView) -> Refusal | None:
+    def refusal(self, intent: Intent, account: AccountView) -> Refusal | None:  # noqa: ARG002 - the contract
         """Why this entry must not happen, or None."""
         raise TypeError(f"{type(self).__name__} does not implement refusal")
 

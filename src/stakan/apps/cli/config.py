@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from stakan.apps.cli.output import out, reports_errors, write_json
-from stakan.apps.config import Settings, example, load_settings, to_toml
+from stakan.apps.config import example, load_settings, settings_from, to_toml
 from stakan.apps.wiring import engine_config, own_densities, simulation_config
 from stakan.core.domain.ids import InstrumentId
 
@@ -41,4 +41,4 @@ def check_command(file: File = None) -> None:
 @reports_errors
 def example_command() -> None:
     """A commented file with every key at its default, made from the settings themselves."""
-    out().print(example(Settings()), markup=False, highlight=False, soft_wrap=True)
+    out().print(example(settings_from({})), markup=False, highlight=False, soft_wrap=True)

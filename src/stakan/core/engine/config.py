@@ -5,6 +5,7 @@ from decimal import Decimal
 import msgspec
 
 from stakan.core.decision.sizing import Sizing
+from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND, Nanos
 from stakan.core.market.densities import DensityParams
 from stakan.core.plugins import RiskRule, Strategy
@@ -23,6 +24,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     risk_rules: tuple[tuple[str, RiskRule], ...] = ()
     sizing: Sizing = Sizing()
     densities: DensityParams = DensityParams()
+    """Of every instrument without thresholds of its own."""
+    instrument_densities: dict[InstrumentId, DensityParams] = {}
     decision_interval_ns: Nanos = Nanos(500 * MILLISECOND)
     """Grid in exchange time; 0 decides on every book message."""
     candle_interval_ns: Nanos = MINUTE
@@ -39,3 +42,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How often equity is marked and daily loss checked."""
     max_feed_age_ns: Nanos = Nanos(5 * SECOND)
     """A book older than this is not traded on."""
+
+    def densities_of(self, instrument: InstrumentId) -> DensityParams:
+        """What makes a density in one instrument."""
+        return self.instrument_densities.get(instrument, self.densities)

@@ -82,7 +82,7 @@ def fresh_state(config: EngineConfig, instruments: list[Instrument]) -> EngineSt
         instruments={
             rules.id: InstrumentState(
                 rules=rules,
-                market=MarketPicture.start(rules, config.densities, config.candle_interval_ns),
+                market=MarketPicture.start(rules, config.densities_of(rules.id), config.candle_interval_ns),
                 features=FeaturePipeline.start(rules),
             )
             for rules in instruments
