@@ -1,7 +1,7 @@
 """Numeric kernels of the matching core: replay of market rows over a book and the resting orders in it.
 
-The book has the layout of `core.market._book_kernels`. It is our copy: what simulated takers consume is missing from
-it until a message names the level again.
+The book is that of `_depth_kernels`. It is our copy: what simulated takers consume is missing from it until a message
+names the level again.
 
 Resting orders are rows of `orders` (int64: key, side, price, left) in order of time, beside them `queue` (float64:
 lots ahead, lots traded at the price since the level last changed). `inf` ahead means: the price lies outside the
@@ -13,18 +13,20 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from stakan.core.kernel import kernel
-from stakan.core.market._book_kernels import (
-    ASKS,
-    BIDS,
-    CORRUPT,
-    CROSSED,
-    NEEDS_ROOM,
-    PRICE,
-    SIZE,
+from stakan.adapters.exchanges.simulated._depth_kernels import (
+    BEST,
+    LEVELS,
+    USED,
     apply_levels,
+    clear,
+    drop_best,
+    is_beyond,
+    next_level,
+    row_of,
     size_at,
 )
+from stakan.core.kernel import kernel
+from stakan.core.market._book_kernels import ASKS, BIDS, CORRUPT, CROSSED, NEEDS_ROOM, PRICE, SIZE
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -40,26 +42,26 @@ AHEAD, TRADED = range(2)
 # Columns of a fill: key (or 0 for a taker), price, size.
 FILL_COLUMNS = 3
 
-# Cells of `state`; the first two are the level counts of bids and asks.
-CURSOR = 2
-NEXT_TS = 3
-NOW = 4
-BOOK_SEQUENCE = 5
-BOOK_LIVE = 6
-ORDER_COUNT = 7
-TOP_BUY = 8
-LOW_BUY = 9
-TOP_SELL = 10
-HIGH_SELL = 11
-FILL_COUNT = 12
-LAST = 13
-LAST_LOW = 14
-LAST_HIGH = 15
-MID_LOW = 16
-MID_HIGH = 17
-OTHER_INDEX = 18
-GAPS = 19
-STATE_CELLS = 20
+# Cells of `state`; the first six belong to the book.
+CURSOR = 6
+NEXT_TS = 7
+NOW = 8
+BOOK_SEQUENCE = 9
+BOOK_LIVE = 10
+ORDER_COUNT = 11
+TOP_BUY = 12
+LOW_BUY = 13
+TOP_SELL = 14
+HIGH_SELL = 15
+FILL_COUNT = 16
+LAST = 17
+LAST_LOW = 18
+LAST_HIGH = 19
+MID_LOW = 20
+MID_HIGH = 21
+OTHER_INDEX = 22
+GAPS = 23
+STATE_CELLS = 24
 
 NEVER = 2**62
 
@@ -102,12 +104,6 @@ def requeue(queue: Floats, row: int, before: int, after: int, model: int, expone
             from_behind = share_behind(ahead, behind, model, exponent, unit) * cancelled
             ahead -= cancelled - min(from_behind, behind)
     queue[row, AHEAD] = max(0.0, min(ahead, float(after)))
-
-
-@kernel
-def is_beyond(side: Ints, count: int, price: int, sign: int) -> bool:
-    """Whether a price is worse than everything that the book knows of its side."""
-    return count == 0 or sign * price < sign * side[0, PRICE]
 
 
 @kernel
@@ -169,15 +165,16 @@ def shorten(state: Ints, orders: Ints, queue: Floats, side: int, price: int, siz
 
 
 @kernel
-def consume(sides: Ints, state: Ints, orders: Ints, queue: Floats, which: int, wanted: int) -> int:
+def consume(depth: Ints, state: Ints, orders: Ints, queue: Floats, which: int, wanted: int) -> int:
     """Take up to `wanted` lots from the best level of a side of our copy; returns how many it gave."""
-    count = state[which]
-    given = min(wanted, sides[which, count - 1, SIZE])
-    left = sides[which, count - 1, SIZE] - given
-    sides[which, count - 1, SIZE] = left
+    price = state[BEST + which]
+    row = row_of(depth[which], price)
+    given = min(wanted, depth[which, row, SIZE])
+    left = depth[which, row, SIZE] - given
+    depth[which, row, SIZE] = left
     if left == 0:
-        state[which] = count - 1
-    shorten(state, orders, queue, 1 - 2 * which, sides[which, count - 1, PRICE], left)
+        drop_best(depth, state, which)
+    shorten(state, orders, queue, 1 - 2 * which, price, left)
     return int(given)
 
 
@@ -232,20 +229,18 @@ def trade(state: Ints, orders: Ints, queue: Floats, fills: Ints, side: int, pric
 
 
 @kernel
-def cross(sides: Ints, state: Ints, orders: Ints, queue: Floats, fills: Ints, side: int) -> None:
+def cross(depth: Ints, state: Ints, orders: Ints, queue: Floats, fills: Ints, side: int) -> None:
     """The market's opposite side has reached our orders of `side`: they take it at their own prices, as makers."""
     which = ASKS if side > 0 else BIDS
     at = state[TOP_BUY] if side > 0 else state[TOP_SELL]
-    while at != 0 and state[which] and side * at >= side * sides[which, state[which] - 1, PRICE]:
+    while at != 0 and state[which] and side * at >= side * state[which]:
         for row in range(state[ORDER_COUNT]):
             if orders[row, SIDE] != side or orders[row, AT] != at:
                 continue
             got = 0
             queue[row, AHEAD] = 0.0
-            while (
-                got < orders[row, LEFT] and state[which] and side * at >= side * sides[which, state[which] - 1, PRICE]
-            ):
-                got += consume(sides, state, orders, queue, which, orders[row, LEFT] - got)
+            while got < orders[row, LEFT] and state[which] and side * at >= side * state[which]:
+                got += consume(depth, state, orders, queue, which, orders[row, LEFT] - got)
             if got > 0:
                 orders[row, LEFT] -= got
                 add_fill(state, fills, orders[row, KEY], at, got)
@@ -258,7 +253,7 @@ def cross(sides: Ints, state: Ints, orders: Ints, queue: Floats, fills: Ints, si
 def requeue_delta(  # noqa: PLR0913, PLR0917 - arrays and parameters of one kernel
     levels: Ints,
     bid_count: int,
-    sides: Ints,
+    depth: Ints,
     state: Ints,
     orders: Ints,
     queue: Floats,
@@ -280,22 +275,21 @@ def requeue_delta(  # noqa: PLR0913, PLR0917 - arrays and parameters of one kern
         for row in range(state[ORDER_COUNT]):
             if orders[row, SIDE] == sign and orders[row, AT] == price:
                 if before < 0:
-                    before = size_at(sides, state, which, price)
+                    before = size_at(depth, which, price)
                 requeue(queue, row, before, levels[i, SIZE], model, exponent, unit)
 
 
 @kernel
 def requeue_snapshot(
-    before: Ints, sides: Ints, state: Ints, orders: Ints, queue: Floats, model: int, exponent: float, unit: float
+    before: Ints, depth: Ints, state: Ints, orders: Ints, queue: Floats, model: int, exponent: float, unit: float
 ) -> None:
     """After a snapshot: move orders by the difference to the book before; far ones stay as they are."""
     for row in range(state[ORDER_COUNT]):
-        sign = orders[row, SIDE]
-        which = BIDS if sign > 0 else ASKS
+        which = BIDS if orders[row, SIDE] > 0 else ASKS
         price = orders[row, AT]
-        if is_beyond(sides[which], state[which], price, sign):
+        if is_beyond(depth, state, which, price):
             continue
-        after = size_at(sides, state, which, price)
+        after = size_at(depth, which, price)
         if before[row] < 0:
             queue[row, TRADED] = 0.0
             queue[row, AHEAD] = min(queue[row, AHEAD], float(after))
@@ -304,21 +298,20 @@ def requeue_snapshot(
 
 
 @kernel
-def sizes_at_orders(sides: Ints, state: Ints, orders: Ints) -> Ints:
+def sizes_at_orders(depth: Ints, state: Ints, orders: Ints) -> Ints:
     """Lots at each order's price; -1 where the book does not reach."""
     sizes = np.empty(state[ORDER_COUNT], np.int64)
     for row in range(state[ORDER_COUNT]):
         which = BIDS if orders[row, SIDE] > 0 else ASKS
-        far = is_beyond(sides[which], state[which], orders[row, AT], orders[row, SIDE])
-        sizes[row] = -1 if far else size_at(sides, state, which, orders[row, AT])
+        far = is_beyond(depth, state, which, orders[row, AT])
+        sizes[row] = -1 if far else size_at(depth, which, orders[row, AT])
     return sizes
 
 
 @kernel
-def forget_book(state: Ints) -> None:
+def forget_book(depth: Ints, state: Ints) -> None:
     """The recorded book cannot be trusted: nothing can be taken from it until the next snapshot."""
-    state[BIDS] = 0
-    state[ASKS] = 0
+    clear(depth, state)
     state[BOOK_LIVE] = 0
 
 
@@ -326,7 +319,7 @@ def forget_book(state: Ints) -> None:
 def replay_book(  # noqa: PLR0913, PLR0917 - arrays and parameters of one kernel
     market: Ints,
     levels: Ints,
-    sides: Ints,
+    depth: Ints,
     state: Ints,
     orders: Ints,
     queue: Floats,
@@ -338,14 +331,13 @@ def replay_book(  # noqa: PLR0913, PLR0917 - arrays and parameters of one kernel
     """Apply one snapshot or delta to the book and the queues; returns the bits of `apply_levels`."""
     bid_count = market[BID_COUNT]
     if market[KIND] == SNAPSHOT:
-        if max(bid_count, len(levels) - bid_count) > sides.shape[1]:
+        if 2 * max(bid_count, len(levels) - bid_count) > depth.shape[1]:
             return NEEDS_ROOM
-        before = sizes_at_orders(sides, state, orders)
-        state[BIDS] = 0
-        state[ASKS] = 0
-        bits = apply_levels(sides, state, levels, bid_count, reach)
+        before = sizes_at_orders(depth, state, orders)
+        clear(depth, state)
+        bits = apply_levels(depth, state, levels, bid_count, reach)
         state[BOOK_LIVE] = 1
-        requeue_snapshot(before, sides, state, orders, queue, model, exponent, unit)
+        requeue_snapshot(before, depth, state, orders, queue, model, exponent, unit)
     else:
         if state[BOOK_LIVE] == 0:
             return 0
@@ -354,26 +346,26 @@ def replay_book(  # noqa: PLR0913, PLR0917 - arrays and parameters of one kernel
                 return 0
             if market[PREVIOUS] > state[BOOK_SEQUENCE]:
                 state[GAPS] += 1
-                forget_book(state)
+                forget_book(depth, state)
                 return 0
-        room = sides.shape[1]
-        if state[BIDS] + bid_count > room or state[ASKS] + len(levels) - bid_count > room:
+        room = depth.shape[1] // 2
+        if state[USED + BIDS] + bid_count > room or state[USED + ASKS] + len(levels) - bid_count > room:
             return NEEDS_ROOM
         if state[ORDER_COUNT]:
-            requeue_delta(levels, bid_count, sides, state, orders, queue, model, exponent, unit)
-        bits = apply_levels(sides, state, levels, bid_count, reach)
+            requeue_delta(levels, bid_count, depth, state, orders, queue, model, exponent, unit)
+        bits = apply_levels(depth, state, levels, bid_count, reach)
     state[BOOK_SEQUENCE] = market[SEQUENCE]
     if bits & (CROSSED | CORRUPT):
-        forget_book(state)
+        forget_book(depth, state)
     return int(bits)
 
 
 @kernel
-def watch_mid(sides: Ints, state: Ints) -> int:
+def watch_mid(state: Ints) -> int:
     """WATCHED where twice the mid (in ticks) has reached a bound."""
     if state[BIDS] == 0 or state[ASKS] == 0:
         return 0
-    double = sides[BIDS, state[BIDS] - 1, PRICE] + sides[ASKS, state[ASKS] - 1, PRICE]
+    double = state[BIDS] + state[ASKS]
     return WATCHED if double <= state[MID_LOW] or double >= state[MID_HIGH] else 0
 
 
@@ -381,7 +373,7 @@ def watch_mid(sides: Ints, state: Ints) -> int:
 def advance(  # noqa: PLR0913, PLR0917 - arrays and parameters of one kernel
     rows: Ints,
     levels: Ints,
-    sides: Ints,
+    depth: Ints,
     state: Ints,
     orders: Ints,
     queue: Floats,
@@ -406,15 +398,15 @@ def advance(  # noqa: PLR0913, PLR0917 - arrays and parameters of one kernel
         kind = market[KIND]
         if kind <= DELTA:
             inside = levels[market[FIRST] : market[END]]
-            applied = replay_book(market, inside, sides, state, orders, queue, model, exponent, unit, reach)
+            applied = replay_book(market, inside, depth, state, orders, queue, model, exponent, unit, reach)
             if applied & NEEDS_ROOM:
                 bits = FULL
                 break
-            if state[TOP_BUY] and state[ASKS] and state[TOP_BUY] >= sides[ASKS, state[ASKS] - 1, PRICE]:
-                cross(sides, state, orders, queue, fills, 1)
-            if state[TOP_SELL] < NEVER and state[BIDS] and state[TOP_SELL] <= sides[BIDS, state[BIDS] - 1, PRICE]:
-                cross(sides, state, orders, queue, fills, -1)
-            bits = watch_mid(sides, state)
+            if state[TOP_BUY] and state[ASKS] and state[TOP_BUY] >= state[ASKS]:
+                cross(depth, state, orders, queue, fills, 1)
+            if state[TOP_SELL] < NEVER and state[BIDS] and state[TOP_SELL] <= state[BIDS]:
+                cross(depth, state, orders, queue, fills, -1)
+            bits = watch_mid(state)
         elif kind <= SELL_PRINT:
             price = levels[market[FIRST], PRICE]
             is_rpi = market[PREVIOUS] != 0
@@ -441,7 +433,7 @@ def advance(  # noqa: PLR0913, PLR0917 - arrays and parameters of one kernel
 
 
 @kernel
-def take(sides: Ints, state: Ints, orders: Ints, queue: Floats, fills: Ints, side: int, limit: int, size: int) -> int:
+def take(depth: Ints, state: Ints, orders: Ints, queue: Floats, fills: Ints, side: int, limit: int, size: int) -> int:
     """Walk the book up to a limit price and consume it; fills have key 0; returns lots left.
 
     Stops early when `fills` is full (then state[FILL_COUNT] is its length and the caller calls again).
@@ -449,29 +441,32 @@ def take(sides: Ints, state: Ints, orders: Ints, queue: Floats, fills: Ints, sid
     which = ASKS if side > 0 else BIDS
     state[FILL_COUNT] = 0
     while size > 0 and state[which] and state[FILL_COUNT] < len(fills):
-        price = sides[which, state[which] - 1, PRICE]
+        price = state[BEST + which]
         if side * price > side * limit:
             break
-        got = consume(sides, state, orders, queue, which, size)
+        got = consume(depth, state, orders, queue, which, size)
         add_fill(state, fills, 0, price, got)
         size -= got
     return size
 
 
 @kernel
-def available(sides: Ints, state: Ints, side: int, limit: int) -> int:
+def available(depth: Ints, state: Ints, side: int, limit: int) -> int:
     """Lots that a taker of `side` could get up to a limit price."""
     which = ASKS if side > 0 else BIDS
     lots = 0
-    for row in range(state[which] - 1, -1, -1):
-        if side * sides[which, row, PRICE] > side * limit:
+    price = state[BEST + which]
+    for level in range(state[LEVELS + which]):
+        if level:
+            price = next_level(depth, which, price)
+        if side * price > side * limit:
             break
-        lots += sides[which, row, SIZE]
+        lots += size_at(depth, which, price)
     return int(lots)
 
 
 @kernel
-def rest(sides: Ints, state: Ints, orders: Ints, queue: Floats, key: int, side: int, price: int, size: int) -> None:
+def rest(depth: Ints, state: Ints, orders: Ints, queue: Floats, key: int, side: int, price: int, size: int) -> None:
     """Append a resting order behind all that the level shows; the caller has made room."""
     row = state[ORDER_COUNT]
     which = BIDS if side > 0 else ASKS
@@ -480,9 +475,9 @@ def rest(sides: Ints, state: Ints, orders: Ints, queue: Floats, key: int, side: 
     orders[row, AT] = price
     orders[row, LEFT] = size
     queue[row, TRADED] = 0.0
-    if is_beyond(sides[which], state[which], price, side):
+    if is_beyond(depth, state, which, price):
         queue[row, AHEAD] = math.inf
     else:
-        queue[row, AHEAD] = size_at(sides, state, which, price)
+        queue[row, AHEAD] = size_at(depth, which, price)
     state[ORDER_COUNT] = row + 1
     bounds(state, orders)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from stakan.adapters.exchanges.simulated import _depth_kernels as depth_kernels
 from stakan.adapters.exchanges.simulated import _matching_kernels as kernels
 from stakan.adapters.exchanges.simulated.models import QueueModel
 from stakan.core.domain.batch import Ints, MarketBatch
@@ -9,11 +10,11 @@ from stakan.core.domain.events import AnyMarketEvent
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.units import Side
-from stakan.core.market import _book_kernels as book_kernels
 
 REACH_PER_MILLE = 100
 """Levels farther than 10 % from the touch are not kept, as in the bot's own book."""
-_FIRST_LEVELS = 2048
+_FIRST_ROWS = 4096
+"""Of the book's table: half as many levels find room."""
 _FIRST_ORDERS = 16
 
 FILLED = kernels.FILLED
@@ -38,7 +39,7 @@ class Matching:
         self._other_batch: MarketBatch | None = None
         self._rows = np.empty((0, 7), np.int64)
         self._levels = np.empty((0, 2), np.int64)
-        self._sides = np.zeros((2, _FIRST_LEVELS, 2), np.int64)
+        self._depth = np.zeros((2, _FIRST_ROWS, 2), np.int64)
         self._orders = np.zeros((_FIRST_ORDERS, 4), np.int64)
         self._queue = np.zeros((_FIRST_ORDERS, 2))
         self._fills = np.zeros((_FIRST_ORDERS, kernels.FILL_COLUMNS), np.int64)
@@ -79,7 +80,7 @@ class Matching:
             bits = kernels.advance(
                 self._rows,
                 self._levels,
-                self._sides,
+                self._depth,
                 self._state,
                 self._orders,
                 self._queue,
@@ -112,7 +113,7 @@ class Matching:
 
     def forget_book(self) -> None:
         """The recording is interrupted: there is no book until the next snapshot."""
-        kernels.forget_book(self._state)
+        kernels.forget_book(self._depth, self._state)
 
     def watch_last(self, low: int, high: int) -> None:
         """Stop at prints at or below `low` or at or above `high` ticks."""
@@ -127,12 +128,12 @@ class Matching:
     @property
     def best_bid(self) -> int:
         """Ticks; 0 where there is none."""
-        return self._best(book_kernels.BIDS)
+        return self._cells[depth_kernels.BEST]
 
     @property
     def best_ask(self) -> int:
         """Ticks; 0 where there is none."""
-        return self._best(book_kernels.ASKS)
+        return self._cells[depth_kernels.BEST + 1]
 
     @property
     def last(self) -> int:
@@ -142,7 +143,7 @@ class Matching:
     @property
     def is_live(self) -> bool:
         """Whether the book is known and has both sides."""
-        return self._cells[book_kernels.BIDS] > 0 and self._cells[book_kernels.ASKS] > 0
+        return self._cells[depth_kernels.BEST] > 0 and self._cells[depth_kernels.BEST + 1] > 0
 
     @property
     def gaps(self) -> int:
@@ -151,8 +152,7 @@ class Matching:
 
     def size_at(self, side: Side, price: int) -> int:
         """Market lots of a side at a price, less what simulated orders took since it was last refreshed."""
-        which = book_kernels.BIDS if side is Side.BUY else book_kernels.ASKS
-        return int(book_kernels.size_at(self._sides, self._state, which, price))
+        return int(depth_kernels.size_at(self._depth, 0 if side is Side.BUY else 1, price))
 
     # --- orders -----------------------------------------------------------------------------------------------------
 
@@ -164,14 +164,14 @@ class Matching:
 
     def available(self, side: Side, limit: int) -> int:
         """Lots that a taker could get up to a limit price."""
-        return int(kernels.available(self._sides, self._state, side.value, limit))
+        return int(kernels.available(self._depth, self._state, side.value, limit))
 
     def take(self, side: Side, limit: int, size: int) -> list[Fill]:
         """Walk the opposite side up to a limit price, consume what is taken, return it level by level."""
         got: list[Fill] = []
         while size > 0:
             left = kernels.take(
-                self._sides, self._state, self._orders, self._queue, self._fills, side.value, limit, size
+                self._depth, self._state, self._orders, self._queue, self._fills, side.value, limit, size
             )
             got += self.fills()
             if left == size or self._cells[kernels.FILL_COUNT] < len(self._fills):
@@ -185,7 +185,7 @@ class Matching:
             self._orders = np.concatenate([self._orders, np.zeros_like(self._orders)])
             self._queue = np.concatenate([self._queue, np.zeros_like(self._queue)])
             self._fills = np.zeros((len(self._orders), kernels.FILL_COLUMNS), np.int64)
-        kernels.rest(self._sides, self._state, self._orders, self._queue, key, side.value, price, size)
+        kernels.rest(self._depth, self._state, self._orders, self._queue, key, side.value, price, size)
 
     def left(self, key: int) -> int:
         """Lots of a resting order that are not filled; 0 where it does not rest."""
@@ -209,10 +209,6 @@ class Matching:
     def _row(self, key: int) -> int:
         return int(kernels.find(self._state, self._orders, key))
 
-    def _best(self, which: int) -> int:
-        count = self._cells[which]
-        return int(self._sides[which, count - 1, 0]) if count else 0
-
     def _next_batch(self) -> None:
         """Step to the next fed batch when the present one is done."""
         if self._cells[kernels.CURSOR] < len(self._rows) or not self._batches:
@@ -223,15 +219,16 @@ class Matching:
         self._state[kernels.NEXT_TS] = self._rows[0, kernels.TS]
 
     def _make_room(self) -> None:
-        """Drop far levels, and grow where that is not enough for the next row."""
-        book_kernels.trim(self._sides, self._state, REACH_PER_MILLE)
+        """Rebuild the book's table without dead and far levels, larger where that is not enough for the next row."""
         row = self._rows[self._cells[kernels.CURSOR]]
-        needed = int(self._state[:2].max() + row[kernels.END] - row[kernels.FIRST])
-        capacity = self._sides.shape[1]
-        if needed > capacity:
-            grown = np.zeros((2, max(2 * capacity, needed), 2), np.int64)
-            grown[:, :capacity] = self._sides
-            self._sides = grown
+        levels = int(
+            self._state[depth_kernels.LEVELS : depth_kernels.USED].max() + row[kernels.END] - row[kernels.FIRST]
+        )
+        rows = self._depth.shape[1]
+        while rows < 4 * levels:
+            rows *= 2
+        old, self._depth = self._depth, np.zeros((2, rows, 2), np.int64)
+        depth_kernels.rebuild(self._depth, self._state, old, REACH_PER_MILLE)
 
 
 def _packed(batch: MarketBatch) -> Ints:
