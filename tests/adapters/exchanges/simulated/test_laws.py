@@ -111,8 +111,10 @@ def run(markets, script, config, *, cuts=(), grid=END):
     feeds = []
     for first, last in pairwise(edges):
         batches = [m.batch(int(first * len(m.events)), int(last * len(m.events))) for m in markets]
-        begins = min((int(b.ts_exchange[0]) for b in batches if len(b)), default=0)
+        begins = min((int(b.ts_exchange[0]) for b in batches if len(b)), default=START + END * MS)
         feeds.append((begins, window(tuple(batches))))
+    due = [min(later for later, _ in feeds[n:]) for n in range(len(feeds))]  # shares cut instruments at other times
+    feeds = [(at, fed) for at, (_, fed) in zip(due, feeds, strict=True)]
     events, sent = [], list(script)
     for at in sorted({*range(0, END + 1, grid), *(at for at, _ in script), END}):
         now = START + at * MS
