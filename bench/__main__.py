@@ -14,16 +14,10 @@ from rich.console import Console
 
 from bench._rows import Options, Row, pin
 from bench._table import legend, table
+from bench.document import Saved
 
 MODULES = ("book", "engine_path", "matching", "session", "day", "parts")
 """One file each, in the order of the table."""
-
-
-class Saved(msgspec.Struct):
-    """What `--json` writes and `bench.document` reads."""
-
-    machine: dict[str, str]
-    rows: list[Row]
 
 
 def main() -> int:
