@@ -136,6 +136,7 @@ class BatchBuilder:
         self._rows: list[tuple[int, int, int, int, int, int, int, int]] = []
         self._levels: list[Levels] = []
         self._others: list[AnyMarketEvent] = []
+        self._last_ts_recv = 0
         self._last_ts_exchange = 0
 
     def __len__(self) -> int:
@@ -145,16 +146,17 @@ class BatchBuilder:
         """Append an event; raises DataError where its receive time goes back or it is another instrument's."""
         if event.instrument != self.instrument:
             raise DataError(f"event of {event.instrument} in a batch of {self.instrument}")
-        if self._rows and event.ts_recv < self._rows[-1][2]:
+        if event.ts_recv < self._last_ts_recv:
             raise DataError(
-                f"{self.instrument}: receive time goes back from {self._rows[-1][2]} to {event.ts_recv} at {arrival}"
+                f"{self.instrument}: receive time goes back from {self._last_ts_recv} to {event.ts_recv} at {arrival}"
             )
         kind, sequence, previous, bid_count, levels = self._parts(event)
         self._rows.append((kind, event.ts_event, event.ts_recv, arrival, sequence, previous, bid_count, len(levels)))
         self._levels.append(levels)
+        self._last_ts_recv = event.ts_recv
 
     def build(self) -> MarketBatch:
-        """The collected events; the builder is empty afterwards and remembers the exchange's time."""
+        """The collected events; the builder is empty afterwards and remembers both times."""
         rows = np.array(self._rows, dtype=np.int64).reshape(-1, 8)
         levels = np.concatenate(self._levels) if self._levels else np.empty((0, 2), np.int64)
         batch = columns(

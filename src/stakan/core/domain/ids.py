@@ -47,6 +47,6 @@ def client_order_id(account: str, run_epoch: str, intent: str, leg: int, attempt
 
 def trade_id_number(text: str) -> int:
     """A venue's trade id as a signed 64-bit number: itself where it is one, else the first 8 bytes of its hash."""
-    if text.isdigit() and len(text) < 19:
+    if text.isascii() and text.isdigit() and len(text) < 19:
         return int(text)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)

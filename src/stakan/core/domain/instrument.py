@@ -1,6 +1,6 @@
 """What is traded: granularity, limits, fees, margin tiers; the only converter between ticks, lots and money."""
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
 
 import msgspec
@@ -93,11 +93,11 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
 
     def price_down(self, price: Decimal) -> Ticks:
         """Nearest tick at or below."""
-        return Ticks(int((price / self.tick_size).to_integral_value(ROUND_FLOOR)))
+        return Ticks(_floor(price, self.tick_size))
 
     def price_up(self, price: Decimal) -> Ticks:
         """Nearest tick at or above."""
-        return Ticks(int((price / self.tick_size).to_integral_value(ROUND_CEILING)))
+        return Ticks(-_floor(price.copy_negate(), self.tick_size))
 
     def price_nearest(self, price: Decimal) -> Ticks:
         """Nearest tick, halves to even: for display and statistics, not for orders."""
@@ -105,7 +105,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
 
     def size_floor(self, size: Decimal) -> Lots:
         """Whole lots that fit into a size."""
-        return Lots(int((size / self.lot_size).to_integral_value(ROUND_FLOOR)))
+        return Lots(_floor(size, self.lot_size))
 
     def tier(self, value: Decimal) -> MarginTier:
         """Margin tier of a position value; raises DataError where no tier is known or the value is above all."""
@@ -117,8 +117,14 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     def _whole(self, value: Decimal, unit: Decimal, what: str, name: str) -> int:
         if not value.is_finite():
             raise DataError(f"{self.id}: {what} {value} is not a number")
-        count = value / unit
-        whole = int(count)
-        if count != whole:
+        whole = int(value / unit)
+        # The quotient is rounded to 28 digits, the comparison is exact.
+        if unit * whole != value:
             raise DataError(f"{self.id}: {what} {value} is not a multiple of the {name} size {unit}")
         return whole
+
+
+def _floor(value: Decimal, unit: Decimal) -> int:
+    """Whole units in a value; a quotient that was rounded up to a whole number is taken back."""
+    count = int((value / unit).to_integral_value(ROUND_FLOOR))
+    return count - 1 if unit * count > value else count
