@@ -43,6 +43,38 @@ def locate(side: Ints, count: int, price: int, sign: int) -> int:
 
 
 @kernel
+def locate_near(side: Ints, count: int, price: int, sign: int, near: int) -> int:
+    """As `locate`, searching outwards from row `near` first: the levels of a message come sorted."""
+    key = sign * price
+    low = 0
+    high = count
+    step = 1
+    if near < count and sign * side[near, PRICE] < key:
+        low = near + 1
+        while low + step < count:
+            if sign * side[low + step, PRICE] >= key:
+                high = low + step
+                break
+            low += step + 1
+            step *= 2
+    else:
+        high = min(near, count)
+        while high - step >= 0:
+            if sign * side[high - step, PRICE] < key:
+                low = high - step + 1
+                break
+            high -= step
+            step *= 2
+    while low < high:
+        middle = (low + high) >> 1
+        if sign * side[middle, PRICE] < key:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@kernel
 def open_row(side: Ints, count: int, row: int) -> None:
     """Move the rows from `row` on one place up.
 
@@ -65,9 +97,11 @@ def close_row(side: Ints, count: int, row: int) -> None:
 
 
 @kernel
-def set_level(side: Ints, count: int, price: int, size: int, sign: int) -> int:
-    """Insert, replace or (size 0) delete one level; returns the new count, or -1 - count for an unknown delete."""
-    row = locate(side, count, price, sign)
+def set_row(side: Ints, count: int, row: int, price: int, size: int) -> int:
+    """Insert, replace or (size 0) delete the level that `row` was found for.
+
+    Returns the new count, or -1 - count for a delete of a level that is not there.
+    """
     found = row < count and side[row, PRICE] == price
     if size > 0:
         if not found:
@@ -103,6 +137,7 @@ def apply_levels(sides: Ints, counts: Ints, levels: Ints, bid_count: int, reach:
         count = counts[which]
         first = 0 if which == BIDS else bid_count
         last = bid_count if which == BIDS else total
+        row = count
         best_price = side[count - 1, PRICE] if count else 0
         best_size = side[count - 1, SIZE] if count else 0
         limit = best_price - sign * (best_price * reach // 1000) if count else -sign * np.int64(2**62)
@@ -111,7 +146,8 @@ def apply_levels(sides: Ints, counts: Ints, levels: Ints, bid_count: int, reach:
             size = levels[i, SIZE]
             if size > 0 and sign * price < sign * limit:
                 continue
-            result = set_level(side, count, price, size, sign)
+            row = locate_near(side, count, price, sign, row)
+            result = set_row(side, count, row, price, size)
             if result < 0:
                 bits |= UNKNOWN_DELETE
             else:
