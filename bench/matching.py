@@ -174,7 +174,8 @@ def quote_exchange(rules: Instrument, batch: MarketBatch) -> int:
     events = 0
     for number, now in enumerate(range(first + STEP, last, STEP)):
         book.advance(now)
-        events += len(exchange.advance(now))
+        while news := exchange.advance(now):
+            events += len(news)
         for side, price in ((Side.BUY, book.best_bid), (Side.SELL, book.best_ask)):
             if number:
                 old = CancelOrder(instrument=rules.id, client_order_id=ClientOrderId(f"{side}-{number - 1}"))

@@ -14,6 +14,7 @@ from bench.matching import LATENCY, peer_asset, peer_events, session
 from hftbacktest import FILLED, GTC, GTX, LIMIT, ROIVectorMarketDepthBacktest
 from hftbacktest.order import IOC
 from numba import njit
+from tests.adapters.exchanges.simulated.builders import live
 
 from stakan.adapters.exchanges.simulated.exchange import SimulatedExchange, SimulationConfig
 from stakan.adapters.exchanges.simulated.matching import Matching
@@ -101,9 +102,9 @@ def ours(rules, batch, orders, model):
     exchange.feed(window((batch,)))
     events = []
     for now, command in actions(rules, orders):
-        events += exchange.advance(now)
+        events += live(exchange, now)
         exchange.submit(command, now)
-    events += exchange.advance(int(batch.ts_exchange[-1]))
+    events += live(exchange, int(batch.ts_exchange[-1]))
     filled, last = Counter(), {}
     for event in events:
         if isinstance(event, OrderFilled):

@@ -148,13 +148,21 @@ def a_stop(stop_loss=None, take_profit=None):
     return SetProtection(instrument=BTC, stop_loss=stop_loss, take_profit=take_profit)
 
 
+def live(exchange, until):
+    """Let the exchange live on to `until`; returns everything that it tells on the way."""
+    events = []
+    while news := exchange.advance(until):
+        events += news
+    return events
+
+
 def play(exchange, *sent, until=1_000_000):
     """Send commands at their milliseconds, then live on; returns all events."""
     events = []
     for at, command in sent:
-        events += exchange.advance(START + at * MS)
+        events += live(exchange, START + at * MS)
         exchange.submit(command, START + at * MS)
-    return events + exchange.advance(START + until * MS)
+    return events + live(exchange, START + until * MS)
 
 
 def fills(events):

@@ -16,6 +16,7 @@ from tests.adapters.exchanges.simulated.builders import (
     a_book,
     a_config,
     an_order,
+    live,
     rules,
 )
 
@@ -120,7 +121,7 @@ def run(markets, script, config, *, cuts=(), grid=END):
         now = START + at * MS
         while feeds and feeds[0][0] <= now:
             exchange.feed(feeds.pop(0)[1])
-        events += exchange.advance(now)
+        events += live(exchange, now)
         while sent and sent[0][0] == at:
             exchange.submit(sent.pop(0)[1], now)
     return exchange, events

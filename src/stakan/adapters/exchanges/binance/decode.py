@@ -187,7 +187,7 @@ class BinanceDecoder:
                 ts_recv=ts_recv,
                 instrument=grid.instrument,
                 price=grid.ticks(trade.p),
-                size=grid.lots(trade.q),
+                size=grid.traded(trade.q),
                 side=Side.SELL if trade.m else Side.BUY,
                 trade_id=trade.t,
             ),

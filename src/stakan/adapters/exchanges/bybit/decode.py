@@ -204,7 +204,7 @@ def _trades(grid: Grid) -> _Route:
                 ts_recv=ts_recv,
                 instrument=grid.instrument,
                 price=grid.ticks(row.p),
-                size=grid.lots(row.v),
+                size=grid.traded(row.v),
                 side=_side(row.S, grid.instrument),
                 trade_id=trade_id_number(row.i),
                 is_rpi=row.RPI or row.BT,

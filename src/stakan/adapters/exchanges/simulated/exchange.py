@@ -98,15 +98,25 @@ class SimulatedExchange:
             listing.feed(batch)
 
     def advance(self, now: int) -> list[VenueEvent]:
-        """Let everything up to exchange time `now` happen; returns our events in order, `ts_recv` may be later."""
+        """Live on to `now`, or to the first instant that tells us something; empty where `now` is reached.
+
+        Only the market of that instant has stopped there: others may have lived on to `now` or to the next command,
+        so that what the bot answers *in another instrument* can meet a book that is up to one event of the feed newer.
+        """
         inbound = self._inbound
-        while inbound and inbound[0][0] <= now:
-            at, command = inbound.popleft()
-            self._live(at)
-            self._arrive(command, at)
-        self._live(now)
-        self._now = max(self._now, now)
-        return self._outbox.drain()
+        while True:
+            arrival = inbound[0][0] if inbound and inbound[0][0] <= now else None
+            self._live(now if arrival is None else arrival)
+            if self._outbox.is_empty and arrival is not None:
+                at, command = inbound.popleft()
+                self._arrive(command, at)
+            if not self._outbox.is_empty:
+                news = self._outbox.drain()
+                self._now = max(self._now, news[-1].ts_event)
+                return news
+            if arrival is None:
+                self._now = max(self._now, now)
+                return []
 
     def submit(self, command: VenueCommand, now: int) -> None:
         """Send a command at local time `now`; commands arrive in the order in which they were sent."""
@@ -130,8 +140,8 @@ class SimulatedExchange:
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _live(self, until: int) -> None:
-        """Let the markets in which we have something live on, event by event in order of time."""
-        while self._busy:
+        """Let the markets in which we have something live on in order of time, until something is to be told."""
+        while self._busy and self._outbox.is_empty:
             first, at = None, NEVER
             for listing in self._busy:
                 due = listing.run(until)

@@ -83,6 +83,11 @@ class Outbox:
         """Append an event."""
         self._events.append(event)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing happened since the last `drain`."""
+        return not self._events
+
     def drain(self) -> list[VenueEvent]:
         """All events since the last call."""
         events, self._events = self._events, []
