@@ -28,7 +28,7 @@ def choose(signals: Sequence[Signal], min_strength: float) -> Choice:
     weak = tuple(
         Passed(signal, Reason.TOO_WEAK, f"strength {signal.strength:.3f} is under {min_strength}")
         for signal in signals
-        if signal.strength < min_strength
+        if not signal.strength >= min_strength  # NaN is weak too
     )
     if not strong:
         return Choice(None, weak)
