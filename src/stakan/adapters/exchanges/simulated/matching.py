@@ -31,7 +31,7 @@ class Matching:
 
     def __init__(self, instrument: Instrument, queue: QueueModel) -> None:
         self.instrument: InstrumentId = instrument.id
-        self._model = int(queue.rule)
+        self._model = queue.rule.code
         self._exponent = queue.exponent
         self._unit = float(instrument.lot_size)
         self._batches: list[tuple[MarketBatch, Ints]] = []

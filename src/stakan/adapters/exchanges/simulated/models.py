@@ -1,7 +1,8 @@
 """What the simulated exchange assumes about queues, delays and fees; every model says what is unreal about it."""
 
+import math
 from decimal import Decimal
-from enum import IntEnum
+from enum import StrEnum
 from typing import Protocol
 
 import msgspec
@@ -12,21 +13,26 @@ from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.units import Nanos
 
 
-class Queue(IntEnum):
+class Queue(StrEnum):
     """How an order moves forward when its level shrinks by more than was traded there.
 
     In all of them prints at the price advance us by their size, and we never have more ahead than the level shows.
     """
 
-    RISK_AVERSE = 0
+    RISK_AVERSE = "risk_averse"
     """Cancels stand behind us as long as that is possible. Unreal: fills come too late, never too early."""
-    LOGARITHMIC = 1
+    LOGARITHMIC = "logarithmic"
     """A cancel stood behind us with probability f(behind) / (f(behind) + f(ahead)), f(x) = ln(1 + x), x in base
     units. Unreal: a mean instead of a draw; depends on the unit; not calibrated to a symbol by itself."""
-    POWER = 2
+    POWER = "power"
     """The same with f(x) = x ** exponent; exponent 1 spreads cancels evenly over the queue."""
-    OPTIMISTIC = 3
+    OPTIMISTIC = "optimistic"
     """All cancels stood ahead of us. Unreal: the upper bound of what a queue can give."""
+
+    @property
+    def code(self) -> int:
+        """Its number in the matching kernels: the place in this list."""
+        return tuple(Queue).index(self)
 
 
 class QueueModel(msgspec.Struct, frozen=True):
@@ -45,6 +51,9 @@ class ConstantLatency(msgspec.Struct, frozen=True, tag="constant"):
 
     ns: Nanos = Nanos(5_000_000)
 
+    def __post_init__(self) -> None:
+        _not_negative(self.ns)
+
 
 class DrawnLatency(msgspec.Struct, frozen=True, tag="drawn"):
     """Log-normal around a median, never under the floor, independent draws.
@@ -57,6 +66,11 @@ class DrawnLatency(msgspec.Struct, frozen=True, tag="drawn"):
     """Standard deviation of the logarithm."""
     floor_ns: Nanos = Nanos(0)
 
+    def __post_init__(self) -> None:
+        _not_negative(min(self.median_ns, self.floor_ns))
+        if not 0 <= self.sigma < math.inf:
+            raise ConfigError(f"sigma of a latency must be a number from 0 up, got {self.sigma}")
+
 
 class RecordedLatency(msgspec.Struct, frozen=True, tag="recorded"):
     """One measured delay after the other, from the start again after the last.
@@ -65,6 +79,11 @@ class RecordedLatency(msgspec.Struct, frozen=True, tag="recorded"):
     """
 
     sequence_ns: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.sequence_ns:
+            raise ConfigError("recorded latency needs at least one delay")
+        _not_negative(min(self.sequence_ns))
 
 
 Latency = ConstantLatency | DrawnLatency | RecordedLatency
@@ -108,18 +127,13 @@ class _Recorded:
 
 
 def start_latency(model: Latency, seed: int) -> Delays:
-    """The state of a latency model; raises ConfigError where it would give negative delays or none."""
+    """The state of a latency model."""
     match model:
         case ConstantLatency():
-            _not_negative(model.ns)
             return _Constant(model)
         case DrawnLatency():
-            _not_negative(min(model.median_ns, model.floor_ns))
             return _Drawn(model, seed)
         case RecordedLatency():
-            if not model.sequence_ns:
-                raise ConfigError("recorded latency needs at least one delay")
-            _not_negative(min(model.sequence_ns))
             return _Recorded(model)
 
 
