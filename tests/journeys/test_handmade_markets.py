@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from stakan.core.domain.commands import CancelOrder, RequestSnapshot
@@ -12,7 +13,7 @@ from stakan.core.domain.orders import Purpose, TimeInForce
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.units import HOUR, Side
 from stakan.core.risk.daily_loss import DailyLoss
-from tests.core.engine.builders import ALL_RULES, BTC, ETH, SECOND, a_delta, a_print, a_snapshot, an_instrument
+from tests.core.engine.builders import ALL_RULES, BTC, ETH, MS, SECOND, a_delta, a_print, a_snapshot, an_instrument
 from tests.journeys.builders import LATENCY, Journey, Once, a_config, a_history, is_flat
 
 START = 100 * SECOND
@@ -283,3 +284,22 @@ def test_latency_is_on_every_way():
     first = next(event for event, _ in run.steps if isinstance(event, OrderFilled))
     ((entered, _),) = run.orders(Purpose.ENTRY)
     assert (first.ts_event, first.ts_recv) == (entered + LATENCY, entered + 2 * LATENCY)
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_an_order_meets_the_book_of_its_arrival_though_we_have_not_seen_it_yet(every):
+    """The ask is lifted at the exchange before our order arrives; we read of it in a later window."""
+    market = Market().tick(0.01).change(0.052, asks=[(MID + 1, 0), (MID + 2, 0)]).quiet(0.2, 1)
+    seen = [msgspec.structs.replace(event, ts_recv=event.ts_event + 50 * MS) for event in market.events]
+    run = Journey(a_config(Once()), a_history(seen, every))
+    ((sent, _),) = run.orders(Purpose.ENTRY)
+    assert sent + LATENCY == at(0.055)
+    assert not run.fills()
+
+
+def test_our_answer_arrives_in_time_though_the_market_is_silent():
+    # The halt strikes while the entry is on its way; its fill is answered by a close.
+    run = journey(Market().tick(10), Once(), requests=[halt(0.002)])
+    ((sent, _),) = run.orders(Purpose.EXIT)
+    (exit_,) = [fill for fill in run.fills() if fill.side is Side.SELL]
+    assert (exit_.ts_event, exit_.ts_recv) == (sent + LATENCY, sent + 2 * LATENCY)

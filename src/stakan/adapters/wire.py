@@ -99,6 +99,13 @@ class Grid(msgspec.Struct, frozen=True):
         except DataError as error:
             raise DataError(f"{self.instrument}: size {error}") from None
 
+    def traded(self, text: str) -> Lots:
+        """Exact lots of a trade, above zero; raises DataError naming the instrument."""
+        count = self.lots(text)
+        if count == 0:
+            raise DataError(f"{self.instrument}: size {text!r} {_WHY[kernels.NOT_POSITIVE]}")
+        return count
+
 
 def grid_of(instrument: Instrument) -> Grid:
     """The grid of an instrument."""

@@ -1,5 +1,7 @@
 """One run of the engine over a market history in virtual time, recorded and reported."""
 
+import os
+import shutil
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -26,9 +28,11 @@ from stakan.apps.config import Settings, to_toml
 from stakan.apps.driver import VirtualTime
 from stakan.apps.report import render_report
 from stakan.apps.results import DataIdentity, Fingerprint, Labelled, RunIdentity, RunRecorder, RunResult, write_run
+from stakan.apps.results.files import refuse_existing
 from stakan.apps.results.recorder import MID_INTERVAL
 from stakan.apps.sources import Source, from_generator
 from stakan.apps.wiring import config_hash, engine_config, simulation_config
+from stakan.core.domain.errors import InvariantViolated
 from stakan.core.domain.events import AnyEvent, BookEvent
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.step import Step
@@ -133,11 +137,14 @@ def warm_up(settings: Settings) -> None:
 
 
 class JournalOf:
-    """The journal of a run, written beside its folder until the folder exists; does nothing where it is not wanted."""
+    """The journal of a run, written beside its folder until the folder exists; does nothing where it is not wanted.
+
+    A run that ends early leaves none, except where a bug of ours ended it: then the journal is the evidence.
+    """
 
     def __init__(self, folder: Path, source: Source, settings: Settings, *, wanted: bool) -> None:
         self._final = folder / JOURNAL_FOLDER
-        self._partial = folder.with_name(f".{folder.name}.journal")
+        self._partial = folder.with_name(f".{folder.name}.{os.getpid()}.journal")
         self.journal: FileJournal | None = None
         if wanted:
             header = Header(
@@ -157,8 +164,11 @@ class JournalOf:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None and self.journal is not None:
-            self.journal.close()
+        if kind is None or self.journal is None:
+            return
+        self.journal.abandon()
+        if not issubclass(kind, InvariantViolated):
+            shutil.rmtree(self._partial, ignore_errors=True)
 
     def settle(self) -> None:
         """Move it into the run's folder."""
@@ -174,13 +184,19 @@ def run_backtest(
     journal: bool = False,
     progress: Progress = lambda _ts, _n: None,
 ) -> RunResult:
-    """Run, and write the run's folder: result, report, tables and, where wanted, the journal."""
+    """Run, and write the run's folder: result, report, tables and, where wanted, the journal.
+
+    Raises StorageError, before anything runs, where the folder exists.
+    """
+    refuse_existing(folder)
     with JournalOf(folder, source, settings, wanted=journal) as writing:
         backtest = Backtest(source, settings, writing.journal)
         backtest.run(progress)
-    result = backtest.result(folder.name)
-    write_run(result, folder, render_report(result))
-    writing.settle()
+        if writing.journal is not None:
+            writing.journal.close()
+        result = backtest.result(folder.name)
+        write_run(result, folder, render_report(result))
+        writing.settle()
     return result
 
 

@@ -91,7 +91,9 @@ def strategy(entry: StrategySection) -> Strategy:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[module_name]
-        raise ConfigError(f"strategy {entry.name!r}: {path} cannot be loaded: {error!r}") from error
+        raise ConfigError(
+            f"strategy {entry.name!r}: {path} cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
     return build(module, Strategy, entry.name, entry.parameters)
 
 

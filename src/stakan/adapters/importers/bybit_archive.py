@@ -75,19 +75,26 @@ def _trades(path: Path, instruments: Mapping[InstrumentId, Instrument], category
         for offset, (time, symbol, side, size, price, trade_id, is_rpi) in enumerate(zip(*columns, rpi, strict=True)):
             try:
                 grid = grids.get(symbol) or grids.setdefault(symbol, _grid(symbol, instruments, category))
-                ts_event = _SECONDS.count(time)
+                ts_event = _time(time)
                 yield TradePrint(
                     ts_event=ts_event,
                     ts_recv=clock.stamp(ts_event),
                     instrument=grid.instrument,
                     price=grid.ticks(price),
-                    size=grid.lots(size),
+                    size=grid.traded(size),
                     side=_side(side),
                     trade_id=trade_id_number(trade_id),
                     is_rpi=is_rpi in _TRUE,
                 )
             except DataError as error:
                 raise at_line(path, first + offset, error) from error
+
+
+def _time(text: str) -> int:
+    try:
+        return _SECONDS.count(text)
+    except DataError as error:
+        raise DataError(f"timestamp should be seconds since 1970 with a fraction: {error}") from None
 
 
 def _side(text: str) -> Side:

@@ -108,7 +108,7 @@ def trades(
         with table:
             times, received = table.times(mapping)
             prices = table.counts(mapping.price, grid.price, least=1).tolist()
-            sizes = table.counts(mapping.size, grid.size).tolist()
+            sizes = table.counts(mapping.size, grid.size, least=1).tolist()
             sides = _sides(table, mapping)
             ids = _trade_ids(table, mapping)
             stamps = table.stamps(clock, received)

@@ -120,7 +120,7 @@ def _trades(path: Path, instruments: Mapping[InstrumentId, Instrument], shift: i
                     ts_recv=clock.stamp(unit.nanoseconds(local_time.encode())),
                     instrument=grid.instrument,
                     price=grid.ticks(price),
-                    size=grid.lots(amount),
+                    size=grid.traded(amount),
                     side=_side(side),
                     trade_id=trade_id_number(trade_id),
                 )

@@ -8,6 +8,7 @@ import heapq
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from io import BufferedIOBase
 from pathlib import Path
 from types import TracebackType
@@ -74,11 +75,21 @@ class FileJournal:
         self._write(self._decisions, StateSnapshot(number, state))
 
     def close(self) -> None:
-        """End the journal in an orderly way."""
+        """End the journal in an orderly way; raises StorageError where the last of it cannot be written."""
         self._write(self._decisions, End(self._number))
-        self._decisions.close()
-        if self._market is not None:
-            self._market.close()
+        try:
+            self._decisions.close()
+            if self._market is not None:
+                self._market.close()
+        except OSError as error:
+            raise StorageError(f"cannot write the journal in {self._folder}: {error}") from error
+
+    def abandon(self) -> None:
+        """Let go of a journal that has no end: what is on the disk stays, what is not is lost."""
+        for file in (self._decisions, self._market):
+            if file is not None:
+                with suppress(OSError):
+                    file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -88,6 +99,8 @@ class FileJournal:
     ) -> None:
         if kind is None:
             self.close()
+        else:
+            self.abandon()
 
     def _write(self, file: BufferedIOBase | pa.CompressedOutputStream, record: Record) -> None:
         data = ENCODER.encode(record)

@@ -153,7 +153,7 @@ def _span(start: str | None, stop: str | None, timerange: str | None) -> tuple[i
             raise ConfigError("--timerange stands for --from and --to: give one or the other")
         first, dash, last = timerange.partition("-")
         if not dash:
-            raise ConfigError(f"{timerange!r} should be YYYYMMDD-YYYYMMDD; either side may be empty")
+            raise ConfigError(f"--timerange {timerange!r} should be YYYYMMDD-YYYYMMDD; either side may be empty")
         start, stop = first or None, last or None
     return parse_time(start) if start else BEGINNING, parse_time(stop) if stop else END
 

@@ -59,8 +59,7 @@ def write_run(result: RunResult, folder: Path, html: str) -> Path:
     """
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
-        if folder.exists():
-            raise StorageError(f"{folder} exists already: choose another name or remove it")
+        refuse_existing(folder)
         partial.mkdir(parents=True)
         _write(partial / RESULT_FILE, encode_result(result))
         _write(partial / REPORT_FILE, html.encode())
@@ -72,6 +71,12 @@ def write_run(result: RunResult, folder: Path, html: str) -> Path:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+def refuse_existing(folder: Path) -> None:
+    """Raises StorageError where a run's folder is taken."""
+    if folder.exists():
+        raise StorageError(f"{folder} exists already: choose another name or remove it")
 
 
 def write_file(path: Path, text: str) -> None:
