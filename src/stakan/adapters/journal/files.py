@@ -44,6 +44,8 @@ class FileJournal:
     def __init__(self, folder: Path, header: Header, *, with_market: bool = True) -> None:
         self._folder = folder
         self._number = 0
+        if (folder / MARKET).exists():
+            raise StorageError(f"{folder} already holds a journal: choose another folder")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._decisions = (folder / DECISIONS).open("xb")
@@ -144,17 +146,29 @@ def read_records(path: Path) -> Iterator[Record]:
 
 
 def read_events(folder: Path) -> Iterator[tuple[int, AnyEvent]]:
-    """All events of a journal in their total order; raises DataError where one is missing."""
-    market: Iterable[Market | Inbox] = ()
+    """All events of a journal in their total order; raises DataError where one is missing.
+
+    Only a journal with an orderly end says how many there were; another may lack events after its last.
+    """
+    market: Iterable[Market | Inbox | End] = ()
     if (folder / MARKET).exists():
         market = (r for r in read_records(folder / MARKET) if isinstance(r, Market))
-    inbox: Iterable[Market | Inbox] = (r for r in read_records(folder / DECISIONS) if isinstance(r, Inbox))
+    inbox = (r for r in read_records(folder / DECISIONS) if isinstance(r, Inbox | End))
     expected = 1
-    for record in heapq.merge(market, inbox, key=lambda record: record.number):
+    for record in heapq.merge(market, inbox, key=_place):
+        if isinstance(record, End):
+            if record.number >= expected:
+                raise DataError(f"{folder}: event {expected} is missing of {record.number}; were market events kept?")
+            continue
         if record.number != expected:
             raise DataError(f"{folder}: event {expected} is missing, next is {record.number}; were market events kept?")
         yield record.number, record.event
         expected += 1
+
+
+def _place(record: Market | Inbox | End) -> tuple[int, bool]:
+    """An end has the number of the last event and comes after it."""
+    return record.number, isinstance(record, End)
 
 
 def read_steps(folder: Path) -> Iterator[Step]:
