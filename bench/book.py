@@ -68,9 +68,9 @@ def _frames(options: Options, levels: int, bar: float | None) -> Row:
     (ours,) = interleaved(options.repetitions, sample)
     return Row(
         name=f"book.frames_{levels}",
-        what=f"raw Bybit frame of {levels} levels → decoder → book",
+        what=f"raw Bybit frame of {levels} level{'s' * (levels > 1)} → decoder → book",
         unit="messages/s",
-        event=f"one message of {levels} levels",
+        event=f"one message of {levels} level{'s' * (levels > 1)}",
         data=frames.DATA,
         ours=ours,
         bar=bar,
