@@ -6,11 +6,11 @@ import pytest
 from tests.core.engine.builders import BTC, ETH, an_instrument
 
 from stakan.adapters.exchanges.simulated.models import Queue
-from stakan.apps.config import settings_from
+from stakan.apps.config import AccountSection, EngineSection, settings_from
 from stakan.apps.wiring import config_hash, engine_config, own_densities, simulation_config
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.events import InstrumentChanged
-from stakan.core.engine import Engine
+from stakan.core.engine import Engine, EngineConfig
 from stakan.core.plugins import Strategy
 
 PLUGIN = """
@@ -216,3 +216,26 @@ def test_names_of_instruments_are_known_before_a_run():
 def test_equal_settings_have_one_hash_and_others_another():
     assert config_hash(settings_from({})) == config_hash(settings_from({}))
     assert config_hash(settings_from({})) != config_hash(settings_from({"account": {"name": "other"}}))
+
+
+# --- every key reaches the engine -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", sorted(EngineSection.model_fields))
+def test_every_key_of_the_engine_reaches_the_engine(key):
+    default = EngineSection.model_fields[key].default
+    other = "2h" if isinstance(default, str) else default / 2
+    assert configured(engine={key: other}) != configured()
+
+
+def test_every_number_of_the_engine_has_a_key():
+    numbers = {name for name, value in zip(EngineConfig.__struct_fields__, DEFAULTS, strict=True) if is_number(value)}
+    keys = {*EngineSection.model_fields, *AccountSection.model_fields}
+    assert {name.removesuffix("_ns") for name in numbers} <= keys
+
+
+DEFAULTS = tuple(getattr(EngineConfig(), name) for name in EngineConfig.__struct_fields__)
+
+
+def is_number(value):
+    return isinstance(value, int | float | Decimal)

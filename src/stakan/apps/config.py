@@ -50,6 +50,7 @@ class EngineSection(_Section):
         "1m", description="Candles that features and strategies read; divides a day, at least 1s"
     )
     min_strength: float = Field(0.5, ge=0, le=1, description="Signals weaker than this are passed over")
+    min_book_health: float = Field(0.5, ge=0, le=1, description="Entries need a book at least this healthy")
     entry_timeout: str = Field("10s", description="A resting entry is cancelled after this long")
     protection_timeout: str = Field("3s", description="A position without a confirmed stop is closed after this long")
     close_retry: str = Field("1s", description="Pause before a close that did not reach zero is repeated")

@@ -53,6 +53,7 @@ def engine_config(settings: Settings, run_epoch: str, instruments: Collection[In
         decision_interval_ns=Nanos(duration_ns(engine.decision_interval)),
         candle_interval_ns=Nanos(duration_ns(engine.candle_interval)),
         min_strength=engine.min_strength,
+        min_book_health=engine.min_book_health,
         entry_timeout_ns=Nanos(duration_ns(engine.entry_timeout)),
         protection_timeout_ns=Nanos(duration_ns(engine.protection_timeout)),
         close_retry_ns=Nanos(duration_ns(engine.close_retry)),

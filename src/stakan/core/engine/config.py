@@ -30,6 +30,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Grid in exchange time; 0 decides on every book message."""
     candle_interval_ns: Nanos = MINUTE
     min_strength: float = 0.5
+    min_book_health: float = 0.5
+    """Entries need a book at least this healthy, 0 to 1."""
     entry_timeout_ns: Nanos = Nanos(10 * SECOND)
     """A resting entry is cancelled after this long."""
     protection_timeout_ns: Nanos = Nanos(3 * SECOND)
