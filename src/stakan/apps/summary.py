@@ -55,7 +55,7 @@ def print_comparison(comparison: Comparison, results: Sequence[RunResult], conso
 
 def _title(result: RunResult) -> Text:
     data = result.data
-    names = ", ".join(short(i) for i in data.instruments)
+    names = ", ".join(short(data.instruments))
     title = Text.assemble((f"{result.run.program.capitalize()} ", "bold"), (names, "bold cyan"))
     title.append(f"  {duration(data.last_ts - data.first_ts)}", style="dim")
     if data.is_synthetic:
@@ -73,8 +73,8 @@ def _headline(result: RunResult) -> Table:
         table.add_row(tile.name, Text(tile.value, style=_TONES[tile.tone]), Text(about))
     costs = result.statistics.costs
     split = (
-        f"at mid {money(costs.at_mid)}, spread and slippage {money(costs.slippage)}, "
-        f"fees {money(costs.fees)}, funding {money(costs.funding)}"
+        f"spread and slippage {money(costs.slippage)}, fees {money(costs.fees)}, funding {money(costs.funding)}; "
+        f"without them {money(costs.at_mid, signed=True)}"
     )
     table.add_row("Costs", money(costs.slippage + costs.fees + costs.funding), split)
     return table

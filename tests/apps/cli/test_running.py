@@ -113,6 +113,18 @@ def test_a_report_shows_one_run_and_compares_two(demos):
     assert "Comparison" in compared.stdout
 
 
+def test_another_configuration_on_the_same_data_is_told_from_other_data(demos, tmp_path):
+    """One run has positions to close after the last event, the other has none: the data are the same all the same."""
+    (_, one), _, (_, other) = demos
+    done = run("demo", "--minutes", "0.5", "--set", "strategies=[]", "--out", tmp_path, "--json")
+    assert done.exit_code == 0, done.output
+    (idle,) = tmp_path.iterdir()
+    compared = json.loads(run("report", one, idle, "--json").stdout)["comparison"]
+    assert (compared["same_data"], compared["same_config"]) == (True, False)
+    compared = json.loads(run("report", one, other, "--json").stdout)["comparison"]
+    assert (compared["same_data"], compared["same_config"]) == (False, True)
+
+
 def test_a_comparison_is_written_as_a_page(demos, tmp_path):
     (_, one), _, (_, other) = demos
     page = tmp_path / "both.html"

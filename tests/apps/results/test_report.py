@@ -159,7 +159,7 @@ def test_the_summary_shows_fingerprint_and_report(busy: RunResult) -> None:
 
 
 def test_a_comparison_says_what_is_equal(busy: RunResult, new_script: Callable[[], Any]) -> None:
-    other = new_script().result(config_hash="ffff", source="elsewhere")
+    other = new_script().result(config_hash="ffff", digest="other data")
     same, different = compare([busy, busy]), compare([busy, other])
     assert (same.same_data, same.same_config, same.same_fingerprint) == (True, True, True)
     assert (different.same_data, different.same_config, different.same_fingerprint) == (False, False, False)

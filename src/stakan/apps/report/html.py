@@ -33,7 +33,7 @@ def render_report(result: RunResult) -> str:
 
 
 def _title(result: RunResult) -> str:
-    names = [short(i) for i in result.data.instruments]
+    names = short(result.data.instruments)
     shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
     return f"{result.run.program.capitalize()} of {shown}"
 

@@ -172,10 +172,10 @@ def health(result: RunResult) -> str:
     head = ("Instrument", "Gaps", "Crossed", "Corrupt levels", "Recoveries", "Late prints", "Feed down")
     rows = [
         (
-            escape(short(h.instrument)),
+            escape(name),
             *(str(n) for n in (h.gaps, h.crossings, h.corrupt, h.recoveries, h.late_prints, h.feed_downs)),
         )
-        for h in result.health
+        for name, h in zip(short([h.instrument for h in result.health]), result.health, strict=True)
     ]
     return table(head, rows) + '<p class="note">No entry is made while a book is invalid.</p>'
 

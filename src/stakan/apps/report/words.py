@@ -1,5 +1,6 @@
 """How numbers, times and codes are said to people: in the report, the comparison and the terminal alike."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from stakan.apps.results.files import iso
@@ -45,9 +46,12 @@ def plain(code: str) -> str:
     return code.replace("_", " ")
 
 
-def short(instrument: str) -> str:
-    """The symbol of an instrument id."""
-    return instrument.rsplit(":", 1)[-1]
+def short(instruments: Sequence[str]) -> list[str]:
+    """The symbols of instrument ids; with category, or in full, where a symbol alone would mean two of them."""
+    found = [instrument.rsplit(":", 1)[-1] for instrument in instruments]
+    if len(set(found)) < len(found):
+        found = [" ".join(reversed(instrument.split(":")[1:])) for instrument in instruments]
+    return found if len(set(found)) == len(found) else list(instruments)
 
 
 def _sign(value: Decimal | float, *, signed: bool) -> str:
