@@ -60,6 +60,14 @@ def test_an_entry_may_stand_so_far_from_the_mid_on_either_side(direction, over, 
     assert reason(a_signal(entry=MID + direction * (reach + over))) is expected
 
 
+@pytest.mark.parametrize("side", Side)
+@pytest.mark.parametrize(
+    ("ticks", "expected"), [(1, None), (0, Reason.TARGET_WRONG_SIDE), (-5, Reason.TARGET_WRONG_SIDE)]
+)
+def test_a_target_stands_ahead_of_the_entry(side, ticks, expected):
+    assert reason(a_signal(side=side, take_profit=MID + side * ticks)) is expected
+
+
 def test_what_leans_on_a_density_needs_it_to_stand():
     assert reason(a_signal(leans_on=WALL), a_market(wall=100_000)) is None
     assert reason(a_signal(leans_on=WALL), a_market()) is Reason.DENSITY_GONE

@@ -65,8 +65,8 @@ def test_equal_strength_goes_to_the_first_name():
     choice = choose([a_signal("b"), a_signal("a"), a_signal("c")], 0.5)
     assert choice.winner == a_signal("a")
     assert [(passed.signal.strategy, passed.reason) for passed in choice.passed] == [
-        ("b", Reason.TOO_WEAK),
-        ("c", Reason.TOO_WEAK),
+        ("b", Reason.OUTVOTED),
+        ("c", Reason.OUTVOTED),
     ]
 
 

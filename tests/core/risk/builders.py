@@ -13,9 +13,11 @@ ENTRY = 640_000
 """64,000 USDT; a lot of 0.001 is worth 64 USDT."""
 
 
-def an_intent(side=Side.BUY, entry=ENTRY, stop=None, size=5):
+def an_intent(side=Side.BUY, entry=ENTRY, stop=None, size=5, **changes):
     stop = entry - side * 1_600 if stop is None else stop
-    signal = Signal(instrument=BTC, side=side, strength=1.0, ts_event=1, entry=entry, stop_loss=stop, strategy="s")
+    signal = Signal(
+        instrument=BTC, side=side, strength=1.0, ts_event=1, entry=entry, stop_loss=stop, strategy="s", **changes
+    )
     return Intent(id=IntentId("i-1"), signal=signal, size=size, ts_recv=1)
 
 

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from tests.core.risk.builders import ENTRY, an_account, an_intent, reason
 
 from stakan.core.domain.instrument import Category
+from stakan.core.domain.orders import OrderType
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.units import Side
+from stakan.core.risk._protection import too_small, unprotected
 from stakan.core.risk.daily_loss import DailyLoss
 from stakan.core.risk.exposure import Exposure
 from stakan.core.risk.mandatory_stop import MandatoryStop
@@ -75,6 +77,20 @@ def test_a_stop_behind_liquidation_is_refused():
     assert reason(rule, short_far, an_account(leverage="10")) is Reason.LEVERAGE
 
 
+@given(st.sampled_from(Side), st.integers(-3_000, 3_000), st.integers(-3_000, 3_000))
+def test_whatever_rules_there_are_a_stop_stands_behind_entry_and_mark(side, offset, mark_offset):
+    intent = an_intent(side, stop=ENTRY - offset)
+    account = an_account(mark=Decimal(ENTRY + mark_offset) / 10)
+    is_behind = offset * side > 0 and (mark_offset + offset) * side > 0
+    assert (unprotected(intent, account) is None) is is_behind
+
+
+def test_whatever_rules_there_are_a_size_can_be_sent():
+    for size, expected in ((0, Reason.ORDER_TOO_SMALL), (2, Reason.ORDER_TOO_SMALL), (3, None)):
+        refusal = too_small(an_intent(size=size), an_account({"min_size": 3}))
+        assert (refusal and refusal.reason) is expected
+
+
 # --- size of an order -------------------------------------------------------------------------------------------------
 
 
@@ -99,6 +115,13 @@ def test_an_order_that_passes_is_neither_dust_nor_a_giant(size):
 )
 def test_the_instrument_s_own_limits_hold(rules, expected):
     assert reason(OrderSize(), an_intent(size=5), an_account(rules)) is expected
+
+
+def test_a_market_order_has_a_limit_of_its_own():
+    rules = {"max_limit_size": 10, "max_market_size": 4}
+    assert reason(OrderSize(), an_intent(size=5), an_account(rules)) is None
+    assert reason(OrderSize(), an_intent(size=4, type=OrderType.MARKET), an_account(rules)) is None
+    assert reason(OrderSize(), an_intent(size=5, type=OrderType.MARKET), an_account(rules)) is Reason.ORDER_TOO_LARGE
 
 
 # --- exposure ---------------------------------------------------------------------------------------------------------
