@@ -162,7 +162,7 @@ class Journey:
             self._check_exposure(command.order)
 
     def _check_exposure(self, order):
-        marks = {key: mark for key, one in self.state.instruments.items() if (mark := one.market.mark()) is not None}
+        marks = self.engine._turn.marks()
         portfolio = self.state.portfolio
         limits = dict(self.config.risk_rules).get("exposure", Exposure())
         equity = portfolio.ledger.equity

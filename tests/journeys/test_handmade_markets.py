@@ -172,16 +172,16 @@ def test_a_position_outlives_the_loss_of_its_book_and_is_closed_when_the_book_is
 
 
 def test_what_a_spent_stop_could_not_sell_is_closed_by_us_after_three_seconds():
-    # One level holds too little for the stop, and there is no other.
-    market = Market(depth=1).tick(0.1)
-    market.change(1, bids=[(MID - 4_000, 2), (MID - 1, 0)], asks=[(MID - 3_998, 1_000), (MID + 1, 0)])
+    # The price falls onto one level that holds too little for the stop, and there is no other.
+    market = Market().tick(0.1)
+    market.depth = 1
+    market.book(1, MID - 4_000, size=2)
     for number in range(60):
-        market.change(1.5 + number / 10, asks=[(MID - 3_998, 1_000 + number)])
-    market.change(8, bids=[(MID - 4_000, 1_000)])
-    market.change(9, asks=[(MID - 3_998, 1_000)]).change(10, asks=[(MID - 3_998, 999)])
+        market.change(1.5 + number / 10, asks=[(MID - 3_999, 1_000 + number)])
+    market.book(8, MID - 4_000, size=1_000).change(9, asks=[(MID - 3_999, 999)])
     run = journey(market, Once(horizon_s=300))
-    reasons = [fact.reason for fact in run.facts(ExitDecided)]
-    assert reasons == [Reason.UNPROTECTED]
+    assert [fill.size for fill in run.fills() if fill.origin is FillOrigin.STOP_LOSS] == [2]
+    assert [fact.reason for fact in run.facts(ExitDecided)] == [Reason.UNPROTECTED]
     first = min(ts for ts, _ in run.orders(Purpose.EXIT))
     assert first <= at(1) + 3 * SECOND + 2 * LATENCY
     assert is_flat(run)
@@ -292,9 +292,9 @@ def test_an_order_meets_the_book_of_its_arrival_though_we_have_not_seen_it_yet(e
     market = Market().tick(0.01).change(0.052, asks=[(MID + 1, 0), (MID + 2, 0)]).quiet(0.2, 1)
     seen = [msgspec.structs.replace(event, ts_recv=event.ts_event + 50 * MS) for event in market.events]
     run = Journey(a_config(Once()), a_history(seen, every))
-    ((sent, _),) = run.orders(Purpose.ENTRY)
+    sent, _ = run.orders(Purpose.ENTRY)[0]
     assert sent + LATENCY == at(0.055)
-    assert not run.fills()
+    assert at(0.055) not in [fill.ts_event for fill in run.fills()]
 
 
 def test_our_answer_arrives_in_time_though_the_market_is_silent():
