@@ -2,19 +2,23 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stakan.adapters.exchanges.simulated.exchange import SimulationConfig
-from stakan.apps.config import ALIASES, Settings, duration_ns, example, load_settings, settings_from, to_toml
+from stakan.apps.config import ALIASES, Settings, duration_ns, load_settings, settings_from, to_toml
+from stakan.apps.example import example
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.units import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 from stakan.core.market.densities import DensityParams
+from stakan.core.plugins import RiskRule, Strategy, load, names
 
 UNITS = {"ms": MILLISECOND, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
 
@@ -30,9 +34,8 @@ def the_example():
 
 
 def uncommented(text):
-    """The example with its commented-out keys in force; comments for people have no ` = `."""
-    lines = text.splitlines()
-    return "\n".join(line.removeprefix("# ") if " = " in line else line for line in lines if line)
+    """The example with its commented-out keys in force; comments for people are no `key = value`."""
+    return re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE)
 
 
 def loaded_in(environment, *overrides):
@@ -94,6 +97,18 @@ def test_the_example_has_every_key():
         assert set(table[section]) == set(Settings.model_fields[section].annotation.model_fields)
     assert set(table["densities"]) == set(DensityParams.__struct_fields__)
     assert set(table["simulation"]) == set(SimulationConfig.__struct_fields__) - {"starting_balance", "leverage"}
+
+
+@pytest.mark.parametrize(("package", "kind"), [("strategies", Strategy), ("risk", RiskRule)])
+def test_the_example_shows_every_parameter_of_every_plugin_with_its_default(package, kind):
+    text = the_example()
+    for name in names(f"stakan.core.{package}"):
+        spec = load(f"stakan.core.{package}", kind, name, {})
+        line = next(line for line in text.splitlines() if line.startswith(f"#   {name}: "))
+        for parameter in spec.__struct_fields__:
+            value = getattr(spec, parameter)
+            shown = f'"{value}"' if isinstance(value, Decimal) else str(value)
+            assert f"{parameter} = {shown}" in line
 
 
 def test_the_example_says_what_every_key_of_a_section_is_for():

@@ -142,6 +142,8 @@ def test_a_plugin_or_threshold_that_cannot_work_is_refused_by_name(table, says):
         ({"sed": 1}, "simulation.sed is not a known key"),
         ({"seed": "x"}, "simulation: .*seed"),
         ({"queue": {"rule": "lucky"}}, "simulation: .*queue.rule"),
+        ({"starting_balance": 5}, "simulation.starting_balance .*account.starting_balance"),
+        ({"leverage": 5}, "simulation.leverage .*account.leverage"),
     ],
 )
 def test_an_assumption_of_the_simulation_that_cannot_work_is_refused_by_name(table, says):

@@ -15,11 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
-from stakan.adapters.exchanges.simulated.exchange import SimulationConfig
-from stakan.adapters.exchanges.simulated.models import FeeRates
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.units import DAY, HOUR, MILLISECOND, MINUTE, SECOND
-from stakan.core.market.densities import DensityParams
 
 _UNITS = {"ms": MILLISECOND, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
 
@@ -38,11 +35,13 @@ def duration_ns(text: str) -> int:
     raise ValueError(f"{text!r} is not a duration: write 500ms, 5s, 1m, 4h or 1d")
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """One table of the file."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class EngineSection(_Section):
+class EngineSection(Section):
     """How the engine decides."""
 
     decision_interval: str = Field("500ms", description="Grid of decisions in exchange time; 0s: every book message")
@@ -89,7 +88,7 @@ class EngineSection(_Section):
         return value
 
 
-class AccountSection(_Section):
+class AccountSection(Section):
     """Whose money, and how much of it."""
 
     name: str = Field("main", min_length=1, description="Part of every client order id")
@@ -97,7 +96,7 @@ class AccountSection(_Section):
     leverage: Decimal = Field(Decimal(10), ge=1, le=100, description="Isolated margin")
 
 
-class SizingSection(_Section):
+class SizingSection(Section):
     """How large an entry is before the limits speak."""
 
     notional: Decimal | None = Field(
@@ -106,7 +105,7 @@ class SizingSection(_Section):
     equity_share: Decimal = Field(Decimal("0.02"), gt=0, le=1, description="Share of equity per entry")
 
 
-class StrategySection(_Section):
+class StrategySection(Section):
     """One strategy: a file under `stakan.core.strategies`, or a file of your own."""
 
     name: str = Field(min_length=1, description="What records and reports call it; the file's name without .py")
@@ -115,7 +114,7 @@ class StrategySection(_Section):
     parameters: dict[str, Any] = Field(default_factory=dict, description="Overrides of the spec's defaults")
 
 
-class RuleSection(_Section):
+class RuleSection(Section):
     """One risk rule: a file under `stakan.core.risk`."""
 
     name: str = Field(min_length=1)
@@ -296,70 +295,3 @@ def _with_aliases(settings: Settings, environment: Mapping[str, str]) -> Setting
             raise ConfigError(f"{alias} sets {key} of {name}, which is not configured under {section}")
         settings = settings.model_copy(update={section: entries})
     return settings
-
-
-def example(settings: Settings) -> str:
-    """A commented TOML file with every key and its value; loads to the same settings.
-
-    Keys that have no value, or a default of their own that the settings leave alone, stand there commented out.
-    """
-    described = _descriptions()
-    unset = _unset(settings)
-    lines = ["# Every key with its default. Leave out what you do not change."]
-    section = ""
-    for line in to_toml(settings).splitlines():
-        if line.startswith("["):
-            section = line.strip("[]") + "."
-        name = section.removesuffix(".") if line.startswith("[") else section + line.partition(" = ")[0]
-        if name in described:
-            lines.append(f"# {described[name]}")
-        lines.append(line)
-        if line.startswith("["):
-            lines += unset.get(name, ())
-    return "\n".join(lines) + "\n"
-
-
-_SIMULATION = SimulationConfig(fees=FeeRates(Decimal("0.0002"), Decimal("0.00055")), commands_per_second=10)
-_OF_ACCOUNT = frozenset(("starting_balance", "leverage"))
-
-
-def _unset(settings: Settings) -> dict[str, list[str]]:
-    """Commented lines for what a section could hold and does not, by section."""
-    found: dict[str, list[str]] = {}
-    for name, section in settings:
-        if isinstance(section, _Section):
-            fields = type(section).model_fields.items()
-            missing = [(key, field) for key, field in fields if getattr(section, key) is None]
-            found[name] = [
-                line
-                for key, field in missing
-                for line in (f"# {field.description}", f"# {key} = {_inline((field.examples or [''])[0])}")
-            ]
-    for name, given, defaults in (
-        ("densities", settings.densities, DensityParams()),
-        ("simulation", settings.simulation, _SIMULATION),
-    ):
-        values = msgspec.to_builtins(defaults).items()
-        found[name] = [f"# {key} = {_inline(value)}" for key, value in values if key not in {*given, *_OF_ACCOUNT}]
-    return found
-
-
-def _inline(value: Any) -> str:
-    """A value as TOML on one line."""
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_inline(item)}" for key, item in value.items()) + " }"
-    if isinstance(value, Decimal):
-        value = str(value)
-    return msgspec.toml.encode({"value": value}).decode().removeprefix("value = ").strip()
-
-
-def _descriptions() -> dict[str, str]:
-    """What every key is for, by its dotted name."""
-    found: dict[str, str] = {}
-    for name, field in Settings.model_fields.items():
-        kind = field.annotation
-        found[name] = field.description or ""
-        if isinstance(kind, type) and issubclass(kind, _Section):
-            found[name] = (kind.__doc__ or "").strip()
-            found |= {f"{name}.{key}": inner.description or "" for key, inner in kind.model_fields.items()}
-    return {name: text for name, text in found.items() if text}

@@ -65,6 +65,9 @@ def engine_config(settings: Settings, run_epoch: str, instruments: Collection[In
 
 def simulation_config(settings: Settings) -> SimulationConfig:
     """The simulated exchange's values, for the configured account."""
+    for key in ("starting_balance", "leverage"):
+        if key in settings.simulation:
+            raise ConfigError(f"simulation.{key} is the account's: set account.{key}")
     values = {
         "starting_balance": settings.account.starting_balance,
         "leverage": settings.account.leverage,

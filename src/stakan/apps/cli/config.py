@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from stakan.apps.cli.output import out, reports_errors, write_json
-from stakan.apps.config import example, load_settings, settings_from, to_toml
+from stakan.apps.config import load_settings, settings_from, to_toml
+from stakan.apps.example import example
 from stakan.apps.wiring import engine_config, own_densities, simulation_config
 from stakan.core.domain.ids import InstrumentId
 
