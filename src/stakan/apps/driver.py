@@ -79,9 +79,8 @@ class VirtualTime:
 
     def _settle(self, last: int) -> None:
         self._step(Flatten(ts_event=last, ts_recv=last, actor="end of data", request_id="end"))
-        busy = self._engine.state.portfolio.busy_instruments
         now = last
-        while busy() and now < last + SETTLE_NS:
+        while self._engine.state.portfolio.busy_instruments() and now < last + SETTLE_NS:
             now += SETTLE_STEP_NS
             self._live_until(now)
 
@@ -98,8 +97,10 @@ class VirtualTime:
             if not coming or due > now:
                 return
             _, ordinal, event = heapq.heappop(coming)
-            if isinstance(event, TimerFired) and self._timers.get(event.key) != ordinal:
-                continue
+            if isinstance(event, TimerFired):
+                if self._timers.get(event.key) != ordinal:
+                    continue
+                del self._timers[event.key]
             self._step(event)
 
     def _step(self, event: AnyEvent) -> None:
