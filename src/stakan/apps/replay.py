@@ -9,9 +9,11 @@ import msgspec
 from stakan.adapters.journal.records import Header
 from stakan.apps.config import settings_from
 from stakan.apps.wiring import engine_config
+from stakan.core.domain.errors import DataError
 from stakan.core.domain.events import AnyEvent, encode_array
 from stakan.core.domain.step import Step
 from stakan.core.engine import Engine
+from stakan.core.features.catalogue import FEATURE_SET
 
 
 class Replay(NamedTuple):
@@ -25,8 +27,11 @@ class Replay(NamedTuple):
 def replay(header: Header, events: Iterable[tuple[int, AnyEvent]], recorded: Iterable[Step]) -> Replay:
     """Fold the events again; `recorded` are the steps that had facts or commands, in order.
 
-    Raises ConfigError where the header's configuration cannot be built by this release.
+    Recorded steps without an event count as differences. Raises ConfigError where this release cannot build the
+    header's configuration, and DataError where its features are others.
     """
+    if header.feature_set != FEATURE_SET:
+        raise DataError(f"the journal was made with features {header.feature_set}, this release has {FEATURE_SET}")
     settings = settings_from(tomllib.loads(header.config))
     config = engine_config(settings, header.run_epoch, [rules.id for rules in header.instruments])
     engine = Engine(config, header.instruments)
@@ -38,6 +43,10 @@ def replay(header: Header, events: Iterable[tuple[int, AnyEvent]], recorded: Ite
         if encode(step) != encode(expected.at(number, step)):
             differences += 1
             first = first or number
+    left = expected.left()
+    if left:
+        differences += left
+        first = first or number + 1
     return Replay(number, differences, first)
 
 
@@ -53,3 +62,7 @@ class _Expected:
             step, self._next = self._next, next(self._steps, None)
             return step
         return Step(computed.number, computed.ts)
+
+    def left(self) -> int:
+        """How many recorded steps were not asked for."""
+        return (self._next is not None) + sum(1 for _ in self._steps)

@@ -18,6 +18,7 @@ from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.trading import ExitSignal, Intent, Signal
 from stakan.core.domain.units import Lots, Nanos, Side, Ticks
+from stakan.core.features.trend import Trend
 from stakan.core.features.vector import FeatureVector
 from stakan.core.market.picture import MarketPicture
 
@@ -28,6 +29,8 @@ class View(msgspec.Struct, frozen=True, eq=False, gc=False):
     instrument: Instrument
     market: MarketPicture
     features: FeatureVector
+    trend: Trend
+    """Of the closed candles."""
     now: Nanos
     """Exchange time of the newest market event."""
 

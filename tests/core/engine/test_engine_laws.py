@@ -40,8 +40,7 @@ INSTRUMENTS = [an_instrument(BTC), an_instrument(ETH)]
 def markets(draw, length=40):
     """A market of two instruments: snapshots, then deltas, prints, sometimes a gap and a new snapshot."""
     events, sequences, ts = [], {BTC: 1, ETH: 1}, SECOND
-    for key in (BTC, ETH):
-        events.append(a_snapshot(key=key, ts=ts))
+    events.extend(a_snapshot(key=key, ts=ts) for key in (BTC, ETH))
     for number in range(draw(st.integers(5, length))):
         key = draw(st.sampled_from((BTC, ETH)))
         ts += draw(st.integers(0, 900)) * MS

@@ -85,7 +85,6 @@ def test_the_order_of_levels_inside_a_message_is_irrelevant(changes, bids, asks,
     one.apply(a_delta(bids, asks, sequence=last))
     other.apply(a_delta(*shuffled, sequence=last))
     assert sides(one) == sides(other)
-    assert one.touched == other.touched
 
 
 @given(messages)
@@ -205,16 +204,27 @@ def test_a_message_that_deletes_what_is_not_there_is_counted_once():
     assert sides(book) == [[[999, 5]], [[1_001, 5]]]
 
 
-def test_it_says_whether_the_touch_changed():
+def test_it_says_whether_a_message_was_taken_in():
     book = a_book([(999, 5), (990, 5)])
-    for sequence, bids, touched in [
-        (2, [(990, 6)], False),
-        (3, [(999, 6)], True),
-        (4, [(999, 6)], False),
-        (5, [(999, 0)], True),
+    for sequence, previous, fresh in [
+        (2, 1, True),
+        (2, 1, False),
+        (1, 0, False),
+        (3, 2, True),
+        (9, 8, False),
+        (10, 9, False),
     ]:
-        book.apply(a_delta(bids, sequence=sequence))
-        assert book.touched is touched
+        book.apply(a_delta([(990, 6)], sequence=sequence, previous=previous))
+        assert book.is_fresh is fresh
+
+
+def test_a_level_out_of_reach_is_dropped_and_not_kept_stale():
+    book = a_book([(1_000, 5), (905, 5)], [(1_020, 5)])
+    book.apply(a_delta([(1_010, 5)], sequence=2))
+    book.apply(a_delta([(905, 777)], sequence=3))
+    book.apply(a_delta([(1_010, 0)], sequence=4))
+    assert book.size_at(Side.BUY, 905) == 0
+    assert book.unknown_deletes == 0
 
 
 @settings(max_examples=10)

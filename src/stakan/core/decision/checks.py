@@ -23,6 +23,8 @@ def objection(signal: Signal, instrument: Instrument, market: MarketPicture, now
     distance = abs(signal.entry - mid) / mid
     if distance > MAX_ENTRY_DISTANCE:
         return Refusal(Reason.ENTRY_TOO_FAR, f"{distance:.4f} of the mid away, at most {MAX_ENTRY_DISTANCE}")
+    if signal.take_profit is not None and (signal.take_profit - signal.entry) * signal.side <= 0:
+        return Refusal(Reason.TARGET_WRONG_SIDE, f"target {signal.take_profit}, entry {signal.entry} (ticks)")
     if signal.leans_on is not None and market.densities.at(signal.leans_on) is None:
         return Refusal(Reason.DENSITY_GONE, f"no density at {signal.leans_on} any more")
     return None

@@ -37,5 +37,5 @@ def choose(signals: Sequence[Signal], min_strength: float) -> Choice:
         return Choice(None, weak + tuple(Passed(signal, Reason.CONFLICTING_SIGNALS, sides) for signal in strong))
     ranked = sorted(strong, key=lambda signal: (-signal.strength, signal.strategy))
     winner = ranked[0]
-    outvoted = tuple(Passed(signal, Reason.TOO_WEAK, f"{winner.strategy} is stronger") for signal in ranked[1:])
+    outvoted = tuple(Passed(signal, Reason.OUTVOTED, f"{winner.strategy} is stronger") for signal in ranked[1:])
     return Choice(winner, weak + outvoted)

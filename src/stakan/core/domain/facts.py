@@ -154,6 +154,13 @@ class Discrepancy(Fact, frozen=True, kw_only=True, tag=True):
     found: str
 
 
+class ProtectionRefused(Fact, frozen=True, kw_only=True, tag=True):
+    """The exchange refused a stop or target that we asked for; what stood before still stands."""
+
+    instrument: InstrumentId
+    why: str
+
+
 class FillBooked(Fact, frozen=True, kw_only=True, tag=True):
     """One execution entered position and ledger.
 
@@ -247,6 +254,7 @@ AnyFact = (
     | OrderTransitioned
     | OrderUpdateIgnored
     | Discrepancy
+    | ProtectionRefused
     | FillBooked
     | FundingBooked
     | PositionTransitioned

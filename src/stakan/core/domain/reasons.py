@@ -8,11 +8,10 @@ class Reason(StrEnum):
 
     # market
     BOOK_UNHEALTHY = "book_unhealthy"
-    BOOK_ONE_SIDED = "book_one_sided"
-    SPREAD_TOO_WIDE = "spread_too_wide"
     # decision
     CONFLICTING_SIGNALS = "conflicting_signals"
     TOO_WEAK = "too_weak"
+    OUTVOTED = "outvoted"
     POSITION_EXISTS = "position_exists"
     ENTRY_IN_FLIGHT = "entry_in_flight"
     COOLING_DOWN = "cooling_down"
@@ -24,6 +23,7 @@ class Reason(StrEnum):
     STOP_WRONG_SIDE = "stop_wrong_side"
     STOP_TOO_CLOSE = "stop_too_close"
     STOP_TOO_WIDE = "stop_too_wide"
+    TARGET_WRONG_SIDE = "target_wrong_side"
     ORDER_TOO_SMALL = "order_too_small"
     ORDER_TOO_LARGE = "order_too_large"
     TOO_MANY_POSITIONS = "too_many_positions"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from stakan.core.domain.commands import RequestSnapshot
+from stakan.core.domain.commands import RequestSnapshot, SetTimer
 from stakan.core.domain.errors import DataError
 from stakan.core.domain.events import (
     AnyEvent,
@@ -39,12 +39,16 @@ from stakan.core.domain.events import (
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.step import Step
-from stakan.core.domain.trading import TradingState
+from stakan.core.domain.units import SECOND, Nanos
 from stakan.core.engine import account, entries, exits, lifecycle
 from stakan.core.engine.config import EngineConfig
 from stakan.core.engine.state import EngineState, InstrumentState, fresh_memories, fresh_state, from_bytes, to_bytes
 from stakan.core.engine.turn import Turn
+from stakan.core.market.book import BookState
 from stakan.core.plugins import View
+
+SNAPSHOT_RETRY_NS = Nanos(5 * SECOND)
+"""Pause between two requests for the same book."""
 
 _ORDER_EVENTS = (
     OrderAccepted,
@@ -113,24 +117,43 @@ class Engine:
 
     def restore(self, data: bytes) -> None:
         """Take over a snapshot; raises DataError where it is not one of this engine's."""
-        self._turn = Turn(self.config, *from_bytes(data, self.config))
+        known = set(self._turn.state.instruments)
+        self._turn = Turn(self.config, *from_bytes(data, self.config, known))
+
+    @property
+    def pending_timers(self) -> tuple[SetTimer, ...]:
+        """Timers asked for and not fired yet: to be set again by whoever restores a snapshot."""
+        return tuple(SetTimer(key=key, at=Nanos(at)) for key, at in self._turn.state.timers.items())
 
     # --- market -----------------------------------------------------------------------------------------------------
 
     def _on_book(self, event: BookDelta | BookSnapshot) -> None:
         state = self._instrument(event)
+        if state.new_rules is not None:
+            return
+        book = state.market.book
         problem = state.market.apply_book(event)
         if problem is not None:
             self._turn.note(problem)
             state.features.restart()
-            if not state.market.book.is_usable:
-                self._turn.ask(RequestSnapshot(instrument=event.instrument))
-        elif state.market.book.is_usable:
-            state.features.observe(state.market.book)
+        if book.is_usable:
+            if book.is_fresh:
+                state.features.observe(book)
+        elif book.state is not BookState.LIVE:
+            self._ask_for_snapshot(state)
         self._after_market(state, event)
+
+    def _ask_for_snapshot(self, state: InstrumentState) -> None:
+        """We are blind: ask for the book, again every so often, and do not let entries rest."""
+        self._turn.cancel_entries(state.rules.id)
+        if self._turn.now >= state.ask_snapshot_at:
+            state.ask_snapshot_at = self._turn.now + SNAPSHOT_RETRY_NS
+            self._turn.ask(RequestSnapshot(instrument=state.rules.id))
 
     def _on_print(self, event: TradePrint) -> None:
         state = self._instrument(event)
+        if state.new_rules is not None:
+            return
         self._turn.note_all(state.market.apply_print(event))
         self._after_market(state, event)
 
@@ -153,6 +176,7 @@ class Engine:
         state = self._instrument(event)
         state.market.interrupt()
         state.features.restart()
+        self._turn.cancel_entries(event.instrument)
 
     def _on_rules(self, event: InstrumentChanged) -> None:
         lifecycle.change_rules(self._turn, self._instrument(event), event.rules)
@@ -160,8 +184,8 @@ class Engine:
     def _after_market(self, state: InstrumentState, event: MarketEvent) -> None:
         """Time has passed: close candles, decide on the grid or on a trigger, mark equity."""
         market = state.market
-        if event.ts_event >= market.next_candle_end:
-            self._turn.note_all(market.advance(event.ts_event))
+        if market.ts_event >= market.next_candle_end:
+            self._turn.note_all(market.advance(market.ts_event))
         if market.ts_event >= state.next_decision or market.has_trigger:
             self._decide(state)
         if event.ts_recv >= self._turn.state.next_equity_mark:
@@ -178,7 +202,10 @@ class Engine:
         if not book.is_usable or self._turn.now - book.ts_recv > self.config.max_feed_age_ns:
             return
         features = state.features.read(market, now)
-        view = View(state.rules, market, features, now)  # type: ignore[arg-type]  # Nanos
+        view = View(state.rules, market, features, state.features.trend, now)  # type: ignore[arg-type]  # Nanos
+        fallen = exits.watch_entry(self._turn, state)
+        if fallen is not None and state.plan is not None and state.plan.signal is not None:
+            entries.refuse(self._turn, state.plan.signal, fallen)
         exits.manage(self._turn, state, view)
         if state.plan is None or not triggered:
             entries.consider(self._turn, state, view)
@@ -194,14 +221,14 @@ class Engine:
     # --- operator ---------------------------------------------------------------------------------------------------
 
     def _on_pause(self, event: PauseEntries) -> None:
-        if self._turn.state.trading is TradingState.ACTIVE:
-            self._turn.change_trading(TradingState.REDUCING, Reason.OPERATOR, f"paused by {event.actor}")
-            for key in self._turn.state.instruments:
-                self._turn.cancel_entries(key)
+        self._turn.state.paused = True
+        self._turn.settle_trading(Reason.OPERATOR, f"paused by {event.actor}")
+        for key in self._turn.state.instruments:
+            self._turn.cancel_entries(key)
 
     def _on_resume(self, event: ResumeEntries) -> None:
-        if self._turn.state.trading is TradingState.REDUCING:
-            self._turn.change_trading(TradingState.ACTIVE, Reason.OPERATOR, f"resumed by {event.actor}")
+        self._turn.state.paused = False
+        self._turn.settle_trading(Reason.OPERATOR, f"resumed by {event.actor}")
 
     def _on_flatten(self, event: Flatten) -> None:
         exits.flatten(self._turn, Reason.OPERATOR, event.instrument)
@@ -210,8 +237,12 @@ class Engine:
         exits.halt(self._turn, Reason.OPERATOR, f"{event.actor}: {event.why}")
 
     def _on_release(self, event: ReleaseHalt) -> None:
-        if self._turn.state.trading is TradingState.HALTED:
-            self._turn.change_trading(TradingState.ACTIVE, Reason.OPERATOR, f"released by {event.actor}")
+        state = self._turn.state
+        if state.halted_for is Reason.DAILY_LOSS:
+            # Acknowledged: the limit counts anew from here, else it would halt again at the next mark.
+            state.portfolio.ledger.acknowledge_loss()
+        state.halted_for = None
+        self._turn.settle_trading(Reason.OPERATOR, f"released by {event.actor}")
 
     def _on_move_stop(self, event: MoveStop) -> None:
         state = self._instrument(event)

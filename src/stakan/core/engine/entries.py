@@ -5,16 +5,19 @@ import msgspec
 from stakan.core.decision.checks import objection
 from stakan.core.decision.choose import choose
 from stakan.core.domain.facts import IntentApproved, IntentRefused, SignalProposed, SignalRefused
-from stakan.core.domain.ids import InstrumentId, IntentId
-from stakan.core.domain.orders import NewOrder, Purpose, TimeInForce
+from stakan.core.domain.ids import IntentId
+from stakan.core.domain.orders import NewOrder, OrderType, Purpose
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.trading import Intent, Signal, TradingState
 from stakan.core.domain.units import Nanos, Ticks
-from stakan.core.engine.account import account_view
+from stakan.core.engine.account import account_for_entry
+from stakan.core.engine.exits import RESTING
 from stakan.core.engine.state import InstrumentState, Plan
 from stakan.core.engine.turn import Turn
 from stakan.core.features.vector import FeatureVector
+from stakan.core.market.health import book_health
 from stakan.core.plugins import Refusal, View
+from stakan.core.risk._protection import too_small, unprotected
 
 ENTRY_LEG = 0
 
@@ -25,7 +28,8 @@ def consider(turn: Turn, state: InstrumentState, view: View) -> None:
     for name, spec, memory in turn.strategies(state.rules.id):
         opinion = spec.decide(view, memory)
         if opinion is not None:
-            signal = msgspec.structs.replace(opinion, strategy=name)
+            # Whatever it says, a strategy speaks for itself and of the instrument that it was asked about.
+            signal = msgspec.structs.replace(opinion, strategy=name, instrument=state.rules.id)
             signals.append(signal)
             turn.note(SignalProposed(signal=signal))
     if not signals:
@@ -69,14 +73,17 @@ def _closed_door(turn: Turn, state: InstrumentState) -> Refusal | None:
         return Refusal(Reason.ENTRY_IN_FLIGHT, "an order is still on its way")
     if turn.now < state.cool_until:
         return Refusal(Reason.COOLING_DOWN, f"until {state.cool_until}")
+    health = book_health(state.market.book, turn.now)
+    if health.score < turn.config.min_book_health:
+        return Refusal(Reason.BOOK_UNHEALTHY, f"{health.score:.2f}: {', '.join(health.reasons)}")
     return None
 
 
 def _enter(turn: Turn, state: InstrumentState, signal: Signal, features: FeatureVector) -> None:
     """Size an intent, ask risk, and send the order that carries its stop."""
-    account = account_view(turn, state)
+    account = account_for_entry(turn, state)
     if account is None:
-        refuse(turn, signal, Refusal(Reason.BOOK_UNHEALTHY, "an open position has no mark price"))
+        refuse(turn, signal, Refusal(Reason.BOOK_UNHEALTHY, "something that counts has no mark price now"))
         return
     price = state.rules.price(signal.entry)
     size = turn.config.sizing.lots(state.rules, price, account.equity, signal.strength)
@@ -87,8 +94,10 @@ def _enter(turn: Turn, state: InstrumentState, signal: Signal, features: Feature
         ts_recv=Nanos(turn.now),
     )
     turn.state.intents += 1
-    for name, rule in turn.config.risk_rules:
-        refusal = rule.refusal(intent, account)
+    # What makes an order possible and a position protected is not a matter of configuration.
+    rules = (("protection", unprotected), ("size", too_small), *((n, r.refusal) for n, r in turn.config.risk_rules))
+    for name, ask in rules:
+        refusal = ask(intent, account)
         if refusal is not None:
             turn.note(IntentRefused(intent=intent, rule=name, reason=refusal.reason, detail=refusal.detail))
             return
@@ -109,17 +118,12 @@ def _send(turn: Turn, state: InstrumentState, intent: Intent) -> None:
             side=signal.side,
             size=intent.size,
             type=signal.type,
-            price=Ticks(signal.entry),
+            price=Ticks(signal.entry) if signal.type is OrderType.LIMIT else None,
             time_in_force=signal.time_in_force,
             stop_loss=signal.stop_loss,
             take_profit=signal.take_profit,
         ),
         intent,
     )
-    if signal.time_in_force in {TimeInForce.GTC, TimeInForce.POST_ONLY}:
-        turn.wake_at(entry_timer(signal.instrument, plan), turn.now + turn.config.entry_timeout_ns)
-
-
-def entry_timer(instrument: InstrumentId, plan: Plan) -> str:
-    """Key of the timer that ends a resting entry."""
-    return f"entry {instrument} {plan.intent}"
+    if signal.time_in_force in RESTING:
+        turn.wake_at(f"entry {signal.instrument} {plan.intent}", turn.now + turn.config.entry_timeout_ns)

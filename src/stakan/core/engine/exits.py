@@ -1,19 +1,22 @@
 """Out of positions: by the strategy that owns them, by time, by the operator, by a halt; repeated until flat."""
 
+from stakan.core.decision.checks import objection
 from stakan.core.domain.commands import SetProtection
 from stakan.core.domain.facts import ExitDecided
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.orders import NewOrder, OrderType, PositionStatus, Purpose, TimeInForce
 from stakan.core.domain.reasons import Reason
-from stakan.core.domain.trading import ExitSignal, Signal, TradingState
-from stakan.core.domain.units import Side, Ticks
+from stakan.core.domain.trading import ExitSignal, Signal
+from stakan.core.domain.units import DAY, Side, Ticks
 from stakan.core.engine.state import InstrumentState
 from stakan.core.engine.turn import Turn
-from stakan.core.plugins import Holding, View
+from stakan.core.plugins import Holding, Refusal, View
 from stakan.core.portfolio.position import Position
 
 EXIT_LEG = 1
+RESTING = frozenset((TimeInForce.GTC, TimeInForce.POST_ONLY))
+"""Orders that may wait in the book."""
 
 
 def manage(turn: Turn, state: InstrumentState, view: View) -> None:
@@ -31,6 +34,18 @@ def manage(turn: Turn, state: InstrumentState, view: View) -> None:
         wish = spec.manage(view, memory, _holding(signal, position, state.rules))
         if wish is not None:
             _grant(turn, state, position, wish)
+
+
+def watch_entry(turn: Turn, state: InstrumentState) -> Refusal | None:
+    """Cancel a resting entry whose idea no longer stands; returns why, the first time."""
+    plan = state.plan
+    position = turn.state.portfolio.position(state.rules.id)
+    if plan is None or plan.signal is None or position is None or position.status is not PositionStatus.OPENING:
+        return None
+    if plan.signal.time_in_force not in RESTING:
+        return None
+    refusal = objection(plan.signal, state.rules, state.market, plan.signal.ts_event)
+    return refusal if refusal is not None and turn.cancel_entries(state.rules.id) else None
 
 
 def close(turn: Turn, state: InstrumentState, reason: Reason, wish: ExitSignal | None = None) -> None:
@@ -61,7 +76,7 @@ def push_close(turn: Turn, state: InstrumentState) -> None:
             intent=plan.intent,
             purpose=Purpose.EXIT,
             side=position.side.opposite,
-            size=position.size,
+            size=min(position.size, state.rules.max_market_size),
             type=OrderType.MARKET,
             time_in_force=TimeInForce.IOC,
             reduce_only=state.rules.is_linear,
@@ -71,15 +86,20 @@ def push_close(turn: Turn, state: InstrumentState) -> None:
 
 
 def flatten(turn: Turn, reason: Reason, instrument: InstrumentId | None = None) -> None:
-    """Close one instrument, or all."""
+    """Close one instrument, or all; an entry that outlived its plan is cancelled too."""
     for key, state in turn.state.instruments.items():
         if instrument is None or key == instrument:
+            turn.cancel_entries(key)
             close(turn, state, reason)
 
 
 def halt(turn: Turn, reason: Reason, detail: str) -> None:
-    """Flatten all and open nothing until released."""
-    turn.change_trading(TradingState.HALTED, reason, detail)
+    """Flatten all and open nothing until released; an operator's halt outlives the day, whatever halted before."""
+    state = turn.state
+    if state.halted_for is None or reason is Reason.OPERATOR:
+        state.halted_for = reason
+        state.halted_day = turn.now // DAY
+    turn.settle_trading(reason, detail)
     flatten(turn, reason)
 
 

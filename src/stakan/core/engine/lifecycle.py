@@ -1,8 +1,16 @@
 """What the exchange and the clock say about our orders and positions, and what follows from it."""
 
 from stakan.core.domain.commands import RequestSnapshot
-from stakan.core.domain.events import ProtectionChanged, VenueEvent
-from stakan.core.domain.facts import AnyFact, Discrepancy, OrderTransitioned, PositionClosed, PositionTransitioned
+from stakan.core.domain.events import CancelRejected, ProtectionChanged, ProtectionRejected, VenueEvent
+from stakan.core.domain.facts import (
+    AnyFact,
+    Discrepancy,
+    ExitDecided,
+    OrderTransitioned,
+    PositionClosed,
+    PositionTransitioned,
+    ProtectionRefused,
+)
 from stakan.core.domain.ids import ClientOrderId, InstrumentId, IntentId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.orders import OrderStatus, PositionStatus
@@ -20,16 +28,32 @@ def apply(turn: Turn, state: InstrumentState, event: VenueEvent) -> None:
     turn.note_all(facts)
     for fact in facts:
         _follow(turn, state, fact)
-    if isinstance(event, ProtectionChanged) and event.stop_loss is None:
-        _stop_is_gone(turn, state)
+    match event:
+        case ProtectionChanged(stop_loss=None):
+            _stop_is_gone(turn, state)
+        case ProtectionRejected(why=why):
+            turn.note(ProtectionRefused(instrument=state.rules.id, why=why))
+            if state.plan is not None:
+                state.plan.wanted_stop = None
+        case CancelRejected(is_amendment=False, client_order_id=order):
+            turn.wake_at(f"cancel {state.rules.id} {order}", turn.now + turn.config.close_retry_ns)
+        case _:
+            pass
+    _take_new_grid(turn, state)
 
 
 def _follow(turn: Turn, state: InstrumentState, fact: AnyFact) -> None:
     match fact:
         case PositionTransitioned(after=PositionStatus.OPEN, before=None | PositionStatus.OPENING):
             _opened(turn, state)
-        case PositionTransitioned(after=PositionStatus.CLOSED) | PositionClosed():
+        case PositionTransitioned(after=PositionStatus.CLOSED):
             _closed(turn, state)
+        case PositionClosed():
+            state.cool_until = turn.now + turn.config.cooldown_ns
+            # The equity curve shows what a trade made at once, and the last one of a run is in it.
+            account.mark_equity(turn)
+        case Discrepancy(subject="opening fill"):
+            _leave_what_was_not_asked_for(turn, state)
         case OrderTransitioned(after=after, client_order_id=order) if after.is_terminal and state.plan is not None:
             if order != state.plan.entry_order and state.plan.closing is not None:
                 _exit_ended(turn, state, after)
@@ -41,7 +65,7 @@ def _opened(turn: Turn, state: InstrumentState) -> None:
     """A first fill: its stop must be confirmed soon, and its time is limited."""
     plan = state.plan
     if plan is None:
-        _leave_orphan(turn, state)
+        _leave_what_was_not_asked_for(turn, state)
         return
     key = f"{state.rules.id} {plan.intent}"
     turn.wake_at(f"protect {key}", turn.now + turn.config.protection_timeout_ns)
@@ -60,12 +84,13 @@ def _stop_is_gone(turn: Turn, state: InstrumentState) -> None:
     turn.wake_at(f"protect {state.rules.id} {state.plan.intent}", turn.now + turn.config.protection_timeout_ns)
 
 
-def _leave_orphan(turn: Turn, state: InstrumentState) -> None:
-    """A position that nobody asked for, or whose order was given up: it has no plan, so it is closed at once."""
+def _leave_what_was_not_asked_for(turn: Turn, state: InstrumentState) -> None:
+    """A position without a plan, because nobody asked or its order was given up, or one larger than risk approved."""
     position = turn.state.portfolio.position(state.rules.id)
     if position is None:
         return
-    state.plan = Plan(intent=IntentId(f"orphan-{position.id}"), signal=None, entry_order=ClientOrderId(""))
+    if state.plan is None:
+        state.plan = Plan(intent=IntentId(f"orphan-{position.id}"), signal=None, entry_order=ClientOrderId(""))
     exits.close(turn, state, Reason.ORPHAN)
 
 
@@ -74,10 +99,6 @@ def _closed(turn: Turn, state: InstrumentState) -> None:
         return
     turn.cancel_entries(state.rules.id)
     state.plan = None
-    state.cool_until = turn.now + turn.config.cooldown_ns
-    _take_new_grid(turn, state)
-    # The equity curve shows what a trade made at once, and the last one of a run is in it.
-    account.mark_equity(turn)
 
 
 def _exit_ended(turn: Turn, state: InstrumentState, after: OrderStatus) -> None:
@@ -92,15 +113,22 @@ def _exit_ended(turn: Turn, state: InstrumentState, after: OrderStatus) -> None:
 
 
 def timer_fired(turn: Turn, key: str) -> None:
-    """A timer that we asked for: its key is purpose, instrument, intent."""
-    purpose, instrument, intent = key.split(" ")
-    state = turn.state.instruments.get(InstrumentId(instrument))
-    if state is None or state.plan is None or state.plan.intent != intent:
+    """A timer that we asked for: its key is purpose, instrument, and the intent or order that it is about."""
+    if turn.state.timers.pop(key, None) is None:
+        return
+    purpose, instrument, subject = key.split(" ")
+    state = turn.state.instruments[InstrumentId(instrument)]
+    if purpose == "cancel":
+        if ClientOrderId(subject) in turn.state.portfolio.orders.live:
+            turn.cancel_entries(state.rules.id)
+        return
+    if state.plan is None or state.plan.intent != subject:
         return
     position = turn.state.portfolio.position(state.rules.id)
     match purpose:
         case "entry":
-            turn.cancel_entries(state.rules.id)
+            if turn.cancel_entries(state.rules.id):
+                turn.note(ExitDecided(instrument=state.rules.id, reason=Reason.ENTRY_TIMED_OUT))
         case "horizon":
             exits.close(turn, state, Reason.HORIZON_REACHED)
         case "close":
@@ -115,14 +143,13 @@ def change_rules(turn: Turn, state: InstrumentState, rules: Instrument) -> None:
     """Take new rules of an instrument; a new grid waits until nothing of ours is expressed in the old one."""
     old = state.rules
     if (rules.tick_size, rules.lot_size) == (old.tick_size, old.lot_size):
-        state.rules = rules
+        state.rules, state.new_rules = rules, None
         turn.state.portfolio.set_rules(rules)
         return
     state.new_rules = rules
     state.market.interrupt()
     state.features.restart()
-    if state.plan is None:
-        _take_new_grid(turn, state)
+    if _take_new_grid(turn, state):
         return
     expected = f"tick {old.tick_size}, lot {old.lot_size}"
     found = f"tick {rules.tick_size}, lot {rules.lot_size}"
@@ -130,10 +157,10 @@ def change_rules(turn: Turn, state: InstrumentState, rules: Instrument) -> None:
     exits.close(turn, state, Reason.RULES_CHANGED)
 
 
-def _take_new_grid(turn: Turn, state: InstrumentState) -> None:
-    """Begin anew on another grid: what was remembered is in units that no longer exist."""
-    if state.new_rules is None:
-        return
+def _take_new_grid(turn: Turn, state: InstrumentState) -> bool:
+    """Begin anew on another grid, once nothing of ours is in units that no longer exist; says whether it did."""
+    if state.new_rules is None or state.plan is not None or state.rules.id in turn.state.portfolio.busy_instruments():
+        return False
     state.rules = state.new_rules
     state.new_rules = None
     config = turn.config
@@ -141,3 +168,4 @@ def _take_new_grid(turn: Turn, state: InstrumentState) -> None:
     state.features = FeaturePipeline.start(state.rules)
     turn.state.portfolio.set_rules(state.rules)
     turn.ask(RequestSnapshot(instrument=state.rules.id))
+    return True

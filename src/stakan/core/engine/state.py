@@ -1,5 +1,8 @@
 """Everything an engine remembers, as plain data, and its way to bytes and back."""
 
+import hashlib
+from decimal import Decimal
+
 import msgspec
 
 from stakan.core.domain.errors import DataError
@@ -42,6 +45,10 @@ class InstrumentState(msgspec.Struct):
     """Exchange time."""
     cool_until: int = 0
     """Receive time."""
+    ask_snapshot_at: int = 0
+    """Receive time before which no snapshot is asked for again."""
+    last_mark: Decimal | None = None
+    """The newest mark that was known: equity and limits go on with it when the feed is gone."""
     new_rules: Instrument | None = None
     """Rules with another grid, waiting until nothing of ours is expressed in the old one."""
 
@@ -54,14 +61,20 @@ class EngineState(msgspec.Struct):
     number: int = 0
     now: int = 0
     trading: TradingState = TradingState.ACTIVE
+    """What follows from the two below."""
     halted_for: Reason | None = None
+    paused: bool = False
+    halted_day: int = 0
+    """Days since 1970 on which it was halted."""
+    timers: dict[str, int] = msgspec.field(default_factory=dict)
+    """Those asked for and not fired yet: key and receive time."""
     intents: int = 0
     next_equity_mark: int = 0
 
 
 class _Snapshot(msgspec.Struct):
     version: int
-    strategies: list[str]
+    identity: str
     state: EngineState
     memories: dict[InstrumentId, list[msgspec.Raw]]
 
@@ -97,21 +110,25 @@ def fresh_memories(config: EngineConfig, instruments: list[Instrument]) -> Memor
 
 
 def to_bytes(state: EngineState, memories: Memories, config: EngineConfig) -> bytes:
-    """A snapshot: msgpack with a version and the names of the strategies whose memories it holds."""
-    names = [name for name, _ in config.strategies]
+    """A snapshot: msgpack with a version and the identity of the configuration that it was made with."""
     raw = {key: [msgspec.Raw(_ENCODER.encode(memory)) for memory in row] for key, row in memories.items()}
-    return _ENCODER.encode(_Snapshot(SNAPSHOT_VERSION, names, state, raw))
+    return _ENCODER.encode(_Snapshot(SNAPSHOT_VERSION, identity(config), state, raw))
 
 
-def from_bytes(data: bytes, config: EngineConfig) -> tuple[EngineState, Memories]:
-    """State and memories of a snapshot; raises DataError where version, strategies or shape are not this engine's."""
+def from_bytes(data: bytes, config: EngineConfig, instruments: set[InstrumentId]) -> tuple[EngineState, Memories]:
+    """State and memories of a snapshot.
+
+    Raises DataError where version, configuration, instruments or shape are not this engine's.
+    """
     try:
         snapshot = _DECODER.decode(data)
         if snapshot.version != SNAPSHOT_VERSION:
             raise DataError(f"snapshot version {snapshot.version}, this release reads {SNAPSHOT_VERSION}")
-        names = [name for name, _ in config.strategies]
-        if snapshot.strategies != names:
-            raise DataError(f"snapshot holds strategies {snapshot.strategies}, the configuration has {names}")
+        if snapshot.identity != identity(config):
+            raise DataError("the snapshot was made with another configuration: start with the one it was made with")
+        if snapshot.state.instruments.keys() != instruments:
+            held = ", ".join(sorted(snapshot.state.instruments))
+            raise DataError(f"the snapshot holds {held}; this engine trades {', '.join(sorted(instruments))}")
         kinds = [type(spec.start()) for _, spec in config.strategies]
         memories: Memories = {
             key: [
@@ -123,3 +140,11 @@ def from_bytes(data: bytes, config: EngineConfig) -> tuple[EngineState, Memories
     except msgspec.MsgspecError as error:
         raise DataError(f"the snapshot cannot be read: {error}") from error
     return snapshot.state, memories
+
+
+def identity(config: EngineConfig) -> str:
+    """Names a configuration: 32 hexadecimal digits over its values and the types of its plugins."""
+    kinds = [
+        f"{type(spec).__module__}.{type(spec).__qualname__}" for _, spec in (*config.strategies, *config.risk_rules)
+    ]
+    return hashlib.blake2b(_ENCODER.encode((config, kinds)), digest_size=16).hexdigest()

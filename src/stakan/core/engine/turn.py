@@ -68,16 +68,20 @@ class Turn:
         self.note_all(self.state.portfolio.submit(order, Nanos(self.now), intent, why))
         self.ask(SubmitOrder(order=order))
 
-    def cancel_entries(self, instrument: InstrumentId) -> None:
-        """Cancel live entries of one instrument; stops and exits stay."""
+    def cancel_entries(self, instrument: InstrumentId) -> bool:
+        """Cancel live entries of one instrument; stops and exits stay. Says whether there was one to cancel."""
         orders = self.state.portfolio.orders
+        found = False
         for order in orders.of(instrument, Purpose.ENTRY):
             if not order.cancel_requested:
+                found = True
                 orders.ask_cancel(order.id)
                 self.ask(CancelOrder(instrument=instrument, client_order_id=order.id))
+        return found
 
     def wake_at(self, key: str, at: int) -> None:
-        """Ask for a timer."""
+        """Ask for a timer; a later one with the same key replaces it."""
+        self.state.timers[key] = at
         self.ask(SetTimer(key=key, at=at))  # type: ignore[arg-type]  # Nanos
 
     def order_id(self, intent: IntentId, leg: int, attempt: int) -> ClientOrderId:
@@ -89,14 +93,20 @@ class Turn:
         return self._strategies[instrument]
 
     def marks(self) -> dict[InstrumentId, Decimal]:
-        """Mark price, or mid where none was told, of every instrument that has one."""
-        return {key: mark for key, value in self.state.instruments.items() if (mark := value.market.mark()) is not None}
+        """Mark price, or mid where none is told, of every instrument that has one now."""
+        found = {}
+        for key, value in self.state.instruments.items():
+            mark = value.market.mark(self.now, self.config.max_feed_age_ns)
+            if mark is not None:
+                found[key] = value.last_mark = mark
+        return found
 
-    def change_trading(self, trading: TradingState, reason: Reason, detail: str) -> None:
-        """Go active, reducing or halted, and say why."""
+    def settle_trading(self, reason: Reason, detail: str) -> None:
+        """Work out from halt and pause what may be done, and say so where it changed."""
         state = self.state
-        if state.trading is trading and state.halted_for is (reason if trading is TradingState.HALTED else None):
-            return
-        state.trading = trading
-        state.halted_for = reason if trading is TradingState.HALTED else None
-        self.note(TradingStateChanged(state=trading, reason=reason, detail=detail))
+        trading = TradingState.REDUCING if state.paused else TradingState.ACTIVE
+        if state.halted_for is not None:
+            trading = TradingState.HALTED
+        if trading is not state.trading:
+            state.trading = trading
+            self.note(TradingStateChanged(state=trading, reason=reason, detail=detail))

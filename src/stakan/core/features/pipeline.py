@@ -11,6 +11,7 @@ from stakan.core.domain.units import MINUTE, SECOND
 from stakan.core.features import _candle_kernels as candle_kernels
 from stakan.core.features.catalogue import CANDLES, FEATURE_COUNT, Feature
 from stakan.core.features.order_book import OrderBookFeatures
+from stakan.core.features.trend import Trend, trend
 from stakan.core.features.vector import FeatureVector
 from stakan.core.market.book import Book
 from stakan.core.market.candles import CandleBuilder, Column
@@ -43,8 +44,10 @@ class FeaturePipeline(msgspec.Struct, eq=False):
     order_book: OrderBookFeatures
     values: np.ndarray[tuple[int], np.dtype[np.float64]] = msgspec.field(default_factory=_values)
     warm: np.ndarray[tuple[int], np.dtype[np.bool_]] = msgspec.field(default_factory=_warmth)
-    candle_ts: int = -1
-    """Start of the open candle when candle features were computed last."""
+    candle_revision: int = -1
+    """Of the candles that features and trend were computed from."""
+    trend: Trend = Trend.NONE
+    """Of the closed candles."""
     prints: int = -1
     """Prints that the market had shown when trade features were computed last."""
     trades_until: int = 0
@@ -71,7 +74,7 @@ class FeaturePipeline(msgspec.Struct, eq=False):
         if now >= self.trades_until or market.prints != self.prints:
             self.prints = market.prints
             self.trades_until = self._read_trades(market.tape, now)
-        if market.candles.open_ts != self.candle_ts:
+        if market.candles.revision != self.candle_revision:
             self._read_candles(market.candles)
         return FeatureVector(values, warm, now)
 
@@ -92,7 +95,8 @@ class FeaturePipeline(msgspec.Struct, eq=False):
         return until
 
     def _read_candles(self, candles: CandleBuilder) -> None:
-        self.candle_ts = candles.open_ts
+        self.candle_revision = candles.revision
+        self.trend = trend(candles)
         if candles.count == 0:
             return
         last = max(0, candles.count - candle_kernels.VOLATILITY_WINDOW - 1)

@@ -120,7 +120,7 @@ def set_row(side: Ints, count: int, row: int, price: int, size: int) -> int:
 def apply_levels(sides: Ints, counts: Ints, levels: Ints, bid_count: int, reach: int) -> int:
     """Apply one message atomically; returns bits.
 
-    `levels` has shape (n, 2), the first `bid_count` rows bids. New levels farther than `reach` (share of the best
+    `levels` has shape (n, 2), the first `bid_count` rows bids. Levels farther than `reach` (share of the best
     price of their side, in 1/1000) are not kept. Nothing is changed when the result is CORRUPT or NEEDS_ROOM.
     """
     total = levels.shape[0]
@@ -144,14 +144,14 @@ def apply_levels(sides: Ints, counts: Ints, levels: Ints, bid_count: int, reach:
         for i in range(first, last):
             price = levels[i, PRICE]
             size = levels[i, SIZE]
-            if size > 0 and sign * price < sign * limit:
-                continue
+            is_far = sign * price < sign * limit
             row = locate_near(side, count, price, sign, row)
-            result = set_row(side, count, row, price, size)
-            if result < 0:
-                bits |= UNKNOWN_DELETE
-            else:
+            # What is out of reach is not kept, and what was kept of it must not grow stale.
+            result = set_row(side, count, row, price, 0 if is_far else size)
+            if result >= 0:
                 count = result
+            elif not is_far:
+                bits |= UNKNOWN_DELETE
         counts[which] = count
         now_price = side[count - 1, PRICE] if count else 0
         now_size = side[count - 1, SIZE] if count else 0

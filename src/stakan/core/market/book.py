@@ -59,8 +59,8 @@ class Book(msgspec.Struct, eq=False):
     sequence: int = 0
     ts_event: int = 0
     ts_recv: int = 0
-    touched: bool = False
-    """Whether the last message changed price or size of the best bid or ask."""
+    is_fresh: bool = False
+    """Whether the last message was taken in; a stale one, or one that met a book without a snapshot, is not."""
     is_two_sided: bool = False
     """Whether both sides had a level after the last message."""
     sides: np.ndarray[tuple[int, int, int], np.dtype[np.int64]] = msgspec.field(default_factory=_sides)
@@ -76,6 +76,7 @@ class Book(msgspec.Struct, eq=False):
 
     def apply(self, event: BookEvent) -> AnyFact | None:
         """Take a message in; returns what went wrong or was mended, or None for the ordinary case."""
+        self.is_fresh = False
         if type(event) is BookDelta:
             if self.state is not _LIVE:
                 return None
@@ -120,7 +121,7 @@ class Book(msgspec.Struct, eq=False):
         self.sequence = event.sequence
         self.ts_event = event.ts_event
         self.ts_recv = event.ts_recv
-        self.touched = bits & (BID_TOUCHED | ASK_TOUCHED) != 0
+        self.is_fresh = True
         if bits & CROSSED:
             self.crossings += 1
             self.crossed_ts = event.ts_recv

@@ -99,6 +99,8 @@ class CandleBuilder(msgspec.Struct, eq=False):
     """The open candle does not hold all prints of its interval."""
     is_down: bool = True
     """No print since the start or the last interruption."""
+    revision: int = 0
+    """Changes of the closed candles: one closed, replaced or put before."""
     late: int = 0
     late_volume: int = 0
 
@@ -165,9 +167,11 @@ class CandleBuilder(msgspec.Struct, eq=False):
             self.open_ts = ts
             self.close = candle.close
         elif ts < first:
+            self.revision += 1
             self._prepend(candle, first)
             return ()
         elif ts < self.open_ts:
+            self.revision += 1
             self.table[:, (ts - first) // self.interval_ns] = self._accepted(candle)
             self._follow_flat(candle)
             return ()
@@ -235,6 +239,7 @@ class CandleBuilder(msgspec.Struct, eq=False):
         return Bar(self.open_ts, *prices, self.volume, self.turnover, self.trade_count, origin)
 
     def _push(self, bar: Bar) -> CandleClosed:
+        self.revision += 1
         if self.count == KEPT:
             self.table[:, :-1] = self.table[:, 1:].copy()
             self.count -= 1

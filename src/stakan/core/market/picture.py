@@ -30,6 +30,8 @@ class TickerState(msgspec.Struct):
     funding_rate: Decimal | None = None
     next_funding_ts: Nanos | None = None
     open_interest: Decimal | None = None
+    ts_recv: int = 0
+    """When the newest message came."""
 
     def merge(self, event: Ticker) -> None:
         """Take over the fields that a message carries."""
@@ -50,7 +52,7 @@ class MarketPicture(msgspec.Struct, eq=False):
     ticker: TickerState
     quote: BestQuote | None = None
     ts_event: int = 0
-    """Newest exchange time seen."""
+    """Newest exchange time of a book message or print: what windows, candles and the decision grid go by."""
     has_trigger: bool = False
     """Something happened that should not wait for the decision grid."""
     large_lots: float = 0.0
@@ -81,9 +83,10 @@ class MarketPicture(msgspec.Struct, eq=False):
         return problem
 
     def apply_print(self, event: TradePrint) -> Sequence[AnyFact]:
-        """Take a trade print in; returns closed candles and lateness."""
+        """Take a trade print in, once; returns closed candles and lateness."""
         self.ts_event = max(self.ts_event, event.ts_event)
-        self.tape.update(event)
+        if not self.tape.update(event):
+            return ()
         self.densities.on_print(event)
         if self.large_lots and event.size >= self.large_lots:
             self.has_trigger = True
@@ -95,8 +98,7 @@ class MarketPicture(msgspec.Struct, eq=False):
         return facts
 
     def apply_ticker(self, event: Ticker) -> None:
-        """Take in what a ticker message carries."""
-        self.ts_event = max(self.ts_event, event.ts_event)
+        """Take in what a ticker message carries; its clock is the push system's and moves no window."""
         self.ticker.merge(event)
 
     def apply_candle(self, event: Candle) -> Sequence[AnyFact]:
@@ -116,6 +118,7 @@ class MarketPicture(msgspec.Struct, eq=False):
     def interrupt(self) -> None:
         """The feed is down: nothing here can be trusted until it is back."""
         self.book.invalidate()
+        self.ticker.mark = None
         self.tape.interrupt()
         self.candles.interrupt()
 
@@ -125,9 +128,9 @@ class MarketPicture(msgspec.Struct, eq=False):
         self.has_trigger = False
         return woken
 
-    def mark(self) -> Decimal | None:
-        """Mark price as the exchange tells it, else the mid; None where there is neither."""
-        if self.ticker.mark is not None:
+    def mark(self, now: int, max_age_ns: int) -> Decimal | None:
+        """Mark price that the exchange told within `max_age_ns` of receive time `now`, else the mid; None without."""
+        if self.ticker.mark is not None and now - self.ticker.ts_recv <= max_age_ns:
             return self.ticker.mark
         if not self.book.is_usable:
             return None

@@ -72,12 +72,12 @@ class Tape(msgspec.Struct, eq=False):
     def __len__(self) -> int:
         return self.end - self.start
 
-    def update(self, event: TradePrint) -> None:
-        """Take a print in; one with the id of a kept print is counted and dropped."""
+    def update(self, event: TradePrint) -> bool:
+        """Take a print in and say whether it was new; one with the id of a kept print is counted and dropped."""
         trade_id = event.trade_id
         if trade_id in self.known:
             self.duplicates += 1
-            return
+            return False
         self.known[trade_id] = True
         ts = event.ts_event
         if self.complete_since < 0:
@@ -97,6 +97,7 @@ class Tape(msgspec.Struct, eq=False):
             self._drop_oldest()
         if self.end == len(self.times):
             self._move_to_front()
+        return True
 
     def interrupt(self) -> None:
         """The feed was interrupted: prints may be missing before the next one."""

@@ -61,6 +61,10 @@ class Ledger(msgspec.Struct, kw_only=True):
         self.unrealised_pnl = unrealised_pnl
         self.peak_equity = max(self.peak_equity, self.equity)
 
+    def acknowledge_loss(self) -> None:
+        """An operator has taken note of the day's loss: the day counts anew from the equity of now."""
+        self.day_start_equity = self.equity
+
     @property
     def equity(self) -> Decimal:
         """Balance and unrealised P&L at the last mark."""

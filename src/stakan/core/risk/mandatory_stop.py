@@ -4,8 +4,8 @@ from decimal import Decimal
 
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.trading import Intent
-from stakan.core.domain.units import Side
 from stakan.core.plugins import AccountView, Refusal, RiskRule
+from stakan.core.risk._protection import unprotected
 
 _MAINTENANCE = Decimal("0.005")
 """First tier of liquid contracts; where the instrument's own tiers are not known."""
@@ -20,13 +20,9 @@ class MandatoryStop(RiskRule, frozen=True, kw_only=True):
     def refusal(self, intent: Intent, account: AccountView) -> Refusal | None:
         """Refuse entries whose stop does not protect."""
         signal = intent.signal
-        mark = account.instrument.price_nearest(account.mark)
-        reference = min(signal.entry, mark) if signal.side is Side.BUY else max(signal.entry, mark)
-        if signal.stop_loss <= 0:
-            return Refusal(Reason.NO_STOP, "an entry needs a stop")
-        if (reference - signal.stop_loss) * signal.side <= 0:
-            detail = f"stop {signal.stop_loss} is not behind entry {signal.entry} and mark {mark} (ticks)"
-            return Refusal(Reason.STOP_WRONG_SIDE, detail)
+        missing = unprotected(intent, account)
+        if missing is not None:
+            return missing
         distance = abs(Decimal(signal.entry - signal.stop_loss)) / signal.entry
         if distance < self.min_distance:
             return Refusal(Reason.STOP_TOO_CLOSE, f"{distance:.6f} of the price, at least {self.min_distance}")

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+from stakan.core.domain.orders import OrderType
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.trading import Intent
 from stakan.core.plugins import AccountView, Refusal, RiskRule
@@ -20,6 +21,7 @@ class OrderSize(RiskRule, frozen=True, kw_only=True):
         least = max(self.min_notional, instrument.min_notional)
         if intent.size < instrument.min_size or value < least:
             return Refusal(Reason.ORDER_TOO_SMALL, f"{value} is under the minimum of {least} or of the lot")
-        if intent.size > instrument.max_limit_size or value > self.max_notional:
+        most = instrument.max_market_size if intent.signal.type is OrderType.MARKET else instrument.max_limit_size
+        if intent.size > most or value > self.max_notional:
             return Refusal(Reason.ORDER_TOO_LARGE, f"{value} is over the maximum of {self.max_notional}")
         return None

@@ -10,7 +10,7 @@ from typing import Any
 from stakan.core.domain.orders import TimeInForce
 from stakan.core.domain.trading import ExitSignal, Signal
 from stakan.core.domain.units import SECOND, Nanos, Side, Ticks
-from stakan.core.features.trend import Trend, trend
+from stakan.core.features.trend import Trend
 from stakan.core.market.densities import Density
 from stakan.core.plugins import Holding, Strategy, View
 
@@ -32,10 +32,9 @@ class DensityBounce(Strategy, frozen=True, kw_only=True):
 
     def decide(self, view: View, state: Any) -> Signal | None:  # noqa: ARG002 - it remembers nothing
         """Buy in front of a stable bid density in an uptrend; mirrored in a downtrend."""
-        direction = trend(view.market.candles)
-        if direction is Trend.NONE:
+        if view.trend is Trend.NONE:
             return None
-        side = Side(int(direction))
+        side = Side(int(view.trend))
         behind = view.market.densities.on(side)
         if not behind or not self._holds(view, behind[0]):
             return None

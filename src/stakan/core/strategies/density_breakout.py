@@ -9,7 +9,7 @@ from typing import Any
 
 from stakan.core.domain.trading import ExitSignal, Signal
 from stakan.core.domain.units import SECOND, Nanos, Side, Ticks
-from stakan.core.features.trend import Trend, trend
+from stakan.core.features.trend import Trend
 from stakan.core.market.densities import Density
 from stakan.core.plugins import Holding, Strategy, View
 
@@ -29,10 +29,9 @@ class DensityBreakout(Strategy, frozen=True, kw_only=True):
 
     def decide(self, view: View, state: Any) -> Signal | None:  # noqa: ARG002 - it remembers nothing
         """Buy into an eaten ask density in an uptrend; mirrored in a downtrend."""
-        direction = trend(view.market.candles)
-        if direction is Trend.NONE:
+        if view.trend is Trend.NONE:
             return None
-        side = Side(int(direction))
+        side = Side(int(view.trend))
         ahead = view.market.densities.on(side.opposite)
         if not ahead or not self._is_breaking(view, ahead[0]):
             return None
