@@ -34,7 +34,7 @@ demo: $(VENV)/base ## ten minutes of a synthetic market through the whole engine
 	@$(BIN)/stakan demo
 
 test: $(VENV)/dev lint types imports ## format, lint, types, import rules and all tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n logical
 
 lint: $(VENV)/dev
 	$(BIN)/ruff format --check src tests bench

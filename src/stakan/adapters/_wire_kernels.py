@@ -286,14 +286,14 @@ def next_member(text: bytes, at: int, depth: int) -> tuple[int, int, int]:
 
 
 @kernel
-def read_book(text: bytes, scale: tuple[int, int, int, int], out: Ints) -> tuple[int, int, int, int]:
+def read_book(text: bytes, scale: tuple[int, int, int, int], out: Ints, start: int) -> tuple[int, int, int, int]:
     """Levels of a book message in any of the known envelopes.
 
     Members `b` or `bids` and `a` or `asks` are looked for in the object and in its members `data` and `result`, in
-    any order. `out` has shape (capacity, 2) and takes bids first. Returns (OK, rows, bids, `u` or -1), or on an error
-    (error, row within its side, 2 · side + column with bids 0 and prices 0, place).
+    any order. `out` has shape (capacity, 2) and takes bids first, from row `start`. Returns (OK, rows, bids, `u` or
+    -1), or on an error (error, row within its side, 2 · side + column with bids 0 and prices 0, place).
     """
-    rows = 0
+    rows = start
     bids = -1
     asks = -1
     update_id = -1
@@ -313,9 +313,9 @@ def read_book(text: bytes, scale: tuple[int, int, int, int], out: Ints) -> tuple
                 asks = rows - first
             else:
                 bids = rows - first
-                if first > 0:
-                    put_last_first(out, rows, first)
+                if first > start:
+                    put_last_first(out[start:], rows - start, first - start)
         member, at, depth = next_member(text, at, depth)
     if bids < 0 or asks < 0:
         return BAD_SHAPE, 0, 0, at
-    return OK, rows, bids, update_id
+    return OK, rows - start, bids, update_id

@@ -113,27 +113,32 @@ def grid_of(instrument: Instrument) -> Grid:
 
 
 class LevelReader:
-    """Reads the levels of one instrument's book messages; keeps a scratch table between messages."""
+    """Reads the levels of one instrument's book messages into blocks that it hands out piece by piece."""
 
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
         price, size = grid.price, grid.size
         self._scale = (price.digits, price.unit, size.digits, size.unit)
-        self._scratch = np.empty((_FIRST_ROOM, 2), np.int64)
+        self._block = np.empty((_FIRST_ROOM, 2), np.int64)
+        self._used = 0
 
     def read(self, message: bytes) -> tuple[Levels, int, int]:
         """Levels of shape (n, 2), how many of them are bids, and the member `u` (-1 where there is none).
 
         `message` is JSON text that holds `b`/`bids` and `a`/`asks`, at the top or inside `data` or `result`; the
-        levels are a copy. Raises DataError naming side, level and number where one is not exact on the grid.
+        levels are a piece of a block that is never written again. Raises DataError naming side, level and number where one is not exact on the grid.
         """
-        status, rows, bids, update_id = kernels.read_book(message, self._scale, self._scratch)
+        first = self._used
+        status, rows, bids, update_id = kernels.read_book(message, self._scale, self._block, first)
         if status != kernels.OK:
             if status == kernels.NEEDS_ROOM:
-                self._scratch = np.empty((2 * len(self._scratch), 2), np.int64)
+                # A block that has given levels away is theirs; the next one has room for twice such a message.
+                room = max(len(self._block), 2 * (len(self._block) - first))
+                self._block, self._used = np.empty((room, 2), np.int64), 0
                 return self.read(message)
             raise DataError(self._complaint(message, status, level=rows, which=bids, place=update_id))
-        return self._scratch[:rows].copy(), bids, update_id
+        self._used = first + rows
+        return self._block[first : self._used], bids, update_id
 
     def _complaint(self, message: bytes, status: int, *, level: int, which: int, place: int) -> str:
         if status == kernels.BAD_SHAPE:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import msgspec
 
@@ -59,6 +59,9 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     A strategy reads its view and answers; it never places orders, reads a clock or does I/O. What it must remember
     between calls is a msgspec Struct made by `start`, one per instrument, part of the engine's snapshot.
     """
+
+    reads_densities: ClassVar[bool] = True
+    """Whether it looks at `view.market.densities`; they are followed only where some configured strategy does."""
 
     def start(self) -> msgspec.Struct:
         """A fresh state for one instrument."""

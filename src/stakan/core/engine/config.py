@@ -45,6 +45,11 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_feed_age_ns: Nanos = Nanos(5 * SECOND)
     """A book older than this is not traded on."""
 
+    @property
+    def follows_densities(self) -> bool:
+        """Whether some strategy looks at densities."""
+        return any(spec.reads_densities for _, spec in self.strategies)
+
     def densities_of(self, instrument: InstrumentId) -> DensityParams:
         """What makes a density in one instrument."""
         return self.instrument_densities.get(instrument, self.densities)

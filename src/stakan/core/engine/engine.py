@@ -47,6 +47,7 @@ from stakan.core.engine.turn import Turn
 from stakan.core.market.book import BookState
 from stakan.core.plugins import View
 
+LIVE = BookState.LIVE
 SNAPSHOT_RETRY_NS = Nanos(5 * SECOND)
 """Pause between two requests for the same book."""
 
@@ -103,13 +104,15 @@ class Engine:
         Raises DataError where the event is of an instrument that this engine does not trade, or where its receive
         time goes back: both mean that whoever feeds the engine is broken.
         """
-        state = self._turn.state
-        if event.ts_recv < state.now:
-            raise DataError(f"receive time goes back from {state.now} to {event.ts_recv} ({type(event).__name__})")
+        turn = self._turn
+        state = turn.state
+        ts_recv = event.ts_recv
+        if ts_recv < state.now:
+            raise DataError(f"receive time goes back from {state.now} to {ts_recv} ({type(event).__name__})")
         state.number += 1
-        state.now = event.ts_recv
+        state.now = ts_recv
         self._handlers[type(event)](event)
-        return self._turn.end()
+        return turn.end()
 
     def snapshot(self) -> bytes:
         """Everything it remembers, as bytes."""
@@ -136,11 +139,10 @@ class Engine:
         if problem is not None:
             self._turn.note(problem)
             state.features.restart()
-        if book.is_usable:
-            if book.is_fresh:
-                state.features.observe(book)
-        elif book.state is not BookState.LIVE:
+        if book.state is not LIVE:
             self._ask_for_snapshot(state)
+        elif book.is_fresh and book.is_two_sided:
+            state.features.observe(book)
         self._after_market(state, event)
 
     def _ask_for_snapshot(self, state: InstrumentState) -> None:
@@ -203,12 +205,17 @@ class Engine:
             return
         features = state.features.read(market, now)
         view = View(state.rules, market, features, state.features.trend, now)  # type: ignore[arg-type]  # Nanos
+        if state.plan is not None:
+            self._tend(state, view)
+        if state.plan is None or not triggered:
+            entries.consider(self._turn, state, view)
+
+    def _tend(self, state: InstrumentState, view: View) -> None:
+        """Look after what is under way: a resting entry whose idea has fallen, a position."""
         fallen = exits.watch_entry(self._turn, state)
         if fallen is not None and state.plan is not None and state.plan.signal is not None:
             entries.refuse(self._turn, state.plan.signal, fallen)
         exits.manage(self._turn, state, view)
-        if state.plan is None or not triggered:
-            entries.consider(self._turn, state, view)
 
     # --- orders and account -----------------------------------------------------------------------------------------
 

@@ -16,10 +16,9 @@ from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.orders import OrderStatus, PositionStatus
 from stakan.core.domain.reasons import Reason
 from stakan.core.engine import account, exits
-from stakan.core.engine.state import InstrumentState, Plan
+from stakan.core.engine.state import InstrumentState, Plan, fresh_market
 from stakan.core.engine.turn import Turn
 from stakan.core.features.pipeline import FeaturePipeline
-from stakan.core.market.picture import MarketPicture
 
 
 def apply(turn: Turn, state: InstrumentState, event: VenueEvent) -> None:
@@ -163,8 +162,7 @@ def _take_new_grid(turn: Turn, state: InstrumentState) -> bool:
         return False
     state.rules = state.new_rules
     state.new_rules = None
-    config = turn.config
-    state.market = MarketPicture.start(state.rules, config.densities_of(state.rules.id), config.candle_interval_ns)
+    state.market = fresh_market(turn.config, state.rules)
     state.features = FeaturePipeline.start(state.rules)
     turn.state.portfolio.set_rules(state.rules)
     turn.ask(RequestSnapshot(instrument=state.rules.id))

@@ -95,12 +95,22 @@ def fresh_state(config: EngineConfig, instruments: list[Instrument]) -> EngineSt
         instruments={
             rules.id: InstrumentState(
                 rules=rules,
-                market=MarketPicture.start(rules, config.densities_of(rules.id), config.candle_interval_ns),
+                market=fresh_market(config, rules),
                 features=FeaturePipeline.start(rules),
             )
             for rules in instruments
         },
         portfolio=Portfolio.opened(instruments, config.starting_balance),
+    )
+
+
+def fresh_market(config: EngineConfig, rules: Instrument) -> MarketPicture:
+    """The picture of a market that has shown nothing yet."""
+    return MarketPicture.start(
+        rules,
+        config.densities_of(rules.id),
+        config.candle_interval_ns,
+        follow_densities=config.follows_densities,
     )
 
 

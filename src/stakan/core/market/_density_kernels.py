@@ -16,6 +16,7 @@ from stakan.core.kernel import kernel
 from stakan.core.market._book_kernels import BIDS, PRICE, SIZE, size_at
 
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 WHICH = 0
 """0 bids, 1 asks, as in the book."""
@@ -219,15 +220,21 @@ def follow(  # noqa: PLR0913, PLR0917 - scalars cross into a kernel faster than 
 @kernel
 def update(  # noqa: PLR0913, PLR0917 - as above
     sides: Ints, counts: Ints, levels: Ints, bid_count: int, table: Ints, tracked: int, scope: int, ts: int,
-    value_unit: float, min_notional: float, relative: float, share: float, reach_bps: float, forget: float,
+    limits: Floats,
 ) -> int:  # fmt: skip
     """One book message, after the book took it: `follow` the tracked rows, then track new levels.
+
+    `limits` holds value_unit, min_notional, relative, share, reach_bps and forget: unpacking one array costs less per
+    call than six numbers.
 
     A level is new when it is touched (or the whole book is looked at), within reach, not tracked, and passes three
     tests: `size * price * value_unit >= min_notional`, `size >= relative * mean size of its side` and
     `size >= share * total of its side`, its own size included in mean and total. Returns as `follow`; bit 62 says
     that a level found no room in the table (whose first half is for living rows).
     """
+    value_unit, min_notional, relative, share, reach_bps, forget = (
+        limits[0], limits[1], limits[2], limits[3], limits[4], limits[5],
+    )  # fmt: skip
     result = follow(sides, counts, levels, bid_count, table, tracked, scope, ts, reach_bps, forget)
     tracked = result % GONE_UNIT
     crowded = 0

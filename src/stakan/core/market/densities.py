@@ -153,7 +153,11 @@ class DensityTracker(msgspec.Struct, eq=False):
     params: DensityParams
     value_unit: float
     """Quote currency per tick x lot."""
+    limits: np.ndarray[tuple[int], np.dtype[np.float64]]
+    """The thresholds as the kernel takes them: `value_unit`, then those of `params`."""
     table: np.ndarray[tuple[int, int], np.dtype[np.int64]]
+    is_followed: bool = True
+    """Whether anybody wants to know; a tracker that is not followed stays empty."""
     tracked: int = 0
     book_ts: int = 0
     scanned_ts: int = 0
@@ -163,12 +167,16 @@ class DensityTracker(msgspec.Struct, eq=False):
     lowest_ask: int = _NO_ASK
 
     @classmethod
-    def start(cls, instrument: Instrument, params: DensityParams) -> "DensityTracker":
+    def start(cls, instrument: Instrument, params: DensityParams, *, is_followed: bool = True) -> "DensityTracker":
         """A tracker that follows nothing yet."""
+        unit = float(instrument.tick_size * instrument.lot_size)
+        thresholds = (params.min_notional, params.relative, params.share, params.reach_bps, params.forget)
         return cls(
             instrument=instrument.id,
             params=params,
-            value_unit=float(instrument.tick_size * instrument.lot_size),
+            value_unit=unit,
+            limits=np.array((unit, *thresholds)),
+            is_followed=is_followed,
             table=np.zeros((2 * params.max_tracked, kernels.COLUMNS), np.int64),
         )
 
@@ -176,12 +184,11 @@ class DensityTracker(msgspec.Struct, eq=False):
         """Follow a message that `book` has just applied; one that the book did not take changes nothing."""
         if book.sequence != message.sequence or book.state is not BookState.LIVE:
             return ()
-        params = self.params
         ts = message.ts_event
         scope = kernels.TOUCHED_LEVELS
         if type(message) is BookSnapshot:
             scope = kernels.NEW_BOOK
-        elif ts - self.scanned_ts >= params.scan_ns:
+        elif ts - self.scanned_ts >= self.params.scan_ns:
             scope = kernels.WHOLE_BOOK
         if scope:
             self.scanned_ts = ts
@@ -195,12 +202,7 @@ class DensityTracker(msgspec.Struct, eq=False):
             self.tracked,
             scope,
             ts,
-            self.value_unit,
-            params.min_notional,
-            params.relative,
-            params.share,
-            params.reach_bps,
-            params.forget,
+            self.limits,
         )
         return self._events(result) if result >= kernels.GONE_UNIT else ()
 

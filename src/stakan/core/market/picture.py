@@ -62,14 +62,16 @@ class MarketPicture(msgspec.Struct, eq=False):
     """Exchange time from which on `advance` has a candle to close."""
 
     @classmethod
-    def start(cls, rules: Instrument, densities: DensityParams, candle_interval_ns: int) -> "MarketPicture":
+    def start(
+        cls, rules: Instrument, densities: DensityParams, candle_interval_ns: int, *, follow_densities: bool = True
+    ) -> "MarketPicture":
         """The picture of a market that has shown nothing yet."""
         return cls(
             tick_size=rules.tick_size,
             book=Book(rules.id),
             tape=Tape(),
             candles=CandleBuilder.start(rules, candle_interval_ns),
-            densities=DensityTracker.start(rules, densities),
+            densities=DensityTracker.start(rules, densities, is_followed=follow_densities),
             ticker=TickerState(),
         )
 
@@ -77,9 +79,10 @@ class MarketPicture(msgspec.Struct, eq=False):
         """Take a book message in; returns what went wrong or was mended."""
         self.ts_event = max(self.ts_event, event.ts_event)
         problem = self.book.apply(event)
-        changes = self.densities.update(self.book, event)
-        if changes and any(change.kind in _WAKING for change in changes):
-            self.has_trigger = True
+        if self.densities.is_followed:
+            changes = self.densities.update(self.book, event)
+            if changes and any(change.kind in _WAKING for change in changes):
+                self.has_trigger = True
         return problem
 
     def apply_print(self, event: TradePrint) -> Sequence[AnyFact]:
@@ -87,7 +90,8 @@ class MarketPicture(msgspec.Struct, eq=False):
         self.ts_event = max(self.ts_event, event.ts_event)
         if not self.tape.update(event):
             return ()
-        self.densities.on_print(event)
+        if self.densities.is_followed:
+            self.densities.on_print(event)
         if self.large_lots and event.size >= self.large_lots:
             self.has_trigger = True
         self.prints += 1
