@@ -246,3 +246,17 @@ def test_an_unknown_instrument_is_named():
     engine = an_engine()
     with pytest.raises(DataError, match="test:linear:ETHUSDT"):
         engine.step(a_snapshot(key=ETH))
+
+
+class Blind(Eager, frozen=True, kw_only=True):
+    """Does not look at densities."""
+
+    reads_densities = False
+
+
+@pytest.mark.parametrize(("strategies", "followed"), [((Blind(),), 0), ((Blind(), Eager()), 1)])
+def test_densities_are_followed_where_some_strategy_reads_them(strategies, followed):
+    engine = an_engine(*strategies)
+    wall = [(639_990, 90_000)]
+    live(engine, [a_snapshot(depth=40, size=100), a_delta(bids=wall, ts=MS)])
+    assert engine.state.instruments[BTC].market.densities.tracked == followed
