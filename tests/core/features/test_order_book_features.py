@@ -44,11 +44,11 @@ def play(messages, mirror=False):
     book = Book(InstrumentId("t:linear:X"))
     state = OrderBookFeatures()
     for number, (ts, levels, bid_count) in enumerate(messages):
+        shown, bids = levels, bid_count
         if mirror:
-            flipped = levels.copy()
-            flipped[:, 0] = 2000 - flipped[:, 0]
-            levels = np.concatenate([flipped[bid_count:], flipped[:bid_count]])
-            bid_count = len(levels) - bid_count
+            shown = levels.copy()
+            shown[:, 0] = 2000 - shown[:, 0]
+            shown, bids = np.concatenate([shown[bid_count:], shown[:bid_count]]), len(levels) - bid_count
         kind = BookDelta if number else BookSnapshot
         event = kind(
             instrument=book.instrument,
@@ -56,14 +56,26 @@ def play(messages, mirror=False):
             ts_recv=ts + SECOND,
             sequence=number + 1,
             previous_sequence=number,
-            levels=levels,
-            bid_count=bid_count,
+            levels=shown,
+            bid_count=bids,
         )
         assert book.apply(event) is None
         state.observe(book)
     out, warm = np.full(COUNT, np.nan), np.zeros(COUNT, np.bool_)
     state.read(book, (TICK, LOT), book.ts_event, out, warm)
     return book, out, warm
+
+
+def total(rows, levels):
+    return sum(size for _, size in rows[:levels])
+
+
+def value(rows, levels):
+    return sum(price * size for price, size in rows[:levels])
+
+
+def decayed(rows):
+    return sum(size * np.exp(-rank / 5) for rank, (_, size) in enumerate(rows[:20]))
 
 
 def reference(messages):
@@ -90,10 +102,7 @@ def reference(messages):
     before = deltas5[inside[0] - 1] if inside[0] else deltas5[0]
     b, a = sorted(bids.items(), reverse=True), sorted(asks.items())
     (pb, qb), (pa, qa) = b[0], a[0]
-    total = lambda rows, n: sum(q for _, q in rows[:n])
-    value = lambda rows, n: sum(p * q for p, q in rows[:n])
     mid = (pb + pa) / 2
-    decayed = lambda rows: sum(q * np.exp(-i / 5) for i, (_, q) in enumerate(rows[:20]))
     b5, a5, b10, a10, bt, at = (total(s, n) for n in (5, 10, 50) for s in (b, a))
     return np.array(
         [
@@ -184,7 +193,7 @@ def test_windowed_features_are_young_for_ten_seconds():
 
 
 def test_ten_level_features_are_marked_when_the_book_is_shallow():
-    shallow = [(0, *sides({i: 1 for i in range(9)}, {i: 1 for i in range(10)}))]
-    deep = [(0, *sides({i: 1 for i in range(10)}, {i: 1 for i in range(10)}))]
+    shallow = [(0, *sides(dict.fromkeys(range(9), 1), dict.fromkeys(range(10), 1)))]
+    deep = [(0, *sides(dict.fromkeys(range(10), 1), dict.fromkeys(range(10), 1)))]
     assert not play(shallow)[2][Feature.IMBALANCE_10]
     assert play(deep)[2][Feature.IMBALANCE_10]
