@@ -27,7 +27,16 @@ from stakan.adapters.synthetic.config import demo_config
 from stakan.apps.config import Settings, to_toml
 from stakan.apps.driver import VirtualTime
 from stakan.apps.report import render_report
-from stakan.apps.results import DataIdentity, Fingerprint, Labelled, RunIdentity, RunRecorder, RunResult, write_run
+from stakan.apps.results import (
+    DataIdentity,
+    Fingerprint,
+    Labelled,
+    RunIdentity,
+    RunRecorder,
+    RunResult,
+    assemble,
+    write_run,
+)
 from stakan.apps.results.files import refuse_existing
 from stakan.apps.results.recorder import MID_INTERVAL
 from stakan.apps.sources import Source, from_generator
@@ -94,7 +103,7 @@ class Backtest:
             receive_times_assumed=self._source.receive_times_assumed,
             mark_is_mid=bool(self.exchange.uses_mid_as_mark),
         )
-        return recorder.result(run, data, self.fingerprint.hexdigest(), self._wall_seconds)
+        return assemble(recorder, run, data, self.fingerprint.hexdigest(), self._wall_seconds)
 
     def _observe(self, event: AnyEvent, step: Step) -> None:
         self.fingerprint.update(step)

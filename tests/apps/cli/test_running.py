@@ -16,6 +16,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from stakan.adapters.synthetic.episodes import read_truth
 from stakan.apps.cli.main import app
 from stakan.apps.cli.output import EXIT_CONFIG, EXIT_DATA, EXIT_STORAGE
 from stakan.apps.config import load_settings, to_toml
@@ -68,6 +69,9 @@ def test_the_demo_needs_nothing_and_says_that_it_is_synthetic(tmp_path):
     assert "No profit is promised" in done.stdout
     assert "Fingerprint" in done.stdout
     assert "Traceback" not in done.stderr
+    assert "Planted" in done.stdout
+    with next((tmp_path / "runs").glob("*/truth.jsonl")).open("rb") as lines:
+        assert any(episode.is_manipulation for episode in read_truth(lines).episodes)
 
 
 def test_equal_demos_are_equal_and_others_are_not(demos):
@@ -84,6 +88,7 @@ def test_a_run_leaves_its_result_its_page_and_its_tables(demos):
         "trades.csv",
         "signals.csv",
         "journal",
+        "truth.jsonl",
     }
     assert json.loads((folder / "result.json").read_bytes()) == result
     with (folder / "trades.csv").open(newline="") as file:

@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stakan.apps.results import DataIdentity, Fingerprint, Labelled, RunIdentity, RunRecorder, RunResult, Sample
+from stakan.apps.results import (
+    DataIdentity,
+    Fingerprint,
+    Labelled,
+    RunIdentity,
+    RunRecorder,
+    RunResult,
+    Sample,
+    assemble,
+)
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.events import FillOrigin, TimerFired
 from stakan.core.domain.facts import (
@@ -245,7 +254,7 @@ class Script:
                 Labelled(name="Latency", value="entry 20 ms, response 20 ms, constant"),
             ),
         )
-        return self.recorder.result(run, DataIdentity(**data), self.fingerprint.hexdigest(), 12.5)
+        return assemble(self.recorder, run, DataIdentity(**data), self.fingerprint.hexdigest(), 12.5)
 
     @staticmethod
     def _moved(

@@ -1,6 +1,7 @@
 """`stakan backtest`, `stakan demo` and `stakan replay`: run the engine and show what came of it."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 
 from stakan.adapters.journal.files import read_events, read_header, read_steps
 from stakan.adapters.parquet.reader import BEGINNING, END
-from stakan.adapters.synthetic.config import demo_config
+from stakan.adapters.synthetic.config import SyntheticConfig, demo_config
+from stakan.adapters.synthetic.market import SyntheticMarket
 from stakan.apps.backtest import Progress as Report
 from stakan.apps.backtest import new_run_name, run_backtest, warm_up
 from stakan.apps.cli.data import DEFAULT_DATA
@@ -23,10 +25,12 @@ from stakan.apps.replay import replay
 from stakan.apps.results import RunResult
 from stakan.apps.sources import Source, from_files, from_generator, from_store
 from stakan.apps.summary import print_summary
-from stakan.core.domain.errors import ConfigError, DataError
+from stakan.core.domain.errors import ConfigError, DataError, StorageError
 from stakan.core.domain.units import MINUTE, Nanos
 
 RUNS = Path("runs")
+TRUTH_FILE = "truth.jsonl"
+"""What the generator planted: densities, manipulation-shaped episodes and their innocent look-alikes."""
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", "-c", help="TOML file; `stakan config example` shows all keys.")
@@ -96,11 +100,27 @@ def demo_command(
     it says anything about profit.
     """
     settings = load_settings(config, ["engine.candle_interval=1s", *DEMO_DENSITIES, *(override or ())])
-    source = from_generator(demo_config(seed=seed, duration_ns=Nanos(int(minutes * MINUTE))))
+    market = demo_config(seed=seed, duration_ns=Nanos(int(minutes * MINUTE)))
     folder = runs / f"demo-{new_run_name(settings)}"
     if not as_json:
         out().print(f"[bold]stakan demo[/]: {minutes:g} minutes of a synthetic market, seed {seed}")
-    _show(_run(source, settings, folder, journal=True, quiet=as_json), folder, as_json=as_json)
+    result = _run(from_generator(market), settings, folder, journal=True, quiet=as_json)
+    planted = _label(market, folder / TRUTH_FILE)
+    _show(result, folder, as_json=as_json)
+    if not as_json:
+        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(planted.items()))
+        out().print(f"Planted     {counts}: {folder / TRUTH_FILE}", soft_wrap=True)
+
+
+def _label(market: SyntheticConfig, file: Path) -> Counter[str]:
+    """Write what the generator planted into its market (one more pass over it); returns how many of each kind."""
+    truth = SyntheticMarket(market).truth()
+    try:
+        with file.open("wb") as stream:
+            truth.write(stream)
+    except OSError as error:
+        raise StorageError(f"cannot write {file}: {error.strerror}") from error
+    return Counter(episode.kind.replace("_", " ") for episode in truth.episodes)
 
 
 DEMO_DENSITIES = ("densities.min_notional=50000",)

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
-from stakan.apps.results._assemble import assemble
 from stakan.apps.results.execution import ExecutionRecord
-from stakan.apps.results.model import DataIdentity, RunIdentity, RunResult, SignalRow, Speed, StateRow
+from stakan.apps.results.model import SignalRow, StateRow
 from stakan.apps.results.series import EquitySeries, MidSeries
 from stakan.core.domain import facts as f
 from stakan.core.domain.commands import SubmitOrder
@@ -40,7 +39,7 @@ class RefusalKey(NamedTuple):
 
 
 class RunRecorder:
-    """Sees every event with its step, and mids now and then; gives the result at the end.
+    """Sees every event with its step, and mids now and then; `assemble` makes the result of it.
 
     The driver calls `observe_mid` before `observe`, for valid books only, at most every `MID_INTERVAL` or so.
     """
@@ -80,13 +79,6 @@ class RunRecorder:
         for command in step.commands:
             if type(command) is SubmitOrder:
                 self.executions.sent(command.order, step.ts)
-
-    def result(
-        self, run: RunIdentity, data: DataIdentity, fingerprint: str, wall_seconds: float, currency: str = "USDT"
-    ) -> RunResult:
-        """Everything seen so far; the recorder can go on afterwards."""
-        speed = Speed(wall_seconds=wall_seconds, events=self.events)
-        return assemble(self, run, data, fingerprint, speed, currency)
 
     def _take(self, fact: f.AnyFact, ts: int) -> None:
         kind = type(fact)

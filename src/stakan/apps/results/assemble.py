@@ -1,7 +1,6 @@
 """Turns what a recorder has seen into the frozen result."""
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,17 +22,20 @@ from stakan.apps.results.model import (
     Statistics,
     TradeRow,
 )
+from stakan.apps.results.recorder import RunRecorder
 from stakan.core.domain import facts as f
 from stakan.core.domain.orders import OrderStatus
 
-if TYPE_CHECKING:
-    from stakan.apps.results.recorder import RunRecorder
-
 
 def assemble(
-    seen: "RunRecorder", run: RunIdentity, data: DataIdentity, fingerprint: str, speed: Speed, currency: str
+    seen: RunRecorder,
+    run: RunIdentity,
+    data: DataIdentity,
+    fingerprint: str,
+    wall_seconds: float,
+    currency: str = "USDT",
 ) -> RunResult:
-    """The result of a run, from its recorder."""
+    """The result of what a recorder has seen so far; the recorder can go on afterwards."""
     trades = tuple(seen.executions.trades)
     fills = seen.executions.fills(seen.end_ts)
     curve = seen.equity.curve()
@@ -41,7 +43,7 @@ def assemble(
         run=run,
         data=data,
         fingerprint=fingerprint,
-        speed=speed,
+        speed=Speed(wall_seconds=wall_seconds, events=seen.events),
         currency=currency,
         statistics=_statistics(seen, trades, fills, curve),
         breakdowns=breakdowns(trades),
@@ -60,7 +62,7 @@ def assemble(
 
 
 def _statistics(
-    seen: "RunRecorder", trades: tuple[TradeRow, ...], fills: tuple[FillRow, ...], curve: EquityCurve
+    seen: RunRecorder, trades: tuple[TradeRow, ...], fills: tuple[FillRow, ...], curve: EquityCurve
 ) -> Statistics:
     nets = [t.net for t in trades]
     net = seen.equity.last - seen.initial
@@ -85,14 +87,14 @@ def _statistics(
     )
 
 
-def _exposure_time(seen: "RunRecorder", trades: tuple[TradeRow, ...]) -> float | None:
+def _exposure_time(seen: RunRecorder, trades: tuple[TradeRow, ...]) -> float | None:
     span = seen.end_ts - seen.start_ts
     spans = [(t.opened_ts, t.closed_ts) for t in trades]
     spans += [(since, seen.end_ts) for since in seen.open_since.values()]
     return min(1.0, statistics.covered(spans) / span) if span > 0 else None
 
 
-def _costs(seen: "RunRecorder", executions: ExecutionRecord, net: Decimal) -> Costs:
+def _costs(seen: RunRecorder, executions: ExecutionRecord, net: Decimal) -> Costs:
     facts = executions.facts()
     paid = sum((slippage(seen.instruments[fill.instrument], fill) for fill in facts), Decimal(0))
     fees = sum((fill.fee for fill in facts), Decimal(0))
@@ -106,7 +108,7 @@ def _costs(seen: "RunRecorder", executions: ExecutionRecord, net: Decimal) -> Co
     )
 
 
-def _funnel(seen: "RunRecorder", closed: int, fills: int) -> Funnel:
+def _funnel(seen: RunRecorder, closed: int, fills: int) -> Funnel:
     orders = seen.executions.orders()
     refused = (OrderStatus.REJECTED, OrderStatus.FAILED)
     return Funnel(
@@ -125,7 +127,7 @@ def _funnel(seen: "RunRecorder", closed: int, fills: int) -> Funnel:
     )
 
 
-def _refusals(seen: "RunRecorder") -> tuple[Refusal, ...]:
+def _refusals(seen: RunRecorder) -> tuple[Refusal, ...]:
     rows = sorted(seen.refusals.items(), key=lambda item: (-item[1], item[0]))
     return tuple(
         Refusal(stage=key.stage, reason=key.reason, count=count, example=seen.refusal_examples[key])
@@ -133,7 +135,7 @@ def _refusals(seen: "RunRecorder") -> tuple[Refusal, ...]:
     )
 
 
-def _health(seen: "RunRecorder") -> tuple[Health, ...]:
+def _health(seen: RunRecorder) -> tuple[Health, ...]:
     names = ("gaps", "crossings", "corrupt", "recoveries", "late_prints", "feed_downs")
     return tuple(
         Health(instrument=instrument, **{name: seen.health[instrument, name] for name in names})
@@ -141,7 +143,7 @@ def _health(seen: "RunRecorder") -> tuple[Health, ...]:
     )
 
 
-def _prices(seen: "RunRecorder") -> tuple[PriceSeries, ...]:
+def _prices(seen: RunRecorder) -> tuple[PriceSeries, ...]:
     return tuple(
         PriceSeries(
             instrument=instrument,
