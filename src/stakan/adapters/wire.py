@@ -1,6 +1,6 @@
 """Exact conversion of the decimals that venues send into ticks and lots."""
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated
 
 import msgspec
@@ -153,3 +153,19 @@ class LevelReader:
         what, scale = ("size", self.grid.size) if which & 1 else ("price", self.grid.price)
         why = _WHY.get(status, f"is not a multiple of {scale.decimal}")
         return f"{self.grid.instrument}: {what} {number!r} of level {level} of the {side} {why}"
+
+
+def exact_number(text: str) -> Decimal | None:
+    """Exact number of a string; None for an empty one, which is how exchanges say that there is none.
+
+    Raises DataError where it is no finite number.
+    """
+    if not text:
+        return None
+    try:
+        number = Decimal(text)
+    except InvalidOperation as error:
+        raise DataError(f"{text!r} is not a number") from error
+    if not number.is_finite():
+        raise DataError(f"{text!r} is not a finite number")
+    return number

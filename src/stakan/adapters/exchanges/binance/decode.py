@@ -7,11 +7,10 @@ first snapshot and follow it where they go beyond it.
 """
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal, InvalidOperation
 
 import msgspec
 
-from stakan.adapters.wire import NOT_JSON, Id, LevelReader, Millis, grid_of
+from stakan.adapters.wire import NOT_JSON, Id, LevelReader, Millis, exact_number, grid_of
 from stakan.core.domain.errors import DataError
 from stakan.core.domain.events import AnyMarketEvent, BestQuote, BookDelta, BookSnapshot, Ticker, TradePrint
 from stakan.core.domain.ids import InstrumentId, instrument_id
@@ -214,9 +213,9 @@ class BinanceDecoder:
             ts_event=self._time(payload.E, ts_recv),
             ts_recv=ts_recv,
             instrument=self._reader(payload.s).grid.instrument,
-            mark=_decimal(mark.p),
-            index=_decimal(mark.i),
-            funding_rate=_decimal(mark.r),
+            mark=exact_number(mark.p),
+            index=exact_number(mark.i),
+            funding_rate=exact_number(mark.r),
             next_funding_ts=Nanos(mark.T * MILLISECOND) if mark.T else None,
         )
 
@@ -243,15 +242,3 @@ class BinanceDecoder:
                 raise DataError(f"{wanted} is not among the instruments given: add it to the instruments file")
             reader = self._readers[symbol] = LevelReader(grid_of(instrument))
         return reader
-
-
-def _decimal(text: str) -> Decimal | None:
-    if not text:
-        return None
-    try:
-        number = Decimal(text)
-    except InvalidOperation as error:
-        raise DataError(f"{text!r} is not a number") from error
-    if not number.is_finite():
-        raise DataError(f"{text!r} is not a finite number")
-    return number

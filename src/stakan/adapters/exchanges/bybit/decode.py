@@ -5,12 +5,12 @@ an empty list.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TypeVar
 
 import msgspec
 
-from stakan.adapters.wire import NOT_JSON, Grid, LevelReader, Millis, grid_of
+from stakan.adapters.wire import NOT_JSON, Grid, LevelReader, Millis, exact_number, grid_of
 from stakan.core.domain.errors import DataError
 from stakan.core.domain.events import (
     AnyMarketEvent,
@@ -231,7 +231,7 @@ def _candles(grid: Grid) -> _Route:
             low=grid.ticks(row.low),
             close=grid.ticks(row.close),
             volume=grid.lots(row.volume),
-            turnover=_decimal(row.turnover) or Decimal(0),
+            turnover=exact_number(row.turnover) or Decimal(0),
             is_closed=row.confirm,
         )
 
@@ -260,12 +260,12 @@ def _tickers(instrument: InstrumentId) -> _Route:
                 ts_event=envelope.ts * MILLISECOND,
                 ts_recv=ts_recv,
                 instrument=instrument,
-                mark=_decimal(data.mark_price),
-                index=_decimal(data.index_price),
-                last=_decimal(data.last_price),
-                funding_rate=_decimal(data.funding_rate),
+                mark=exact_number(data.mark_price),
+                index=exact_number(data.index_price),
+                last=exact_number(data.last_price),
+                funding_rate=exact_number(data.funding_rate),
                 next_funding_ts=_funding_time(data.next_funding_time),
-                open_interest=_decimal(data.open_interest),
+                open_interest=exact_number(data.open_interest),
             ),
         )
 
@@ -277,19 +277,6 @@ def _data(decode: Callable[[msgspec.Raw], T], envelope: _Frame) -> T:
         return decode(envelope.data)
     except NOT_JSON as error:
         raise DataError(f"{envelope.topic}: {error}") from error
-
-
-def _decimal(text: str) -> Decimal | None:
-    """Exact number of a string; an empty one is Bybit's way of saying that there is none."""
-    if not text:
-        return None
-    try:
-        number = Decimal(text)
-    except InvalidOperation as error:
-        raise DataError(f"{text!r} is not a number") from error
-    if not number.is_finite():
-        raise DataError(f"{text!r} is not a finite number")
-    return number
 
 
 def _funding_time(text: str) -> Nanos | None:
