@@ -208,9 +208,11 @@ def test_familiar_names_of_the_environment_reach_their_plugins():
     assert parameters["order_size"] == {"min_notional": "10"}
 
 
-def test_a_familiar_name_without_its_plugin_is_refused():
+def test_a_familiar_name_without_its_plugin_is_refused(tmp_path):
+    file = tmp_path / "stakan.toml"
+    file.write_text("risk = []\n")
     with pytest.raises(ConfigError, match="MAX_OPEN_POSITIONS"):
-        load_settings(None, ["risk=[]"], environment={"MAX_OPEN_POSITIONS": "2"})
+        load_settings(file, environment={"MAX_OPEN_POSITIONS": "2"})
 
 
 def test_a_variable_of_no_section_is_refused_by_its_name():
@@ -218,10 +220,10 @@ def test_a_variable_of_no_section_is_refused_by_its_name():
         load_settings(environment={"STAKAN__ENGIN__CANDLE_INTERVAL": "5s"})
 
 
-def test_the_environment_wins_over_file_and_overrides():
+def test_overrides_of_one_run_win_over_the_environment():
     environment = {"STAKAN__ENGINE__CANDLE_INTERVAL": "5s", "STAKAN__DENSITIES__MIN_NOTIONAL": "1000"}
     found = loaded_in(environment, "engine.candle_interval=1s", "engine.cooldown=7s")
-    assert found["engine"]["candle_interval"] == "5s"
+    assert found["engine"]["candle_interval"] == "1s"
     assert found["engine"]["cooldown"] == "7s"
     assert found["densities"] == {"min_notional": "1000"}
 
@@ -245,3 +247,8 @@ def test_a_journal_s_settings_do_not_listen_to_the_environment():
     environment = {"PATH": os.environ["PATH"], "STAKAN__ENGINE__CANDLE_INTERVAL": "5s"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1m"
+
+
+def test_an_override_for_one_run_wins_over_the_environment():
+    settings = load_settings(None, ["instruments=['ETHUSDT']"], {"TRADING_PAIRS": "BTCUSDT"})
+    assert settings.instruments == ("ETHUSDT",)

@@ -48,6 +48,7 @@ from stakan.core.domain.step import Step
 from stakan.core.domain.units import MILLISECOND, SECOND, Nanos
 from stakan.core.engine import Engine
 from stakan.core.features.catalogue import FEATURE_SET
+from stakan.core.market.book import BookState
 
 RUN_EPOCH = "backtest"
 """Fixed, so that equal runs make equal client order ids; nothing of a backtest reaches an exchange."""
@@ -123,6 +124,9 @@ class Backtest:
 
     def _assumptions(self) -> tuple[Labelled, ...]:
         simulation = self._simulation
+        blind = [
+            key for key, value in self.engine.state.instruments.items() if value.market.book.state is BookState.EMPTY
+        ]
         assumed = sorted(
             {f"{key}: {', '.join(rules.assumed)}" for key, rules in self._source.instruments.items() if rules.assumed}
         )
@@ -133,6 +137,10 @@ class Backtest:
             Labelled(name="entry latency", value=_latency(simulation.entry_latency)),
             Labelled(name="response latency", value=_latency(simulation.response_latency)),
             Labelled(name="fees", value=_fees(simulation.fees)),
+            *(
+                Labelled(name="nothing could be traded, no snapshot of the book in this stretch", value=key)
+                for key in blind
+            ),
             *(Labelled(name="assumed instrument rules", value=text) for text in assumed),
         )
 

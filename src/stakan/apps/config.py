@@ -1,6 +1,7 @@
 """The one reader of configuration: a TOML file, overridden by environment variables, refused where it cannot work.
 
-Order: built-in defaults, then the TOML file, then `STAKAN__SECTION__KEY`, then the familiar names of `ALIASES`.
+Order: built-in defaults, then the TOML file, then `STAKAN__SECTION__KEY`, then the familiar names of `ALIASES`, then
+what is set for one run.
 """
 
 import os
@@ -198,22 +199,26 @@ class _Frozen(Settings):
 def load_settings(
     path: Path | None = None, overrides: Sequence[str] = (), environment: Mapping[str, str] | None = None
 ) -> Settings:
-    """Settings from a TOML file, `key=value` overrides and the environment.
+    """Settings from a TOML file, the environment over it, and `key=value` overrides over both.
 
     Raises ConfigError naming the key and what it should be.
     """
     environment = os.environ if environment is None else environment
     _refuse_unknown_variables(environment)
     table = _read_toml(path) if path is not None else {}
-    for override in overrides:
-        _override(table, override)
     try:
         settings = Settings(**table)
     except ValidationError as error:
         raise ConfigError(_explain(error, path)) from error
     except SettingsError as error:
         raise ConfigError(f"the environment: {error}; lists and tables are written as JSON") from error
-    return _with_aliases(settings, environment)
+    settings = _with_aliases(settings, environment)
+    if not overrides:
+        return settings
+    table = settings.model_dump(mode="json", exclude_none=True)
+    for override in overrides:
+        _override(table, override)
+    return settings_from(table)
 
 
 def settings_from(table: dict[str, Any]) -> Settings:

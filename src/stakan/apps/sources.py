@@ -62,11 +62,23 @@ def from_store(root: Path, names: Sequence[str] = (), *, start: int = BEGINNING,
 
 def from_files(files: Sequence[Path], known: dict[InstrumentId, Instrument], names: Sequence[str] = ()) -> Source:
     """Recorded files as one session; raises DataError naming file and line where they are not sound."""
+    for path in files:
+        if not path.is_file():
+            raise ConfigError(f"{path}: no such file; name one store folder, or files only")
     recording = open_recording(files, known)
-    chosen = {resolve(name, known): None for name in names} if names else _seen(recording.events(), known)
+    seen = _seen(recording.events(), known)
+    chosen = {resolve(name, known): None for name in names} if names else seen
+    absent = [key for key in chosen if key not in seen]
+    if absent or not chosen:
+        what = ", ".join(absent) or "any instrument"
+        raise DataError(
+            f"{', '.join(map(str, files))}: nothing of {what} in there; it holds {', '.join(seen) or 'nothing'}"
+        )
     digest = hashlib.blake2b(digest_size=8)
     for path in files:
-        digest.update(path.read_bytes())
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "blake2b").digest())
+    digest.update(" ".join(sorted(chosen)).encode())
     return Source(
         name=", ".join(str(path) for path in files),
         history=RecordingHistory(recording, chosen),

@@ -1,6 +1,7 @@
 """Recorded files as streams: lines and tables, decompressed on the way, in bounded memory."""
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +34,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
             kind = next((kind for start, kind in _MAGIC if magic.startswith(start)), None)
             with path.open("rb") as raw:
                 yield raw if kind is None else cast("IO[bytes]", pa.CompressedInputStream(raw, kind))
-    except (OSError, EOFError, zipfile.BadZipFile, pa.ArrowInvalid) as error:
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, pa.ArrowInvalid) as error:
         raise DataError(f"{path}: cannot be read to its end, fetch it again: {error}") from error
 
 

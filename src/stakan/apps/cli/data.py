@@ -27,7 +27,7 @@ from stakan.apps.cli.output import (
     size_text,
     write_json,
 )
-from stakan.core.domain.errors import ConfigError
+from stakan.core.domain.errors import ConfigError, DataError
 from stakan.core.domain.events import Levels
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
@@ -169,6 +169,8 @@ def _coverage_cells(rows: list[Coverage]) -> list[str]:
 
 
 def _print_problems(problems: Iterable[Problem], files: int) -> None:
+    if not files:
+        raise DataError("nothing to check: there is no market data here; `stakan data list` shows what there is")
     count = 0
     for problem in problems:
         count += problem.is_error

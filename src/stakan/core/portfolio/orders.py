@@ -256,7 +256,8 @@ def _triggered(order: Order, event: OrderTriggered) -> list[AnyFact]:
 
 
 def _amended(order: Order, event: OrderAmended) -> list[AnyFact]:
-    if event.ts_event <= order.amended_ts_event:
+    # Of two of one moment the later told one holds: an exchange may trim an order twice in a nanosecond.
+    if event.ts_event < order.amended_ts_event:
         return [_ignored(event, order)]
     grew = event.size > order.largest_size
     order.amended_ts_event = Nanos(event.ts_event)

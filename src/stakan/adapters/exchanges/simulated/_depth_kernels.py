@@ -87,12 +87,12 @@ def apply_side(depth: Ints, state: Ints, levels: Ints, which: int, reach: int) -
     for i in range(len(levels)):
         price = levels[i, PRICE]
         size = levels[i, SIZE]
-        if size > 0:
-            if sign * price >= sign * limit:
-                put(depth, state, which, price, size)
-                if best == 0 or sign * price > sign * best:
-                    best = price
+        if size > 0 and sign * price >= sign * limit:
+            put(depth, state, which, price, size)
+            if best == 0 or sign * price > sign * best:
+                best = price
         else:
+            # What is out of reach is not kept, and what was kept of it must not grow stale.
             row = row_of(table, price)
             if table[row, SIZE] > 0:
                 table[row, SIZE] = 0

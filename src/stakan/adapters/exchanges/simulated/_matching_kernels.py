@@ -61,7 +61,8 @@ MID_LOW = 20
 MID_HIGH = 21
 OTHER_INDEX = 22
 GAPS = 23
-STATE_CELLS = 24
+LAST_MID = 24  # twice the mid when the book was forgotten; 0: it never was
+STATE_CELLS = 25
 
 NEVER = 2**62
 
@@ -311,6 +312,8 @@ def sizes_at_orders(depth: Ints, state: Ints, orders: Ints) -> Ints:
 @kernel
 def forget_book(depth: Ints, state: Ints) -> None:
     """The recorded book cannot be trusted: nothing can be taken from it until the next snapshot."""
+    if state[LEVELS + BIDS] > 0 and state[LEVELS + ASKS] > 0:
+        state[LAST_MID] = state[BEST + BIDS] + state[BEST + ASKS]
     clear(depth, state)
     state[BOOK_LIVE] = 0
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from stakan.adapters.exchanges.simulated.account import Account
-from stakan.adapters.exchanges.simulated.margin import Terms, band_edge, order_cost, protective_price
+from stakan.adapters.exchanges.simulated.margin import Terms, band_edge, margin_tier, order_cost, protective_price
 from stakan.adapters.exchanges.simulated.orders import LiveOrder
 from stakan.adapters.exchanges.simulated.reference import Reference
 from stakan.core.domain.instrument import Instrument
@@ -112,6 +112,14 @@ def cost(rules: Instrument, side: Side, price: int, lots: int, terms: Terms) -> 
     return value * (1 + terms.taker_fee) if side is Side.BUY else ZERO
 
 
+def _check_leverage(rules: Instrument, order: LiveOrder, held: int, terms: Terms) -> None:
+    """The tier of what an order would make of the position may not allow the leverage in force."""
+    value = rules.notional(order.price, abs(held + order.side * order.left))
+    most = margin_tier(rules, value).max_leverage
+    if terms.leverage > most:
+        raise Refused(f"110013 a position of {value} allows a leverage of at most {most}, not {terms.leverage}")
+
+
 def check_money(account: Account, rules: Instrument, orders: list[LiveOrder], terms: Terms) -> None:
     """Whether the wallet carries these orders (the new one among them) beside all else; spot sells need holdings."""
     held = account.position(rules.id).lots
@@ -120,6 +128,8 @@ def check_money(account: Account, rules: Instrument, orders: list[LiveOrder], te
         if selling > held:
             raise Refused(f"170131 insufficient balance: sells {selling} lots of {held} held")
     needed = reserved(rules, orders, held, terms)
+    if rules.is_linear and orders:
+        _check_leverage(rules, orders[-1], held, terms)
     free = account.available(without=rules.id)
-    if needed > free:
+    if needed > max(free, ZERO):
         raise Refused(f"110007 insufficient balance: needs {needed}, has {free}")

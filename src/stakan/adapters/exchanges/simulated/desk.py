@@ -22,7 +22,7 @@ from stakan.core.domain.commands import AmendOrder, CancelOrder
 from stakan.core.domain.events import FillOrigin, OrderFilled, ProtectionChanged
 from stakan.core.domain.ids import ClientOrderId, VenueOrderId
 from stakan.core.domain.instrument import Instrument
-from stakan.core.domain.orders import NewOrder, OrderType, TimeInForce
+from stakan.core.domain.orders import NewOrder, OrderType, TimeInForce, TriggerSource
 from stakan.core.domain.units import Lots, Side, Ticks
 
 NO_ORDER = ClientOrderId("")
@@ -109,7 +109,7 @@ class Desk:
         """The market reached resting orders. What a reduce-only order got beyond the position never happened."""
         for key, price, size in fills:
             order = self.orders[key]
-            counted = min(size, self._reducible(order.side)) if order.request.reduce_only else size
+            counted = min(size, self._reducible(order.side)) if self._must_reduce(order) else size
             if counted:
                 self._fill(order, price, counted, True, ts)
             if counted < size:
@@ -177,8 +177,10 @@ class Desk:
 
     def settle(self, ts: int) -> None:
         """Bring what follows from orders and position up to date: protection, reduce-only sizes, reserved money."""
-        if not self.position.lots and self.position.is_protected:
-            self.protect(None, None, "position closed", ts)
+        if not self.position.lots:
+            if self.position.is_protected:
+                self.protect(None, None, "position closed", ts)
+            self.position.trigger_source = TriggerSource.MARK
         self._trim_reduce_only(ts)
         money = reserved(self.rules, self._resting(), self.position.lots, self.terms)
         self.account.reserve(self.rules.id, money)
@@ -215,7 +217,7 @@ class Desk:
         """The order, if nothing speaks against it."""
         if request.client_order_id in self._keys:
             raise Refused("110072 client order id was used before")
-        price = limit_price(self.rules, self.reference, request.side, request.type, request.price)
+        price = self._price_in_force(request, request.price, is_waiting=request.trigger is not None)
         is_opening = not request.reduce_only and request.size > self._reducible(request.side)
         check_filters(self.rules, request, price, is_opening)
         check_trigger(request, self.reference)
@@ -229,6 +231,11 @@ class Desk:
         if request.trigger is None:
             self._check_entry(order)
         return order
+
+    def _price_in_force(self, request: NewOrder, price: Ticks | None, *, is_waiting: bool) -> Ticks:
+        """The limit, moved to the edge of the band; an order that waits for its trigger meets the band only then."""
+        inside = limit_price(self.rules, self.reference, request.side, request.type, price)
+        return price if is_waiting and request.type is OrderType.LIMIT and price is not None else inside
 
     def _check_entry(self, order: LiveOrder) -> None:
         """Whether an order may enter the book now: with something to reduce, or with the money to open."""
@@ -245,8 +252,8 @@ class Desk:
             raise Refused(f"10001 size {command.size} lots is above the maximum {self.rules.max_limit_size}")
         if request.type is OrderType.MARKET:
             raise Refused("10001 a market order cannot be amended")
-        price = limit_price(self.rules, self.reference, order.side, request.type, command.price)
-        changed = LiveOrder(order.key, request, price, command.size, order.filled, order.stage)
+        price = self._price_in_force(request, command.price, is_waiting=order.stage is Stage.UNTRIGGERED)
+        changed = LiveOrder(order.key, request, price, command.size, order.filled, order.stage, order.is_attached)
         if not request.reduce_only and order.stage is Stage.RESTING:
             others = [other for other in self._resting() if other.key != order.key]
             check_money(self.account, self.rules, [*others, changed], self.terms)
@@ -290,10 +297,12 @@ class Desk:
         self.execute(request.client_order_id, order.venue_order_id, order.side, price, size, ts, is_maker=is_maker)
         if not order.left:
             del self.orders[order.key]
-        if self.position.lots * before < 0 and self.position.is_protected:
-            self.protect(None, None, "position turned over", ts)
+        if before and self.position.lots * before <= 0 and self.position.is_protected:
+            self.protect(None, None, "position closed or turned over", ts)
         carries = request.stop_loss is not None or request.take_profit is not None
-        if carries and not order.is_attached and self.position.lots * order.side > 0:
+        # A rest that fills after its first part was stopped out opens anew, and needs its stop anew.
+        is_new = not order.is_attached or before * order.side <= 0
+        if carries and is_new and self.position.lots * order.side > 0:
             order.is_attached = True
             self.position.trigger_source = request.trigger_source
             self.protect(request.stop_loss, request.take_profit, "attached to the entry", ts)
@@ -302,7 +311,7 @@ class Desk:
         """Reduce-only orders together never exceed the position; the youngest give way."""
         room = {side: self._reducible(side) for side in Side}
         for order in list(self.orders.values()):
-            if not order.request.reduce_only or order.stage is not Stage.RESTING:
+            if not self._must_reduce(order) or order.stage is not Stage.RESTING:
                 continue
             allowed = min(order.left, room[order.side])
             room[order.side] -= allowed
@@ -312,6 +321,10 @@ class Desk:
                 order.size = order.filled + allowed
                 self.matching.resize(order.key, allowed)
                 self.outbox.amended(order, ts)
+
+    def _must_reduce(self, order: LiveOrder) -> bool:
+        """Whether it may only shrink the position: reduce-only orders, and every sell of spot."""
+        return order.request.reduce_only or (not self.rules.is_linear and order.side is Side.SELL)
 
     def _resting(self) -> list[LiveOrder]:
         return [order for order in self.orders.values() if order.stage is Stage.RESTING]

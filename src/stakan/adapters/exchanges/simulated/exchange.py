@@ -15,7 +15,6 @@ from stakan.adapters.exchanges.simulated.models import (
     FeeRates,
     Latency,
     QueueModel,
-    instrument_fees,
     start_latency,
 )
 from stakan.adapters.exchanges.simulated.orders import Outbox
@@ -75,7 +74,7 @@ class SimulatedExchange:
             rules.id: Listing(
                 rules,
                 config.queue,
-                config.fees or instrument_fees(rules),
+                config.fees,
                 config.funding_rate,
                 self.account,
                 self._outbox,

@@ -5,11 +5,12 @@ from decimal import Decimal
 from stakan.adapters.exchanges.simulated.account import Account
 from stakan.adapters.exchanges.simulated.desk import Desk
 from stakan.adapters.exchanges.simulated.matching import FILLED, HAS_OTHER, NEVER, WATCHED, Matching
-from stakan.adapters.exchanges.simulated.models import FeeRates, QueueModel
+from stakan.adapters.exchanges.simulated.models import FeeRates, QueueModel, instrument_fees
 from stakan.adapters.exchanges.simulated.orders import Outbox
 from stakan.adapters.exchanges.simulated.protection import Protection
 from stakan.adapters.exchanges.simulated.reference import Reference
 from stakan.core.domain.batch import MarketBatch
+from stakan.core.domain.errors import DataError
 from stakan.core.domain.events import FeedDown, FundingCharged, InstrumentChanged, Ticker
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.units import Lots
@@ -23,7 +24,7 @@ class Listing:
         self,
         rules: Instrument,
         queue: QueueModel,
-        fees: FeeRates,
+        fees: FeeRates | None,
         funding_rate: Decimal,
         account: Account,
         outbox: Outbox,
@@ -31,7 +32,8 @@ class Listing:
         self.rules = rules
         self.matching = Matching(rules, queue)
         self.reference = Reference(rules, self.matching, funding_rate)
-        self.desk = Desk(rules, fees, self.matching, self.reference, account, outbox)
+        self._fees = fees
+        self.desk = Desk(rules, fees or instrument_fees(rules), self.matching, self.reference, account, outbox)
         self.protection = Protection(self.desk)
         self._account = account
         self._outbox = outbox
@@ -102,9 +104,18 @@ class Listing:
             case FeedDown():
                 self.matching.forget_book()
             case InstrumentChanged(rules=rules):
-                self.rules = self.desk.rules = self.reference.rules = self.protection.rules = rules
+                self._change_rules(rules)
             case _:  # candles repeat what prints say
                 return
+
+    def _change_rules(self, rules: Instrument) -> None:
+        """New rules; raises DataError where prices or sizes of what lives here would change their meaning."""
+        if (rules.tick_size, rules.lot_size) != (self.rules.tick_size, self.rules.lot_size):
+            if self.is_busy:
+                raise DataError(f"{rules.id}: tick or lot size changes under orders or a position of ours")
+            self.matching.forget_book()
+        self.rules = self.desk.rules = self.reference.rules = self.protection.rules = rules
+        self.desk.fees = self._fees or instrument_fees(rules)
 
     def _fund(self, ts: int) -> None:
         """Settle funding of the position that is open at this instant: long pays short when the rate is positive."""

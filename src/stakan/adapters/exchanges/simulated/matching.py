@@ -141,6 +141,11 @@ class Matching:
         return self._cells[kernels.LAST]
 
     @property
+    def last_mid(self) -> int:
+        """Twice the mid in ticks when the book was lost; 0 where it never was."""
+        return self._cells[kernels.LAST_MID]
+
+    @property
     def is_live(self) -> bool:
         """Whether the book is known and has both sides."""
         return self._cells[depth_kernels.BEST] > 0 and self._cells[depth_kernels.BEST + 1] > 0

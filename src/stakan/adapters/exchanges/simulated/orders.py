@@ -181,5 +181,6 @@ class Outbox:
                 instrument=command.instrument,
                 client_order_id=command.client_order_id,
                 why=why,
+                is_amendment=isinstance(command, AmendOrder),
             )
         )

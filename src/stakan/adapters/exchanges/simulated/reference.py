@@ -18,7 +18,6 @@ class Reference:
         self._matching = matching
         self._mark: Decimal | None = None
         self._index: Decimal | None = None
-        self._last_mid: Decimal | None = None
         self._funding_ts = 0
 
     def update(self, ticker: Ticker) -> None:
@@ -39,16 +38,15 @@ class Reference:
 
     @property
     def mark(self) -> Decimal | None:
-        """Mark price; else mid; else the last mid or print there was; None before any."""
+        """Mark price; else mid; else the mid when the book was lost; else the last print; None before any."""
         if self._mark is not None:
             return self._mark
         matching = self._matching
-        if matching.is_live:
+        double = matching.best_bid + matching.best_ask if matching.is_live else matching.last_mid
+        if double:
             self.mid_was_used = True
-            self._last_mid = self.rules.tick_size * (matching.best_bid + matching.best_ask) / 2
-        if self._last_mid is None and matching.last:
-            return self.rules.price(matching.last)
-        return self._last_mid
+            return self.rules.tick_size * double / 2
+        return self.rules.price(matching.last) if matching.last else None
 
     @property
     def index(self) -> Decimal | None:
