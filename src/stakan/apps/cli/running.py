@@ -99,7 +99,7 @@ def demo_command(
     No account, no keys, no network, no data needed. The market is synthetic and labelled so; nothing that happens in
     it says anything about profit.
     """
-    settings = load_settings(config, ["engine.candle_interval=1s", *DEMO_DENSITIES, *(override or ())])
+    settings = load_settings(config, [*(() if config else DEMO_SETTINGS), *(override or ())])
     market = demo_config(seed=seed, duration_ns=Nanos(int(minutes * MINUTE)))
     folder = runs / f"demo-{new_run_name(settings)}"
     if not as_json:
@@ -123,8 +123,8 @@ def _label(market: SyntheticConfig, file: Path) -> Counter[str]:
     return Counter(episode.kind.replace("_", " ") for episode in truth.episodes)
 
 
-DEMO_DENSITIES = ("densities.min_notional=50000",)
-"""The synthetic walls are worth less than those of the busiest real books."""
+DEMO_SETTINGS = ("engine.candle_interval=1s", "densities.min_notional=50000")
+"""Where no file says otherwise: ten minutes need short candles, and synthetic walls are worth less than real ones."""
 
 
 class ReplayAnswer(msgspec.Struct, frozen=True):
