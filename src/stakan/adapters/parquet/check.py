@@ -50,11 +50,6 @@ def check(root: Path, instruments: Iterable[InstrumentId] | None = None, *, book
         yield from _check_part(part, book)
 
 
-def bytes_to_check(root: Path) -> int:
-    """Size of all visible parts, for a progress bar."""
-    return sum(part.path.stat().st_size for part in visible_parts(root))
-
-
 def _changed(root: Path, wanted: set[InstrumentId] | None) -> Iterator[Problem]:
     for recording in recordings(root).values():
         if wanted is not None and not any(span.instrument in wanted for span in recording.spans):

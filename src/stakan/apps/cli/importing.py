@@ -118,7 +118,7 @@ def format_named(name: str) -> Format | None:
 
 
 def known_instruments(data: Path, file: Path | None) -> dict[InstrumentId, Instrument]:
-    """Rules from a file; without one those that come with stakan, overlaid by what was downloaded from the exchange."""
+    """Rules from a file; without one those that come with stakan, and downloaded ones of instruments it does not have."""
     if file is not None:
         return _from_reply(file) if file.suffix == ".json" else instrument_files.load(file)
     known = instrument_files.recorded()

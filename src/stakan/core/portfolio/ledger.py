@@ -6,7 +6,7 @@ from typing import Self
 import msgspec
 
 from stakan.core.domain.units import DAY
-from stakan.core.portfolio.money import ZERO, minus, per_unit, plus
+from stakan.core.portfolio.money import ZERO, minus, plus
 
 
 class Ledger(msgspec.Struct, kw_only=True):
@@ -79,11 +79,6 @@ class Ledger(msgspec.Struct, kw_only=True):
     def drawdown(self) -> Decimal:
         """Peak equity less equity, as an amount; never negative."""
         return max(ZERO, minus(self.peak_equity, self.equity))
-
-    @property
-    def drawdown_ratio(self) -> Decimal:
-        """Drawdown as a share of the peak, to 28 digits; 0 where the peak is not positive."""
-        return per_unit(self.drawdown, self.peak_equity) if self.peak_equity > 0 else ZERO
 
     @property
     def is_balanced(self) -> bool:

@@ -87,11 +87,6 @@ class Order(msgspec.Struct, kw_only=True):
         """What may still be filled; 0 for a finished order."""
         return Lots(0) if self.status.is_terminal else Lots(max(0, self.largest_size - self.filled))
 
-    @property
-    def average_ticks(self) -> float:
-        """Average fill price in ticks, for people and statistics; 0.0 without a fill."""
-        return self.filled_value / self.filled if self.filled else 0.0
-
 
 class InFlight(msgspec.Struct, frozen=True):
     """Lots that may still be bought and sold by orders that can open or enlarge a position."""

@@ -76,11 +76,6 @@ class Position(msgspec.Struct, kw_only=True):
         """Whether nobody asked for it."""
         return not self.owner.intent
 
-    @property
-    def net_pnl(self) -> Decimal:
-        """Realised P&L less fees and funding so far."""
-        return minus(self.realised_pnl, plus(self.fees, self.funding))
-
     def entry_price(self, rules: Instrument) -> Decimal:
         """Average entry of the open lots, quote currency; 0 while it is empty."""
         return per_unit(self.cost, rules.size(self.size))

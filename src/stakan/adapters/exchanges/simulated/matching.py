@@ -206,11 +206,6 @@ class Matching:
         """Shrink what is left of a resting order (it keeps its place) or, with 0, remove it."""
         kernels.resize(self._state, self._orders, self._queue, key, left)
 
-    @property
-    def order_count(self) -> int:
-        """How many orders rest."""
-        return self._cells[kernels.ORDER_COUNT]
-
     def _row(self, key: int) -> int:
         return int(kernels.find(self._state, self._orders, key))
 

@@ -32,11 +32,6 @@ class Reference:
             self._funding_ts = ticker.next_funding_ts
 
     @property
-    def has_mark(self) -> bool:
-        """Whether the recording has given a mark price so far."""
-        return self._mark is not None
-
-    @property
     def mark(self) -> Decimal | None:
         """Mark price; else mid; else the mid when the book was lost; else the last print; None before any."""
         if self._mark is not None:
