@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -106,6 +106,75 @@ class SizingSection(Section):
     equity_share: Decimal = Field(Decimal("0.02"), gt=0, le=1, description="Share of equity per entry")
 
 
+class VenueSection(Section):
+    """Which exchange a bot talks to. Keys are secrets: BYBIT_API_KEY and BYBIT_API_SECRET in the environment or .env."""
+
+    environment: Literal["local", "testnet", "demo", "mainnet"] = Field(
+        "mainnet", description="Whose endpoints; local is `stakan exchange`"
+    )
+    local_url: str = Field("http://127.0.0.1:8080", description="Of the local exchange")
+    host_suffix: str = Field("bybit.com", description="Domain of regional accounts")
+    receive_window: str = Field("5s", description="How old a signed request may be when it arrives")
+    depth: Literal[50, 200, 1000] = Field(200, description="Levels of the book that is subscribed to")
+    depths: dict[str, Literal[50, 200, 1000]] = Field(default_factory=dict, description="The same for single symbols")
+    best_quotes: bool = Field(True, description="Subscribe to orderbook.1 as well")
+    check_interval: str = Field("60s", description="How often a book is compared with a REST snapshot; 0s: never")
+
+    @field_validator("receive_window", "check_interval")
+    @classmethod
+    def _is_duration(cls, value: str) -> str:
+        duration_ns(value)
+        return value
+
+
+class UniverseSection(Section):
+    """Which symbols a bot trades where `instruments` is empty."""
+
+    ranking: Literal["list", "gainers", "losers", "volume"] = Field(
+        "list", description="list: what `instruments` names; else ranked by the last 24 hours"
+    )
+    size: int = Field(20, ge=1, le=200, description="How many of the best")
+    keep_within: int = Field(30, ge=1, description="One that is in stays while its rank is not worse than this")
+    min_turnover: Decimal = Field(Decimal(10_000_000), ge=0, description="USDT in 24 hours")
+    max_spread_bps: float = Field(5.0, gt=0, description="Best ask over best bid")
+    refresh: str = Field("15m", description="How often the ranking is made anew")
+
+    @field_validator("refresh")
+    @classmethod
+    def _is_duration(cls, value: str) -> str:
+        if duration_ns(value) == 0:
+            raise ValueError("the ranking is repeated after this long: it must be above 0")
+        return value
+
+
+class TradeSection(Section):
+    """A running bot."""
+
+    state: Path = Field(Path("state"), description="Folder of what must outlive a restart, and of the bot's socket")
+    paper_latency: str = Field("10ms", description="Of an order in paper mode: way to the exchange plus feed delay")
+    stop_timeout: str = Field("10s", description="How long a graceful stop waits for cancels to be confirmed")
+
+    @field_validator("paper_latency", "stop_timeout")
+    @classmethod
+    def _is_duration(cls, value: str) -> str:
+        duration_ns(value)
+        return value
+
+
+class ConsoleSection(Section):
+    """API and browser console."""
+
+    host: str = Field("127.0.0.1", description="Loopback unless there is a reason")
+    port: int = Field(8000, ge=1, le=65535)
+    session: str = Field("12h", description="How long a login lasts")
+
+    @field_validator("session")
+    @classmethod
+    def _is_duration(cls, value: str) -> str:
+        duration_ns(value)
+        return value
+
+
 class StrategySection(Section):
     """One strategy: a file under `stakan.core.strategies`, or a file of your own."""
 
@@ -159,6 +228,10 @@ class Settings(BaseSettings):
         _STRATEGIES, description="Name, parameters and, for a file of your own, its path"
     )
     risk: tuple[RuleSection, ...] = Field(_RULES, description="Risk rules and their parameters; all must agree")
+    venue: VenueSection = VenueSection()
+    universe: UniverseSection = UniverseSection()
+    trade: TradeSection = TradeSection()
+    console: ConsoleSection = ConsoleSection()
     densities: dict[str, Any] = Field(
         default_factory=dict,
         description="What makes a density; for one instrument alone in [densities.instruments.NAME]",

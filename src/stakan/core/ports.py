@@ -1,11 +1,12 @@
 """What the outside must provide, one or two methods each."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
 from stakan.core.domain.batch import MarketWindow
 from stakan.core.domain.commands import VenueCommand
 from stakan.core.domain.events import VenueEvent
+from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.step import Step
 
 
@@ -39,14 +40,18 @@ class Simulator(Protocol):
 
 
 class Venue(Protocol):
-    """A real exchange: the only asynchronous port."""
+    """A real exchange, or what stands for one in real time."""
 
-    async def send(self, command: VenueCommand) -> None:
-        """Send a command; what becomes of it arrives in `events`."""
+    def send(self, command: VenueCommand) -> None:
+        """Send a command without waiting and without raising; what becomes of it arrives as events."""
         ...
 
-    def events(self) -> AsyncIterator[VenueEvent]:
-        """What the exchange tells of our orders and account."""
+
+class MarketFeed(Protocol):
+    """Live public data of a venue; its events arrive by the callable that it was made with."""
+
+    def resync(self, instrument: InstrumentId) -> None:
+        """The book of this instrument cannot be trusted: get a new snapshot."""
         ...
 
 

@@ -89,9 +89,10 @@ class BybitDecoder:
     One instrument may have one deep book stream (50, 200, 500 or 1000 levels); `orderbook.1` becomes best quotes.
     """
 
-    def __init__(self, instruments: Mapping[InstrumentId, Instrument], category: Category) -> None:
+    def __init__(self, instruments: Mapping[InstrumentId, Instrument], category: Category, venue: str = VENUE) -> None:
         self._instruments = instruments
         self._category = category
+        self._venue = venue
         self._routes: dict[str, _Route] = {}
         self._book_topics: dict[InstrumentId, str] = {}
 
@@ -131,7 +132,7 @@ class BybitDecoder:
                 return _nothing
 
     def _grid(self, symbol: str) -> Grid:
-        wanted = instrument_id(VENUE, self._category, symbol)
+        wanted = instrument_id(self._venue, self._category, symbol)
         instrument = self._instruments.get(wanted)
         if instrument is None:
             raise DataError(f"{wanted} is not among the instruments given: add it to the instruments file")
