@@ -346,6 +346,15 @@ def test_a_missing_part_is_named(tmp_path):
     assert [problem.path for problem in errors(tmp_path)] == [str(path)]
 
 
+def test_a_missing_part_is_never_read_over_in_silence(tmp_path):
+    market_store = store(tmp_path, a_session(50))
+    path = the_part(tmp_path, StoredKind.TRADES)
+    path.unlink()
+    with pytest.raises(DataError, match=path.name):
+        read(market_store.history())
+    assert read(market_store.history(kinds=[StoredKind.BOOK])), "what is there can still be read"
+
+
 def test_a_file_of_another_tool_is_refused_by_name(tmp_path):
     store(tmp_path, a_session(50))
     path = the_part(tmp_path)

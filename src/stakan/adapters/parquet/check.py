@@ -42,7 +42,8 @@ def check(root: Path, instruments: Iterable[InstrumentId] | None = None, *, book
     yield from _changed(root, wanted)
     replays: dict[tuple[str, InstrumentId], Book] = {}
     for part in visible_parts(root):
-        if wanted is not None and part.instrument not in wanted:
+        is_wanted = wanted is None or part.instrument in wanted
+        if not is_wanted or not part.path.exists():
             continue
         book = None
         if books and part.kind is StoredKind.BOOK:

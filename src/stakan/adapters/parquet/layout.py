@@ -176,13 +176,17 @@ def all_parts(root: Path) -> list[Part]:
 
 
 def visible_parts(root: Path) -> list[Part]:
-    """Parts that readers may see, in order of recording, instrument, kind and time."""
+    """Parts that readers may see, in order of recording, instrument, kind and time.
+
+    One that a recording remembers and that is gone from the disk is among them: whoever wants to read it is told.
+    """
     published = recordings(root)
-    footers = {root / part.path: part.footer for record in published.values() for part in record.parts}
+    remembered = {root / part.path: part.footer for record in published.values() for part in record.parts}
+    found = {part.path: part for part in all_parts(root) if part.recording in published}
+    lost = {path: part_of(root, path) for path in remembered if path not in found}
     return [
-        msgspec.structs.replace(part, footer=footers.get(part.path, NOT_KNOWN))
-        for part in all_parts(root)
-        if part.recording in published
+        msgspec.structs.replace(part, footer=remembered.get(part.path, NOT_KNOWN))
+        for part in sorted([*found.values(), *lost.values()])
     ]
 
 

@@ -133,6 +133,8 @@ class MarketStore:
 def open_part(part: Part) -> tuple[Any, PartMetadata]:
     """An open Parquet file and what it says about itself; raises DataError naming the file."""
     path = part.path
+    if not path.exists():
+        raise DataError(f"{path}: is missing; import recording {part.recording} again, see `stakan data check`")
     try:
         if footer_checksum(path) != part.footer != NOT_KNOWN:
             raise DataError(f"{path}: its footer is damaged")
