@@ -9,6 +9,7 @@ import msgspec
 from stakan.adapters.importers.history import RecordingHistory
 from stakan.adapters.importers.recording import open_recording
 from stakan.adapters.instruments import resolve
+from stakan.adapters.parquet.catalog import SeededHistory
 from stakan.adapters.parquet.reader import BEGINNING, END, MarketStore, open_part
 from stakan.adapters.synthetic.config import SyntheticConfig
 from stakan.adapters.synthetic.market import SyntheticMarket
@@ -34,12 +35,15 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def from_store(root: Path, names: Sequence[str] = (), *, start: int = BEGINNING, stop: int = END) -> Source:
-    """A stretch of a store; raises DataError where there is nothing, ConfigError for unknown instruments."""
+    """A stretch of a store, from the book as it was known at its start.
+
+    Raises DataError where there is nothing, ConfigError for unknown instruments.
+    """
     store = MarketStore(root)
     known = store.instruments()
     chosen = _choose(names, known)
-    history = store.history(chosen, start=start, stop=stop)
-    parts = [open_part(part)[1] for part in history.parts]
+    history = SeededHistory(store, chosen, start, stop)
+    parts = [open_part(part)[1] for part in history.stretch.parts]
     parts = [part for part in parts if part.first_ts < stop and part.last_ts >= start]
     if not parts:
         raise DataError(

@@ -26,10 +26,10 @@ from tests.adapters.parquet.builders import (
     same,
 )
 
-from stakan.adapters.parquet.catalog import coverage, moment
+from stakan.adapters.parquet.catalog import SeededHistory, coverage, moment
 from stakan.adapters.parquet.check import check
 from stakan.adapters.parquet.layout import leftovers, recordings, visible_parts
-from stakan.adapters.parquet.reader import MarketStore
+from stakan.adapters.parquet.reader import BEGINNING, END, MarketStore
 from stakan.adapters.parquet.schema import Source, StoredKind
 from stakan.adapters.parquet.writer import Limits, MarketWriter, Publish
 from stakan.core.domain.batch import BatchBuilder, window
@@ -411,6 +411,26 @@ def test_the_book_of_a_moment_is_that_of_a_replay_from_the_beginning(tmp_path, a
     assert np.array_equal(shown.book.depth(Side.BUY), replayed.depth(Side.BUY))
     assert np.array_equal(shown.book.depth(Side.SELL), replayed.depth(Side.SELL))
     assert shown.book.sequence == replayed.sequence
+
+
+@pytest.mark.parametrize("after", [1, 57, 299])
+def test_a_stretch_begins_with_the_book_as_it_was_known(tmp_path, after):
+    events = a_session(300)
+    start = START + after * SECOND // 5
+    seeded = SeededHistory(store(tmp_path, events, limits=Limits(row_group=40)), [BTC], start, END)
+    got = read(seeded)
+    first = replay(event for event in events if event.ts_recv < start)
+    assert got[0].ts_recv == start
+    assert [event.ts_recv for event in got] == sorted(event.ts_recv for event in got)
+    assert np.array_equal(replay(got[:1]).depth(Side.BUY), first.depth(Side.BUY))
+    whole, from_there = replay(events), replay(got)
+    assert whole.sequence == from_there.sequence
+    assert np.array_equal(whole.depth(Side.SELL), from_there.depth(Side.SELL))
+
+
+def test_a_stretch_from_the_beginning_is_what_the_store_holds(tmp_path):
+    events = a_session(30)
+    assert_equal(read(SeededHistory(store(tmp_path, events), [BTC], BEGINNING, END)), events)
 
 
 def test_before_the_first_snapshot_there_is_no_book(tmp_path):

@@ -1,18 +1,20 @@
 """What a store holds: coverage per instrument, day and kind; the book at a moment."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from stakan.adapters.parquet.layout import Part, visible_parts
 from stakan.adapters.parquet.reader import MarketStore, group_times, open_part
 from stakan.adapters.parquet.schema import StoredKind
-from stakan.core.domain.batch import Kind
+from stakan.core.domain.batch import BatchBuilder, Kind, MarketBatch, MarketWindow, window
 from stakan.core.domain.errors import DataError
 from stakan.core.domain.events import BookDelta, BookSnapshot, TradePrint
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
+from stakan.core.domain.units import Side
 from stakan.core.market.book import Book, BookState
 
 
@@ -93,8 +95,8 @@ def moment(store: MarketStore, instrument: InstrumentId, at: int, prints: int = 
     book = Book(instrument=instrument)
     last: list[TradePrint] = []
     history = store.history([instrument], start=start, stop=at + 1, kinds=[StoredKind.BOOK, StoredKind.TRADES])
-    for window in history.windows():
-        for event in window.events():
+    for stretch in history.windows():
+        for event in stretch.events():
             if isinstance(event, BookDelta | BookSnapshot):
                 book.apply(event)
             elif isinstance(event, TradePrint):
@@ -103,6 +105,48 @@ def moment(store: MarketStore, instrument: InstrumentId, at: int, prints: int = 
     if book.state is BookState.EMPTY:
         raise DataError(f"{store.root}: no book snapshot of {instrument} at or before {at}")
     return Moment(book, tuple(last), store.instruments().get(instrument))
+
+
+class SeededHistory:
+    """A stretch of a store that begins with the book as it was known then: `MarketHistory`.
+
+    Without it a stretch that begins after the only snapshot would have no book at all.
+    """
+
+    def __init__(self, store: MarketStore, instruments: Sequence[InstrumentId], start: int, stop: int) -> None:
+        self.stretch = store.history(instruments, start=start, stop=stop)
+        self._store = store
+        self._instruments = instruments
+        self._start = start
+
+    def windows(self) -> Iterator[MarketWindow]:
+        """First the books, as snapshots received at the start, then what the store holds."""
+        seeds = [seed for key in self._instruments if (seed := self._seed(key)) is not None]
+        if seeds:
+            yield window(tuple(seeds))
+        yield from self.stretch.windows()
+
+    def _seed(self, instrument: InstrumentId) -> MarketBatch | None:
+        if _last_snapshot_group(self._store, instrument, self._start - 1) is None:
+            return None
+        book = moment(self._store, instrument, self._start - 1, prints=0).book
+        if not book.is_usable:
+            return None
+        builder = BatchBuilder(instrument)
+        bids, asks = book.depth(Side.BUY), book.depth(Side.SELL)
+        builder.add(
+            BookSnapshot(
+                instrument=instrument,
+                ts_event=book.ts_event,
+                ts_recv=self._start,
+                sequence=book.sequence,
+                previous_sequence=book.sequence - 1,
+                levels=np.concatenate([bids, asks]),
+                bid_count=len(bids),
+            ),
+            arrival=0,
+        )
+        return builder.build()
 
 
 def _last_snapshot_group(store: MarketStore, instrument: InstrumentId, at: int) -> int | None:
