@@ -14,7 +14,7 @@ from stakan.adapters.importers.columns import CandleColumns, ColumnMapping, Leve
 from stakan.adapters.importers.values import counts, nanoseconds
 from stakan.adapters.instruments import recorded
 from stakan.adapters.wire import scale_of
-from stakan.core.domain.errors import DataError
+from stakan.core.domain.errors import ConfigError, DataError
 from stakan.core.domain.events import BookDelta, BookSnapshot, Candle
 from stakan.core.domain.units import MINUTE, Side
 
@@ -22,6 +22,7 @@ BTC = recorded()["bybit:linear:BTCUSDT"]
 START = 1_680_652_700_000
 TRADES = TradeColumns(time="ts", price="price", size="qty", buyer_is_maker="maker", trade_id="id")
 BARS = CandleColumns(time="t", open="o", high="h", low="l", close="c", volume="v", interval_ns=MINUTE)
+PRICED_BARS = msgspec.structs.replace(BARS, turnover="quote")
 LEVELS = LevelColumns(time="t", side="side", price="p", size="q")
 
 
@@ -109,6 +110,19 @@ def test_the_same_trades_as_csv_with_a_side_are_read(tmp_path):
     assert first.ts_recv == second.ts_recv == (START + 3) * 10**6
 
 
+@pytest.mark.parametrize("head", ["\ufeffwhen,seen,price,qty,side", '"when","seen","price","qty","side"'])
+def test_a_spreadsheet_header_changes_nothing_about_exactness(tmp_path, head):
+    path = tmp_path / "trades.csv"
+    path.write_text(f"{head}\n{START},{START},100.10,0.30000000000000000,sell\n")
+    (only,) = read(path, TradeColumns(time="when", received="seen", price="price", size="qty", side="side"))
+    assert (only.price, only.size) == (1001, 300)
+
+
+def test_candles_need_a_length():
+    with pytest.raises(ConfigError, match="interval of candles must be above 0"):
+        CandleColumns(time="ts", open="o", high="h", low="l", close="c", volume="v", interval_ns=0)
+
+
 @pytest.mark.parametrize(("label", "end"), [("start", START + 60_000), ("end", START)])
 def test_a_bar_happens_at_its_end(tmp_path, label, end):
     mapping = msgspec.structs.replace(BARS, labelled_by=label)
@@ -152,6 +166,8 @@ def test_deltas_and_sequences_are_read_where_there_are_such_columns(tmp_path):
         (TRADES, some_trades(maker=["yes", "perhaps"]), "maker should be true or false"),
         (TRADES, {"ts": [START]}, "column price is missing; the file has ts"),
         (BARS, some_bars(h=["2.0", "1.4"]), "row 1: open and close do not lie between low and high"),
+        (PRICED_BARS, some_bars(quote=["1.5", "x"]), "row 1: quote should be a number, got 'x'"),
+        (PRICED_BARS, some_bars(quote=["1.5", None]), "row 1: quote should be a number, got None"),
         (LEVELS, some_levels(side=["bid", "ask", "top"]), "row 2: side should be one of .*, got 'top'"),
         (TradeColumns(time="ts", price="price", size="qty"), some_trades(), "exactly one of side and buyer_is_maker"),
     ],

@@ -1,14 +1,14 @@
 """Bybit's public archive: daily books (`ob200`, `ob500`: JSON lines) and trades (CSV)."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from heapq import merge
-from operator import attrgetter
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from stakan.adapters.exchanges.bybit.decode import VENUE, BybitDecoder
 from stakan.adapters.importers.clock import ReceiveClock, at_line
+from stakan.adapters.importers.merging import merged
 from stakan.adapters.importers.text import csv_tables, first_line, lines, wanted
 from stakan.adapters.wire import NOT_JSON, Grid, Millis, Scale, grid_of
 from stakan.core.domain.errors import DataError
@@ -41,10 +41,7 @@ def events(
     those of trades their match time. Days of one instrument may end and begin with the same snapshot. Raises
     DataError naming file and line.
     """
-    streams = [
-        _books(path, instruments, category) if is_book(path) else _trades(path, instruments, category) for path in files
-    ]
-    return merge(*streams, key=attrgetter("ts_recv"))
+    return merged([partial(_books if is_book(path) else _trades, path, instruments, category) for path in files])
 
 
 def is_book(path: Path) -> bool:

@@ -1,7 +1,7 @@
 """Any Parquet or CSV with named columns, by a mapping that says which column is what (decision 17)."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -15,7 +15,7 @@ from stakan.adapters.importers.clock import ReceiveClock
 from stakan.adapters.importers.text import csv_tables
 from stakan.adapters.importers.values import Ints, counts, nanoseconds
 from stakan.adapters.wire import Scale, grid_of
-from stakan.core.domain.errors import DataError
+from stakan.core.domain.errors import ConfigError, DataError
 from stakan.core.domain.events import AnyMarketEvent, BookDelta, BookSnapshot, Candle, TradePrint
 from stakan.core.domain.ids import InstrumentId, trade_id_number
 from stakan.core.domain.instrument import Instrument
@@ -57,6 +57,10 @@ class CandleColumns(_Mapping, frozen=True, kw_only=True, forbid_unknown_fields=T
     turnover: str | None = None
     """Without it: volume at the mean of high, low and close."""
     labelled_by: Literal["start", "end"] = "start"
+
+    def __post_init__(self) -> None:
+        if self.interval_ns <= 0:
+            raise ConfigError(f"the interval of candles must be above 0, got {self.interval_ns} ns")
 
 
 class LevelColumns(_Mapping, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="levels"):
@@ -342,6 +346,17 @@ def _turnovers(
     table: _Block, mapping: CandleColumns, instrument: Instrument, prices: list[Ints], volumes: list[int]
 ) -> list[Decimal]:
     if mapping.turnover is not None:
-        return [Decimal(str(value)) for value in table.column(mapping.turnover).to_pylist()]
+        values = table.column(mapping.turnover).to_pylist()
+        return [_money(row, mapping.turnover, value) for row, value in enumerate(values, table.first)]
     typical = (prices[1] + prices[2] + prices[3]).tolist()
     return [instrument.notional(price, volume) / 3 for price, volume in zip(typical, volumes, strict=True)]
+
+
+def _money(row: int, name: str, value: object) -> Decimal:
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite():
+        raise DataError(f"row {row}: {name} should be a number, got {value!r}")
+    return amount

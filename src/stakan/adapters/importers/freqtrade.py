@@ -3,14 +3,14 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from heapq import merge
-from operator import attrgetter
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pyarrow as pa
 
 from stakan.adapters.importers.columns import CandleColumns, candles
+from stakan.adapters.importers.merging import merged
 from stakan.adapters.importers.values import nanoseconds
 from stakan.core.domain.errors import DataError
 from stakan.core.domain.events import AnyMarketEvent, Ticker
@@ -40,7 +40,7 @@ def events(files: Sequence[Path], instruments: Mapping[InstrumentId, Instrument]
     `next_funding_ts` (the interval in the name of a funding file says nothing about how often it was). Raises
     DataError naming file and row.
     """
-    return merge(*(_events(path, instruments) for path in files), key=attrgetter("ts_recv"))
+    return merged([partial(_events, path, instruments) for path in files])
 
 
 def _events(path: Path, instruments: Mapping[InstrumentId, Instrument]) -> Iterator[AnyMarketEvent]:

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from heapq import merge
-from operator import attrgetter
+from functools import partial
 from pathlib import Path
 from typing import assert_never
 
@@ -12,7 +11,8 @@ import msgspec
 from stakan.adapters.importers import binance_raw, bybit_archive, bybit_capture, columns, freqtrade, tardis
 from stakan.adapters.importers.clock import clock_shift
 from stakan.adapters.importers.columns import ColumnMapping
-from stakan.adapters.importers.text import first_line
+from stakan.adapters.importers.merging import merged
+from stakan.adapters.importers.text import first_line, header_names
 from stakan.core.domain.errors import ConfigError, DataError
 from stakan.core.domain.events import AnyMarketEvent
 from stakan.core.domain.ids import InstrumentId
@@ -65,7 +65,7 @@ def detect(path: Path) -> Format:
 
 
 def _detect_text(path: Path, line: bytes) -> Format:
-    names = set(line.decode(errors="replace").split(","))
+    names = set(header_names(line))
     if line.startswith(b"{"):
         if b'"topic"' in line:
             return Format.BYBIT_ARCHIVE
@@ -149,7 +149,6 @@ def _columns(
     note = () if mapping.received else ("receive times assumed: the time of the event",)
 
     def source(shift: int) -> Iterator[AnyMarketEvent]:
-        streams = (columns.events(path, rules, columns_of, shift=shift) for path in files)
-        return merge(*streams, key=attrgetter("ts_recv"))
+        return merged([partial(columns.events, path, rules, columns_of, shift=shift) for path in files])
 
     return source, note

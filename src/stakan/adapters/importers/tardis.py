@@ -1,13 +1,13 @@
 """Tardis.dev CSVs: `incremental_book_L2` and `trades`."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from heapq import merge
-from operator import attrgetter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from stakan.adapters.importers.clock import ReceiveClock, UnitOfTime, at_line
+from stakan.adapters.importers.merging import merged
 from stakan.adapters.importers.text import csv_tables, first_line, wanted
 from stakan.adapters.wire import Grid, grid_of
 from stakan.core.domain.errors import DataError
@@ -38,11 +38,9 @@ def events(
     are counted per file, so that a message left out here would show as a gap while one that the recorder missed does
     not. `shift` is the clock shift in nanoseconds. Raises DataError naming file and line.
     """
-    streams = [
-        _books(path, instruments, shift) if b"is_snapshot" in first_line(path) else _trades(path, instruments, shift)
-        for path in files
-    ]
-    return merge(*streams, key=attrgetter("ts_recv"))
+    return merged(
+        [partial(_books if b"is_snapshot" in first_line(path) else _trades, path, instruments, shift) for path in files]
+    )
 
 
 class _Message:

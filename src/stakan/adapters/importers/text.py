@@ -4,6 +4,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from csv import reader
 from pathlib import Path
 from typing import IO, Literal, cast
 
@@ -63,20 +64,26 @@ def first_line(path: Path) -> bytes:
     return b""
 
 
+def header_names(line: bytes) -> list[str]:
+    """Column names of a CSV's first line: unquoted, without the byte-order mark that some spreadsheets write."""
+    text = line.decode("utf-8-sig", errors="replace").strip()
+    return next(reader([text]), [])
+
+
 def csv_tables(path: Path) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Blocks of a CSV with a header, every column as text; with the line number of each block's first row."""
-    header = first_line(path).decode(errors="replace").strip().split(",")
+    header = header_names(first_line(path))
     row = 2
     with opened(path) as stream:
         try:
-            reader = csv.open_csv(
+            table = csv.open_csv(
                 stream,
                 read_options=csv.ReadOptions(block_size=_BLOCK, use_threads=False),
                 convert_options=csv.ConvertOptions(
                     column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
                 ),
             )
-            for batch in reader:
+            for batch in table:
                 yield row, batch
                 row += batch.num_rows
         except pa.ArrowInvalid as error:
