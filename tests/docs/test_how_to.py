@@ -27,10 +27,10 @@ def test_a_strategy_is_added_by_one_file_and_one_configuration_entry(tmp_path):
     page = "add-a-strategy.md"
     (tmp_path / "spread_fade.py").write_text(block(page, "python"))
     (tmp_path / "spread_fade.toml").write_text(block(page, "toml"))
-    check, demo = block(page, "console").strip().splitlines()
+    check, backtest = block(page, "console").strip().splitlines()
     checked = run(check, tmp_path)
     assert checked.returncode == 0, checked.stderr
-    ran = run(f"{demo} --json", tmp_path)
+    ran = run(f"{backtest} --json", tmp_path)
     assert ran.returncode == 0, ran.stderr
     result = json.loads(ran.stdout)
     assert {signal["strategy"] for signal in result["signals"]} == {"spread_fade"}

@@ -1,4 +1,4 @@
-"""The programs as a user runs them: demo, backtest, replay, report, config, strategies; and everything that goes wrong."""
+"""The programs as a user runs them: synthetic, backtest, replay, report, config, strategies; and everything that goes wrong."""
 
 import csv
 import gzip
@@ -46,24 +46,24 @@ def leftovers(folder):
 
 
 @pytest.fixture(scope="module")
-def demos(tmp_path_factory):
-    """Two equal demos and one of another seed, as JSON, with their folders."""
-    home = tmp_path_factory.mktemp("demos")
+def twins(tmp_path_factory):
+    """Two equal runs and one of another seed, as JSON, with their folders."""
+    home = tmp_path_factory.mktemp("runs")
     found = []
     for name, seed in (("one", 7), ("two", 7), ("other", 8)):
         out = home / name
-        done = run("demo", "--minutes", "0.5", "--seed", seed, "--out", out, "--json")
+        done = run("synthetic", "--minutes", "0.5", "--seed", seed, "--out", out, "--json")
         assert done.exit_code == 0, done.output
         (folder,) = out.iterdir()
         found.append((json.loads(done.stdout), folder))
     return found
 
 
-# --- demo, report, replay -------------------------------------------------------------------------------------------
+# --- synthetic, report, replay -------------------------------------------------------------------------------------------
 
 
-def test_the_demo_needs_nothing_and_says_that_it_is_synthetic(tmp_path):
-    done = run("demo", "--minutes", "0.2", "--out", tmp_path / "runs")
+def test_a_synthetic_run_needs_nothing_and_says_that_it_is_synthetic(tmp_path):
+    done = run("synthetic", "--minutes", "0.2", "--out", tmp_path / "runs")
     assert done.exit_code == 0, done.output
     assert "SYNTHETIC" in done.stdout
     assert "No profit is promised" in done.stdout
@@ -74,14 +74,14 @@ def test_the_demo_needs_nothing_and_says_that_it_is_synthetic(tmp_path):
         assert any(episode.is_manipulation for episode in read_truth(lines).episodes)
 
 
-def test_equal_demos_are_equal_and_others_are_not(demos):
-    (one, _), (two, _), (other, _) = demos
+def test_equal_runs_are_equal_and_others_are_not(twins):
+    (one, _), (two, _), (other, _) = twins
     assert one["fingerprint"] == two["fingerprint"] != other["fingerprint"]
     assert one["data"]["is_synthetic"]
 
 
-def test_a_run_leaves_its_result_its_page_and_its_tables(demos):
-    result, folder = demos[0]
+def test_a_run_leaves_its_result_its_page_and_its_tables(twins):
+    result, folder = twins[0]
     assert {path.name for path in folder.iterdir()} == {
         "result.json",
         "report.html",
@@ -96,8 +96,8 @@ def test_a_run_leaves_its_result_its_page_and_its_tables(demos):
     assert len(rows) == len(result["trades"])
 
 
-def test_a_replay_computes_every_step_again(demos):
-    _, folder = demos[0]
+def test_a_replay_computes_every_step_again(twins):
+    _, folder = twins[0]
     done = run("replay", folder)
     assert done.exit_code == 0, done.output
     assert "all equal" in done.stdout
@@ -106,8 +106,8 @@ def test_a_replay_computes_every_step_again(demos):
     assert answer["steps"] > 500
 
 
-def test_a_report_shows_one_run_and_compares_two(demos):
-    (result, one), (_, two), (_, other) = demos
+def test_a_report_shows_one_run_and_compares_two(twins):
+    (result, one), (_, two), (_, other) = twins
     shown = run("report", one)
     assert shown.exit_code == 0
     assert result["fingerprint"] in shown.stdout
@@ -118,10 +118,10 @@ def test_a_report_shows_one_run_and_compares_two(demos):
     assert "Comparison" in compared.stdout
 
 
-def test_another_configuration_on_the_same_data_is_told_from_other_data(demos, tmp_path):
+def test_another_configuration_on_the_same_data_is_told_from_other_data(twins, tmp_path):
     """One run has positions to close after the last event, the other has none: the data are the same all the same."""
-    (_, one), _, (_, other) = demos
-    done = run("demo", "--minutes", "0.5", "--set", "strategies=[]", "--out", tmp_path, "--json")
+    (_, one), _, (_, other) = twins
+    done = run("synthetic", "--minutes", "0.5", "--set", "strategies=[]", "--out", tmp_path, "--json")
     assert done.exit_code == 0, done.output
     (idle,) = tmp_path.iterdir()
     compared = json.loads(run("report", one, idle, "--json").stdout)["comparison"]
@@ -130,8 +130,8 @@ def test_another_configuration_on_the_same_data_is_told_from_other_data(demos, t
     assert (compared["same_data"], compared["same_config"]) == (False, True)
 
 
-def test_a_comparison_is_written_as_a_page(demos, tmp_path):
-    (_, one), _, (_, other) = demos
+def test_a_comparison_is_written_as_a_page(twins, tmp_path):
+    (_, one), _, (_, other) = twins
     page = tmp_path / "both.html"
     done = run("report", one, other, "--out", page)
     assert done.exit_code == 0, done.output
@@ -146,17 +146,17 @@ def test_a_comparison_is_written_as_a_page(demos, tmp_path):
         (lambda _: b"", ["decisions.journal", "header"]),
     ],
 )
-def test_a_damaged_journal_is_named_with_the_byte(demos, tmp_path, damage, words):
+def test_a_damaged_journal_is_named_with_the_byte(twins, tmp_path, damage, words):
     folder = tmp_path / "run"
-    shutil.copytree(demos[0][1], folder)
+    shutil.copytree(twins[0][1], folder)
     decisions = folder / "journal" / "decisions.journal"
     decisions.write_bytes(damage(decisions.read_bytes()))
     refused(run("replay", folder), EXIT_DATA, *words)
 
 
-def test_damaged_market_events_of_a_journal_are_named(demos, tmp_path):
+def test_damaged_market_events_of_a_journal_are_named(twins, tmp_path):
     folder = tmp_path / "run"
-    shutil.copytree(demos[0][1], folder)
+    shutil.copytree(twins[0][1], folder)
     market = folder / "journal" / "market.journal.zst"
     data = market.read_bytes()
     market.write_bytes(data[: len(data) // 2])
@@ -458,7 +458,7 @@ def test_the_executable_answers_and_its_exit_codes_are_the_documented_ones(tmp_p
 
 
 def test_json_of_a_real_process_is_nothing_but_json(tmp_path):
-    code, output, error = finished(start("demo", "--minutes", "0.1", "--json", cwd=tmp_path))
+    code, output, error = finished(start("synthetic", "--minutes", "0.1", "--json", cwd=tmp_path))
     assert code == 0
     assert json.loads(output)["fingerprint"]
     assert error == ""
@@ -472,7 +472,7 @@ def until(what, process):
 
 
 def test_an_interrupt_ends_a_run_cleanly_and_leaves_no_half_run(tmp_path):
-    process = start("demo", "--minutes", "1440", "--out", "runs", cwd=tmp_path)
+    process = start("synthetic", "--minutes", "1440", "--out", "runs", cwd=tmp_path)
     runs = tmp_path / "runs"
     until(lambda: any(path.stat().st_size > 10_000 for path in runs.rglob("*.zst")), process)
     process.send_signal(signal.SIGINT)
@@ -491,7 +491,7 @@ def limit_file_size():
 @pytest.mark.parametrize("what", ["journal", "report"])
 def test_a_full_disk_is_one_clear_line_and_leaves_no_half_run(tmp_path, store, what):
     runs = tmp_path / "runs"
-    command = ("demo", "--minutes", "3") if what == "journal" else ("backtest", "--data", store)
+    command = ("synthetic", "--minutes", "3") if what == "journal" else ("backtest", "--data", store)
     process = start(*command, "--out", runs, cwd=tmp_path, preexec_fn=limit_file_size)
     code, _, error = finished(process)
     assert code == EXIT_STORAGE, error

@@ -10,7 +10,7 @@ from stakan.apps.cli.data import data_app
 from stakan.apps.cli.download import download_command
 from stakan.apps.cli.importing import import_command
 from stakan.apps.cli.report import report_command
-from stakan.apps.cli.running import backtest_command, demo_command, replay_command
+from stakan.apps.cli.running import backtest_command, replay_command, synthetic_command
 from stakan.apps.cli.strategies import strategies_command
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo")(demo_command)
+app.command("synthetic")(synthetic_command)
 app.command("backtest")(backtest_command)
 app.command("backtesting", hidden=True)(backtest_command)
 app.command("report")(report_command)

@@ -1,4 +1,4 @@
-"""`stakan backtest`, `stakan demo` and `stakan replay`: run the engine and show what came of it."""
+"""`stakan backtest`, `stakan synthetic` and `stakan replay`: run the engine and show what came of it."""
 
 import time
 from collections import Counter
@@ -85,7 +85,7 @@ def backtest_command(  # noqa: PLR0913 - one argument per option
 
 
 @reports_errors
-def demo_command(
+def synthetic_command(
     *,
     minutes: Annotated[float, typer.Option(min=0.1, max=1440, help="Length of the synthetic market.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same market.")] = 7,
@@ -94,16 +94,16 @@ def demo_command(
     runs: RunsFolder = RUNS,
     as_json: AsJson = False,
 ) -> None:
-    """Generate a synthetic market of three symbols and run the whole engine on it.
+    """Generate a synthetic market of three symbols and backtest the whole engine on it.
 
     No account, no keys, no network, no data needed. The market is synthetic and labelled so; nothing that happens in
     it says anything about profit.
     """
-    settings = load_settings(config, [*(() if config else DEMO_SETTINGS), *(override or ())])
+    settings = load_settings(config, [*(() if config else SYNTHETIC_SETTINGS), *(override or ())])
     market = demo_config(seed=seed, duration_ns=Nanos(int(minutes * MINUTE)))
-    folder = runs / f"demo-{new_run_name(settings)}"
+    folder = runs / f"synthetic-{new_run_name(settings)}"
     if not as_json:
-        out().print(f"[bold]stakan demo[/]: {minutes:g} minutes of a synthetic market, seed {seed}")
+        out().print(f"[bold]stakan synthetic[/]: {minutes:g} minutes of a synthetic market, seed {seed}")
     result = _run(from_generator(market), settings, folder, journal=True, quiet=as_json)
     planted = _label(market, folder / TRUTH_FILE)
     _show(result, folder, as_json=as_json)
@@ -123,7 +123,7 @@ def _label(market: SyntheticConfig, file: Path) -> Counter[str]:
     return Counter(episode.kind.replace("_", " ") for episode in truth.episodes)
 
 
-DEMO_SETTINGS = ("engine.candle_interval=1s", "densities.min_notional=50000")
+SYNTHETIC_SETTINGS = ("engine.candle_interval=1s", "densities.min_notional=50000")
 """Where no file says otherwise: ten minutes need short candles, and synthetic walls are worth less than real ones."""
 
 
