@@ -5,10 +5,12 @@ a second. The other side sends `Ask`; each is answered by an `Answer`. Every mes
 (4 bytes, little-endian). Prices are ticks, sizes lots, times nanoseconds UTC; `Hello.instruments` converts them.
 """
 
+from collections.abc import Iterator
 from decimal import Decimal
 
 import msgspec
 
+from stakan.core.domain.errors import DataError
 from stakan.core.domain.events import AnyOperatorRequest
 from stakan.core.domain.ids import ClientOrderId, InstrumentId, PositionId
 from stakan.core.domain.instrument import Instrument
@@ -282,3 +284,35 @@ class Answer(Record, frozen=True, kw_only=True, tag="answer"):
 
 
 FromBot = Hello | Backlog | Update | Answer
+
+
+# --- frames ---------------------------------------------------------------------------------------------------------
+
+MAX_FRAME = 32 * 1024 * 1024
+"""Bytes; nothing that is shown is as large, so a longer one is damage."""
+_HEAD = 4
+
+
+def framed(payload: bytes) -> bytes:
+    """A message as it goes over the socket: its length, then itself."""
+    return len(payload).to_bytes(_HEAD, "little") + payload
+
+
+class Frames:
+    """Cuts what a socket delivers into messages."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The messages that are complete with these bytes; raises DataError for a length that cannot be."""
+        self._buffer += data
+        while len(self._buffer) >= _HEAD:
+            size = int.from_bytes(self._buffer[:_HEAD], "little")
+            if size > MAX_FRAME:
+                raise DataError(f"a frame of {size} bytes is longer than any message")
+            if len(self._buffer) < _HEAD + size:
+                return
+            payload = bytes(self._buffer[_HEAD : _HEAD + size])
+            del self._buffer[: _HEAD + size]
+            yield payload
