@@ -5,6 +5,7 @@ guessed around.
 """
 
 import heapq
+import os
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -76,6 +77,23 @@ class FileJournal:
         """Write the engine's state after step `number`."""
         self._write(self._decisions, StateSnapshot(number, state))
 
+    def sync(self) -> None:
+        """Return when every decision so far is on the disk; market events may still be in memory."""
+        try:
+            self._decisions.flush()
+            os.fdatasync(self._decisions.fileno())
+        except OSError as error:
+            raise StorageError(f"cannot write the journal in {self._folder}: {error}") from error
+
+    def flush(self) -> None:
+        """Hand all of it to the operating system: what a killed process leaves behind."""
+        try:
+            self._decisions.flush()
+            if self._market is not None:
+                self._market.flush()
+        except OSError as error:
+            raise StorageError(f"cannot write the journal in {self._folder}: {error}") from error
+
     def close(self) -> None:
         """End the journal in an orderly way; raises StorageError where the last of it cannot be written."""
         self._write(self._decisions, End(self._number))
@@ -122,6 +140,20 @@ def read_header(folder: Path) -> Header:
     return first
 
 
+def is_complete(folder: Path) -> bool:
+    """Whether a journal has an orderly end; that of a killed process has none."""
+    try:
+        return any(isinstance(record, End) for record in read_records(folder / DECISIONS))
+    except DataError:
+        return False
+
+
+def read_intact(path: Path) -> Iterator[Record]:
+    """The records of a file up to where it is torn: what can be read of the journal of a killed process."""
+    with suppress(DataError):
+        yield from read_records(path)
+
+
 def read_records(path: Path) -> Iterator[Record]:
     """The records of one file in order; raises DataError naming the byte where a frame is torn or damaged."""
     if not path.exists():
@@ -145,17 +177,27 @@ def read_records(path: Path) -> Iterator[Record]:
             position += _FRAME.size + length
 
 
-def read_events(folder: Path) -> Iterator[tuple[int, AnyEvent]]:
+def read_events(folder: Path, *, torn: bool = False) -> Iterator[tuple[int, AnyEvent]]:
     """All events of a journal in their total order; raises DataError where one is missing.
 
-    Only a journal with an orderly end says how many there were; another may lack events after its last.
+    Only a journal with an orderly end says how many there were; another may lack events after its last. With `torn`,
+    reading ends without an error where a file is torn or the first event is missing.
     """
+    read = read_intact if torn else read_records
     market: Iterable[Market | Inbox | End] = ()
     if (folder / MARKET).exists():
-        market = (r for r in read_records(folder / MARKET) if isinstance(r, Market))
-    inbox = (r for r in read_records(folder / DECISIONS) if isinstance(r, Inbox | End))
+        market = (r for r in read(folder / MARKET) if isinstance(r, Market))
+    inbox = (r for r in read(folder / DECISIONS) if isinstance(r, Inbox | End))
+    try:
+        yield from _in_order(folder, heapq.merge(market, inbox, key=_place))
+    except DataError:
+        if not torn:
+            raise
+
+
+def _in_order(folder: Path, records: Iterator[Market | Inbox | End]) -> Iterator[tuple[int, AnyEvent]]:
     expected = 1
-    for record in heapq.merge(market, inbox, key=_place):
+    for record in records:
         if isinstance(record, End):
             if record.number >= expected:
                 raise DataError(f"{folder}: event {expected} is missing of {record.number}; were market events kept?")
@@ -171,9 +213,10 @@ def _place(record: Market | Inbox | End) -> tuple[int, bool]:
     return record.number, isinstance(record, End)
 
 
-def read_steps(folder: Path) -> Iterator[Step]:
+def read_steps(folder: Path, *, torn: bool = False) -> Iterator[Step]:
     """The steps that had facts or commands."""
-    return (r.step for r in read_records(folder / DECISIONS) if isinstance(r, Outcome))
+    read = read_intact if torn else read_records
+    return (r.step for r in read(folder / DECISIONS) if isinstance(r, Outcome))
 
 
 def _read(stream: pa.NativeFile, size: int, path: Path, position: int) -> bytes:

@@ -22,6 +22,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The whole configuration as TOML text, without secrets."""
     instruments: tuple[Instrument, ...]
     feature_set: str
+    mode: str = "backtest"
+    """backtest, paper, shadow, testnet, live."""
 
 
 class Inbox(msgspec.Struct, frozen=True, tag=True):

@@ -124,6 +124,17 @@ class SimulatedExchange:
             at = max(at, self._inbound[-1][0])
         self._inbound.append((max(at, self._now), command))
 
+    # --- for a market that comes as it happens ----------------------------------------------------------------------
+
+    @property
+    def next_arrival(self) -> int:
+        """When the next command reaches it; NEVER where none is on its way."""
+        return self._inbound[0][0] if self._inbound else NEVER
+
+    def is_busy(self, instrument: InstrumentId) -> bool:
+        """Whether an order or a position of the owner's is in this instrument, so that its market cannot wait."""
+        return self._listing(instrument).is_busy
+
     # --- for reports ------------------------------------------------------------------------------------------------
 
     @property
