@@ -112,7 +112,8 @@ def _tape() -> Tape:
 class SymbolFlow:
     """The market of one symbol; whatever other symbols there are, it is the same."""
 
-    def __init__(self, symbol: SyntheticSymbol, config: SyntheticConfig) -> None:
+    def __init__(self, symbol: SyntheticSymbol, config: SyntheticConfig, *, is_witnessed: bool = True) -> None:
+        """Truth about what is planted grows with time and is kept only where it `is_witnessed`."""
         instrument = symbol.instrument
         self.instrument = instrument
         self._start = config.start_ts
@@ -125,7 +126,7 @@ class SymbolFlow:
         self._feed = _Feed(stream(config.seed, instrument.id, "feed"), config.latency)
         sigma = symbol.volatility_ticks
         self._planner = Planner(config.seed, instrument.id, config.episodes, config.start_ts, sigma)
-        self.witness = Witness(instrument.id)
+        self.witness = Witness(instrument.id) if is_witnessed else None
         self._ladder = _ladder()
         self._tape = _tape()
         self._premium = 0.0
@@ -137,7 +138,8 @@ class SymbolFlow:
         start = self._next
         self._next = start + SLICE_NS
         plans, actions = self._planner.until(self._next)
-        self.witness.expect(plans)
+        if self.witness is not None:
+            self.witness.expect(plans)
         path = self._path.next_slice()
         done = 0
         pieces = []
@@ -145,7 +147,8 @@ class SymbolFlow:
         while self._ladder.state[NOW] < self._next:
             self._tape.used[:] = 0
             done = run_slice(self._ladder, self._tape, self._flow, path, actions, done, start, self._rng)
-            self.witness.watch(self._tape.log[: self._tape.used[N_LOG]], int(self._ladder.state[NOW]))
+            if self.witness is not None:
+                self.witness.watch(self._tape.log[: self._tape.used[N_LOG]], int(self._ladder.state[NOW]))
             pieces.append(self._feed.receive(self._tape, tickers))
             tickers = ()
         prints = self._tape.used[N_PRINTS]

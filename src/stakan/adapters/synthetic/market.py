@@ -8,18 +8,24 @@ from stakan.adapters.synthetic.config import SyntheticConfig, SyntheticSymbol
 from stakan.adapters.synthetic.episodes import Episode, GroundTruth
 from stakan.adapters.synthetic.flow import SLICE_NS, Rows, SymbolFlow
 from stakan.core.domain.batch import Ints, Kind, MarketBatch, MarketWindow, columns, window
+from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
+
+NEVER = 2**62
+"""Later than any time that is lived through."""
 
 
 class SyntheticMarket:
     """A generated market (never anything else: its instruments are of the venue `synthetic`).
 
-    Implements `MarketHistory`. Everything follows from the configuration; memory is bounded by the window.
+    Implements `MarketHistory`. Everything follows from the configuration; memory is bounded by the window. One that
+    is endless goes on after the configured duration as the same market would that had a longer one, and keeps no truth.
     """
 
-    def __init__(self, config: SyntheticConfig) -> None:
+    def __init__(self, config: SyntheticConfig, *, is_endless: bool = False) -> None:
         self.config = config
+        self.is_endless = is_endless
 
     @property
     def instruments(self) -> dict[InstrumentId, Instrument]:
@@ -28,10 +34,12 @@ class SyntheticMarket:
 
     def windows(self) -> "MarketRun":
         """Generate from the beginning; each call is a run of its own."""
-        return MarketRun(self.config)
+        return MarketRun(self.config, is_endless=self.is_endless)
 
     def truth(self) -> GroundTruth:
-        """Ground truth of the whole market: generates it once, keeps none of it."""
+        """Ground truth of the whole market: generates it once, keeps none of it; ConfigError where it is endless."""
+        if self.is_endless:
+            raise ConfigError("an endless market has no whole truth: give it an end")
         run = self.windows()
         for _ in run:
             continue
@@ -39,14 +47,14 @@ class SyntheticMarket:
 
 
 class MarketRun(Iterator[MarketWindow]):
-    """One pass over the market: consecutive windows of receive time, from the start to the configured end."""
+    """One pass over the market: consecutive windows of receive time, from the start to the end if it has one."""
 
-    def __init__(self, config: SyntheticConfig) -> None:
+    def __init__(self, config: SyntheticConfig, *, is_endless: bool = False) -> None:
         self._config = config
-        self._end = config.start_ts + config.duration_ns
+        self._end = NEVER if is_endless else config.start_ts + config.duration_ns
         self._now: int = config.start_ts
         self._arrivals = 0
-        self._symbols = [_Symbol(symbol, config) for symbol in config.symbols]
+        self._symbols = [_Symbol(symbol, config, is_witnessed=not is_endless) for symbol in config.symbols]
 
     def __next__(self) -> MarketWindow:
         """The next window; raises StopIteration at the end of the market."""
@@ -61,10 +69,11 @@ class MarketRun(Iterator[MarketWindow]):
         return window(tuple(batches))
 
     def truth(self) -> GroundTruth:
-        """What has been planted so far; episodes that still go on are not complete."""
+        """What has been planted so far, nothing where it is endless; episodes that still go on are not complete."""
         episodes: list[Episode] = []
         for symbol in self._symbols:
-            episodes.extend(symbol.flow.witness.truth(self._now))
+            if symbol.flow.witness is not None:
+                episodes.extend(symbol.flow.witness.truth(self._now))
         return GroundTruth(tuple(sorted(episodes, key=lambda e: (e.start, e.instrument, e.number))))
 
     def _number(self, received: list[Ints]) -> list[Ints]:
@@ -79,8 +88,8 @@ class MarketRun(Iterator[MarketWindow]):
 class _Symbol:
     """One symbol's rows that are generated and not yet handed out."""
 
-    def __init__(self, symbol: SyntheticSymbol, config: SyntheticConfig) -> None:
-        self.flow = SymbolFlow(symbol, config)
+    def __init__(self, symbol: SyntheticSymbol, config: SyntheticConfig, *, is_witnessed: bool) -> None:
+        self.flow = SymbolFlow(symbol, config, is_witnessed=is_witnessed)
         self._generated: int = config.start_ts
         self._pieces: list[Rows] = []
         self._ts_exchange = 0

@@ -1,17 +1,40 @@
 """The market that the exchange shows: a source's rows, moved to the exchange's time."""
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 
-from stakan.core.domain.batch import MarketBatch
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from stakan.core.domain.batch import Ints, Kind, MarketBatch, MarketWindow
+from stakan.core.domain.errors import ConfigError
+from stakan.core.domain.events import AnyMarketEvent, FeedDown, Levels, Ticker
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
+from stakan.core.domain.units import MILLISECOND, SECOND
 from stakan.core.ports import MarketHistory
+
+AHEAD_NS = 5 * SECOND
+"""Receive time that is read ahead: more than any message of a source was on its way."""
+SEAM_NS = 1 * SECOND
+"""Exchange time between the last row of a lap and the first of the next one."""
+_IDS_PER_MILLISECOND = 100_000
+_OTHER = int(Kind.OTHER)
 
 
 class LiveMarket:
-    """Reads a source lazily. Batches have `ts_event = ts_exchange = ts_recv` = whole milliseconds of exchange time."""
+    """Reads a source lazily. Batches have `ts_event = ts_exchange = ts_recv` = whole milliseconds of exchange time.
 
-    def __init__(  # noqa: PLR0913
+    The source's first row is at `start`; a row that was dt later follows after dt / speed. Books, prints, tickers and
+    interruptions are passed on; quotes, candles and changes of rules are not, since the exchange makes its own. Trade
+    ids are given anew (time and ordinal), so that no two laps or runs have the same ones.
+
+    With `loop` the source begins again after its end; each instrument then has a FeedDown first (the seam), and its
+    book is unknown until the source's snapshot.
+    """
+
+    def __init__(
         self,
         history: Callable[[], MarketHistory],
         listed: Mapping[InstrumentId, Instrument],
@@ -21,17 +44,221 @@ class LiveMarket:
         loop: bool = False,
     ) -> None:
         """`listed`: by the *source's* id, the rules under which it is listed (their id is the batches')."""
-        raise NotImplementedError
+        if not speed > 0:
+            raise ConfigError(f"speed must be above 0, got {speed}")
+        self._history = history
+        self._speed = speed
+        self._is_loop = loop
+        self._lanes = {source: _Lane(rules.id) for source, rules in listed.items()}
+        self._windows: Iterator[MarketWindow] = history().windows()
+        self._start = start
+        self._origin: int | None = None
+        """Source time that is shown at `_start`."""
+        self._known = 0
+        """Exchange time up to which all rows have been read."""
+        self._latest = start
+        """Exchange time of the last row that has been read."""
+        self._is_over = False
+        self.laps = 0
+        """How often the source has begun again."""
 
     def take(self, until: int) -> list[MarketBatch]:
-        """Rows due up to and including `until`, one batch per instrument that has any."""
-        raise NotImplementedError
+        """Rows due up to and including `until`; those of one instrument in order, in one batch or several."""
+        self._read(until)
+        return [batch for lane in self._lanes.values() for batch in lane.take(until)]
 
     def next_due(self) -> int | None:
         """Time of the next row; None at the source's end."""
-        raise NotImplementedError
+        while True:
+            due = min((lane.next_due for lane in self._lanes.values() if lane.next_due is not None), default=None)
+            if (due is not None and due < self._known) or self._is_over:
+                return due
+            self._read_window()
+
+    def _read(self, until: int) -> None:
+        while self._known <= until and not self._is_over:
+            self._read_window()
+
+    def _read_window(self) -> None:
+        window = next(self._windows, None)
+        if window is None:
+            self._finish()
+            return
+        if not len(window):
+            return
+        if self._origin is None:
+            self._origin = min(int(batch.ts_exchange[0]) for batch in window.batches if len(batch))
+        for batch in window.batches:
+            lane = self._lanes.get(batch.instrument)
+            if lane is not None and len(batch):
+                lane.add(batch, self._moved(batch.ts_exchange))
+                self._latest = max(self._latest, lane.latest)
+        received = max(int(batch.ts_recv[-1]) for batch in window.batches if len(batch))
+        self._known = max(self._known, self._move(received - AHEAD_NS))
+
+    def _finish(self) -> None:
+        """The end of a lap: everything has been read; on with the next one, behind a seam."""
+        if not self._is_loop or self._origin is None:
+            self._is_over = True
+            return
+        self.laps += 1
+        self._origin = None
+        for lane in self._lanes.values():
+            lane.interrupt(self._latest + MILLISECOND)
+        self._start = self._latest = self._latest + SEAM_NS
+        self._windows = self._history().windows()
+        self._known = max(self._known, self._start - MILLISECOND)
+
+    def _move(self, ts: int) -> int:
+        return self._start + int((ts - (self._origin or 0)) / self._speed)
+
+    def _moved(self, ts: Ints) -> Ints:
+        since = ts - (self._origin or 0)
+        moved = self._start + (since if self._speed == 1.0 else (since / self._speed).astype(np.int64))
+        return moved // MILLISECOND * MILLISECOND
+
+
+class _Lane:
+    """Rows of one instrument that have been read and are not due yet."""
+
+    def __init__(self, instrument: InstrumentId) -> None:
+        self._instrument = instrument
+        self._pieces: deque[MarketBatch] = deque()
+        self._prints = 0
+        self.latest = 0
+        """Time of the last row that was added."""
+
+    @property
+    def next_due(self) -> int | None:
+        return int(self._pieces[0].ts_exchange[0]) if self._pieces else None
+
+    def add(self, batch: MarketBatch, ts: Ints) -> None:
+        """Rows of the source, `ts` their exchange times; these never go back."""
+        ts = np.maximum.accumulate(np.maximum(ts, self.latest))
+        shown = np.flatnonzero((batch.kind != Kind.QUOTE) & _of_others(batch, (Ticker, FeedDown)))
+        if not len(shown):
+            return
+        piece = rows(batch, shown, ts[shown], self._instrument)
+        self._number(piece)
+        self._pieces.append(piece)
+        self.latest = int(ts[-1])
+
+    def interrupt(self, at: int) -> None:
+        """The source ends here and begins again."""
+        at = max(at, self.latest)
+        down = FeedDown(instrument=self._instrument, ts_event=at, ts_recv=at, why="the recording begins again")
+        self._pieces.append(_single(down))
+        self.latest = at
+
+    def take(self, until: int) -> Iterator[MarketBatch]:
+        """What is due; a piece that is due in part is cut."""
+        pieces = self._pieces
+        while pieces and pieces[0].ts_exchange[0] <= until:
+            piece = pieces.popleft()
+            count = int(np.searchsorted(piece.ts_exchange, until, side="right"))
+            if count < len(piece):
+                pieces.appendleft(cut(piece, count, len(piece)))
+                piece = cut(piece, 0, count)
+            yield piece
+
+    def _number(self, piece: MarketBatch) -> None:
+        prints = (piece.kind == Kind.BUY_PRINT) | (piece.kind == Kind.SELL_PRINT)
+        count = int(prints.sum())
+        ordinals = (self._prints + np.arange(count)) % _IDS_PER_MILLISECOND
+        piece.sequence[prints] = piece.ts_exchange[prints] // MILLISECOND * _IDS_PER_MILLISECOND + ordinals
+        self._prints += count
 
 
 def for_accounts(batch: MarketBatch) -> MarketBatch:
     """Rows that decide about orders: books, prints, interruptions; mark and index come from `Board.take_tickers`."""
-    raise NotImplementedError
+    kept = _of_others(batch, (FeedDown,))
+    return batch if kept.all() else rows(batch, np.flatnonzero(kept), batch.ts_exchange[kept], batch.instrument)
+
+
+def rows(batch: MarketBatch, kept: Ints, ts: Ints, instrument: InstrumentId) -> MarketBatch:
+    """Some rows of a batch, at other times and under another name."""
+    counts = np.diff(batch.level_start)[kept]
+    starts = np.zeros(len(kept) + 1, np.int64)
+    np.cumsum(counts, out=starts[1:])
+    taken = np.repeat(batch.level_start[:-1][kept] - starts[:-1], counts) + np.arange(starts[-1])
+    sequence = batch.sequence[kept]
+    is_other = batch.kind[kept] == _OTHER
+    others = tuple(
+        _moved_event(batch.others[index], at, instrument)
+        for index, at in zip(sequence[is_other].tolist(), ts[is_other].tolist(), strict=True)
+    )
+    sequence[is_other] = np.arange(len(others))
+    return _batch(batch, kept, ts, starts, batch.levels[taken], sequence, others, instrument)
+
+
+def cut(batch: MarketBatch, first: int, last: int) -> MarketBatch:
+    """Rows [first, last) as views."""
+    span = slice(first, last)
+    levels = batch.levels[batch.level_start[first] : batch.level_start[last]]
+    starts = batch.level_start[first : last + 1] - batch.level_start[first]
+    is_other = batch.kind[span] == _OTHER
+    sequence = batch.sequence[span]
+    if is_other.any():
+        sequence = sequence.copy()
+        others = tuple(batch.others[index] for index in sequence[is_other].tolist())
+        sequence[is_other] = np.arange(len(others))
+    else:
+        others = ()
+    return _batch(batch, span, batch.ts_exchange[span], starts, levels, sequence, others, batch.instrument)
+
+
+def _batch(
+    batch: MarketBatch,
+    span: Ints | slice,
+    ts: Ints,
+    starts: Ints,
+    levels: Levels,
+    sequence: Ints,
+    others: tuple[AnyMarketEvent, ...],
+    instrument: InstrumentId,
+) -> MarketBatch:
+    return MarketBatch(
+        instrument=instrument,
+        kind=batch.kind[span],
+        ts_event=ts,
+        ts_recv=ts,
+        ts_exchange=ts,
+        arrival=batch.arrival[span],
+        sequence=sequence,
+        previous_sequence=batch.previous_sequence[span],
+        level_start=starts,
+        bid_count=batch.bid_count[span],
+        levels=levels,
+        others=others,
+    )
+
+
+def _of_others(batch: MarketBatch, kinds: tuple[type, ...]) -> npt.NDArray[np.bool_]:
+    """Which rows are books, quotes or prints, or one of these kinds of event."""
+    kept: npt.NDArray[np.bool_] = batch.kind != _OTHER
+    for row in np.flatnonzero(~kept).tolist():
+        kept[row] = isinstance(batch.others[batch.sequence[row]], kinds)
+    return kept
+
+
+def _moved_event(event: AnyMarketEvent, ts: int, instrument: InstrumentId) -> AnyMarketEvent:
+    return msgspec.structs.replace(event, instrument=instrument, ts_event=ts, ts_recv=ts)
+
+
+def _single(event: FeedDown) -> MarketBatch:
+    ts = np.array([event.ts_event], np.int64)
+    zero = np.zeros(1, np.int64)
+    return MarketBatch(
+        instrument=event.instrument,
+        kind=np.array([_OTHER], np.uint8),
+        ts_event=ts,
+        ts_recv=ts,
+        ts_exchange=ts,
+        arrival=zero,
+        sequence=zero,
+        previous_sequence=zero,
+        level_start=np.zeros(2, np.int64),
+        bid_count=zero,
+        levels=np.empty((0, 2), np.int64),
+        others=(event,),
+    )
