@@ -1,0 +1,177 @@
+"""An account of Bybit on an event loop: the venue with its two sockets and its HTTP session."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Self, TypeVar
+
+import aiohttp
+import msgspec
+import numpy as np
+
+from stakan.adapters.exchanges.bybit.endpoints import Environment
+from stakan.adapters.exchanges.bybit.limits import RateLimiter
+from stakan.adapters.exchanges.bybit.rest import HttpTransport, Keys, Line, Procedure, ServerClock, measure_clock
+from stakan.adapters.exchanges.bybit.sessions import PrivateSession, TradeSession
+from stakan.adapters.exchanges.bybit.venue import BybitVenue, Patience, Ports
+from stakan.adapters.sockets import Socket, SocketLimits
+from stakan.core.domain.events import VenueEvent
+from stakan.core.domain.ids import InstrumentId
+from stakan.core.domain.instrument import Instrument
+from stakan.core.domain.units import SECOND
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+def loop_timers(delay_ns: int, call: Callable[[], None]) -> Callable[[], None]:
+    """Timers of the running event loop."""
+    return asyncio.get_running_loop().call_later(delay_ns / SECOND, call).cancel
+
+
+class Told(msgspec.Struct, frozen=True):
+    """Who is told what, in the event loop."""
+
+    deliver: Callable[[VenueEvent], None]
+    """Every event; never inside `venue.send`."""
+    halt: Callable[[str], None]
+    """Why trading must stop."""
+    note: Callable[[str], None] = _log.warning
+    """For the log."""
+
+
+class BybitAccount:
+    """The venue of one account and all that keeps it connected; use it as an asynchronous context.
+
+    A bug of ours in the handling of a frame is raised out of `failed`.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        keys: Keys,
+        instruments: Mapping[InstrumentId, Instrument],
+        *,
+        told: Told,
+        clock: Callable[[], int],
+        chance: np.random.Generator,
+        patience: Patience | None = None,
+        limits: SocketLimits | None = None,
+    ) -> None:
+        self._environment = environment
+        self._keys = keys
+        self._clock = clock
+        self._patience = patience or Patience()
+        self._server_clock = ServerClock(clock)
+        self._session: aiohttp.ClientSession | None = None
+        self._http: HttpTransport | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self.venue = BybitVenue(
+            instruments,
+            environment.venue,
+            Ports(
+                clock=clock,
+                timers=loop_timers,
+                transport=self._transport,
+                deliver=told.deliver,
+                halt=told.halt,
+                note=told.note,
+                chance=chance,
+            ),
+            patience=self._patience,
+            server_clock=self._server_clock,
+        )
+        private = PrivateSession(self.venue, keys, self._server_clock, told.halt)
+        private.connection = self.private = Socket(
+            environment.private, private, clock=clock, chance=chance, limits=limits
+        )
+        self.trade: Socket | None = None
+        if environment.trade is not None:
+            trade = TradeSession(self.venue, keys, self._server_clock, told.halt)
+            trade.connection = self.trade = Socket(environment.trade, trade, clock=clock, chance=chance, limits=limits)
+
+    async def __aenter__(self) -> Self:
+        """Open HTTP, measure the clock, connect; raises VenueError where the exchange cannot be reached."""
+        self._session = aiohttp.ClientSession()
+        self._http = HttpTransport(
+            self._session,
+            self._environment.rest,
+            self._keys,
+            self._server_clock,
+            clock=self._clock,
+            receive_window_ns=self._patience.receive_window,
+            timeout_ns=max(5 * SECOND, self._patience.answer),
+        )
+        try:
+            await self.carry_out(measure_clock(self._server_clock, self._clock))
+        except BaseException:
+            await self._close()
+            raise
+        self.venue.start()
+        sockets = [self.private] if self.trade is None else [self.private, self.trade]
+        self._tasks = [asyncio.create_task(socket.run()) for socket in sockets]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Disconnect; what is in flight stays what it is at the exchange."""
+        await self._close()
+
+    async def ready(self, within_ns: int = 10 * SECOND) -> None:
+        """Until the private stream is up, the account was read and orders can leave; raises TimeoutError."""
+        async with asyncio.timeout(within_ns / SECOND):
+            while not (self.venue.is_streaming and self.venue.is_caught_up and self._can_trade()):
+                self.failed()
+                await asyncio.sleep(0.005)
+
+    def failed(self) -> None:
+        """Raises what ended a socket, if anything did."""
+        for task in self._tasks:
+            if task.done() and not task.cancelled():
+                task.result()
+
+    async def prepare(self, rules: Instrument, leverage: Decimal) -> None:
+        """Assert isolated margin, one-way mode and leverage of an instrument, before its first order.
+
+        Raises RequestRefused, VenueUnavailable or OutcomeUnknown.
+        """
+        await self.carry_out(self.venue.prepare(rules, leverage))
+
+    async def carry_out(self, procedure: Procedure[T]) -> T:
+        """Run a procedure (see `inquiry`, `preflight`); raises what it raises."""
+        return await self.venue.line.carry_out(procedure)
+
+    def _can_trade(self) -> bool:
+        return self.trade is None or self.venue.trade is not None
+
+    def _transport(self, *arguments: object) -> None:
+        assert self._http is not None, "the account is used before it was entered"
+        self._http(*arguments)  # type: ignore[arg-type]
+
+    async def _close(self) -> None:
+        self.venue.stop()
+        self.private.stop()
+        if self.trade is not None:
+            self.trade.stop()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._http is not None:
+            await self._http.close()
+        if self._session is not None:
+            await self._session.close()
+
+
+async def ask_once(
+    environment: Environment,
+    keys: Keys | None,
+    procedure: Callable[[Line, ServerClock], Procedure[T]],
+    clock: Callable[[], int],
+) -> T:
+    """Run one procedure over HTTP alone: what `stakan doctor` needs."""
+    server_clock = ServerClock(clock)
+    async with aiohttp.ClientSession() as session:
+        transport = HttpTransport(session, environment.rest, keys, server_clock, clock=clock)
+        line = Line(transport, RateLimiter(), server_clock, clock=clock, timers=loop_timers)
+        try:
+            return await line.carry_out(procedure(line, server_clock))
+        finally:
+            await transport.close()

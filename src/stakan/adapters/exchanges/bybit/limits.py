@@ -1,0 +1,151 @@
+"""How often Bybit may be asked: a window of tokens per group of requests, corrected by what its answers say.
+
+The exchange counts requests in a rolling second per account and group, and in five rolling seconds per address. So a
+token that was used comes back exactly one window later, and no burst at a window's edge can exceed the limit.
+No clock and no waiting in here: `acquire` says how long to wait and books the place.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+from stakan.core.domain.errors import RateLimited
+from stakan.core.domain.units import MINUTE, SECOND
+
+SHARE = 0.85
+"""Of the documented limit that we use: other programs of the same account, and the way to the exchange."""
+_ADDRESS_LIMIT = 600
+_ADDRESS_WINDOW = 5 * SECOND
+_KEPT_FOR_ORDERS = 100
+BAN = 10 * MINUTE
+"""How long an address stays silent after HTTP 403."""
+
+
+class Group(StrEnum):
+    """Requests that share a budget."""
+
+    CREATE = "order/create"
+    AMEND = "order/amend"
+    CANCEL = "order/cancel"
+    CANCEL_ALL = "order/cancel-all"
+    PROTECT = "position/trading-stop"
+    SETTINGS = "position/set-leverage"
+    ORDERS = "order/realtime"
+    HISTORY = "order/history"
+    EXECUTIONS = "execution/list"
+    POSITIONS = "position/list"
+    WALLET = "account/wallet-balance"
+    ACCOUNT = "account/info"
+    FEES = "account/fee-rate"
+    MARGIN_MODE = "account/set-margin-mode"
+    KEY = "user/query-api"
+    MARKET = "market"
+    """Public: only the limit of the address."""
+
+
+PER_SECOND: Mapping[Group, int] = MappingProxyType(
+    {
+        Group.CREATE: 10,
+        Group.AMEND: 10,
+        Group.CANCEL: 10,
+        Group.CANCEL_ALL: 10,
+        Group.PROTECT: 10,
+        Group.SETTINGS: 10,
+        Group.ORDERS: 50,
+        Group.HISTORY: 50,
+        Group.EXECUTIONS: 50,
+        Group.POSITIONS: 50,
+        Group.WALLET: 50,
+        Group.ACCOUNT: 50,
+        Group.FEES: 5,
+        Group.MARGIN_MODE: 5,
+        Group.KEY: 10,
+        Group.MARKET: 100,
+    }
+)
+"""Of a default account (docs of Bybit v5, page `rate-limit`)."""
+
+ORDER_GROUPS = frozenset((Group.CREATE, Group.AMEND, Group.CANCEL, Group.CANCEL_ALL, Group.PROTECT))
+"""Their requests go before queries where the address is near its limit."""
+
+
+class Window:
+    """At most `most` tokens in any `window_ns`."""
+
+    def __init__(self, most: int, window_ns: int) -> None:
+        self._most = most
+        self._window = window_ns
+        self._taken: deque[int] = deque()
+        self._blocked_until = 0
+
+    def wait(self, now: int, kept: int = 0) -> int:
+        """Nanoseconds from `now` until a token is free and `kept` more would be left."""
+        taken = self._taken
+        while taken and taken[0] + self._window <= now:
+            taken.popleft()
+        most = max(1, self._most - kept)
+        wait = 0
+        if len(taken) >= most:
+            wait = taken[len(taken) - most] + self._window - now
+        return max(wait, self._blocked_until - now, 0)
+
+    def take(self, at: int) -> None:
+        """Use a token at a moment, not before the last one."""
+        self._taken.append(max(at, self._taken[-1]) if self._taken else at)
+
+    def learn(self, limit: int, left: int, reset: int, now: int) -> None:
+        """The exchange says: `left` of `limit` remain, and none of the rest comes back before `reset`."""
+        if limit > 0:
+            self._most = max(1, int(limit * SHARE))
+        self.wait(now)
+        for _ in range(self._most - len(self._taken) - left):
+            self.take(now)
+        if left <= 0:
+            self._blocked_until = max(self._blocked_until, min(reset, now + self._window))
+
+    def block(self, until: int) -> None:
+        """No token before this moment."""
+        self._blocked_until = max(self._blocked_until, until)
+
+
+class RateLimiter:
+    """The budgets of one account behind one address. Times are nanoseconds of one clock."""
+
+    def __init__(self, per_second: Mapping[Group, int] = PER_SECOND) -> None:
+        self._groups = {group: Window(max(1, int(limit * SHARE)), SECOND) for group, limit in per_second.items()}
+        self._address = Window(int(_ADDRESS_LIMIT * SHARE), _ADDRESS_WINDOW)
+        self._silent_until = 0
+
+    def acquire(self, group: Group, now: int, max_wait: int, *, over_http: bool) -> int:
+        """Book a place and say how many nanoseconds to wait for it; 0 is now.
+
+        Raises RateLimited where it would take longer than `max_wait`; then nothing is booked.
+        """
+        window = self._groups[group]
+        wait = window.wait(now)
+        if over_http:
+            kept = 0 if group in ORDER_GROUPS else _KEPT_FOR_ORDERS
+            wait = max(wait, self._address.wait(now, kept), self._silent_until - now)
+        if wait > max_wait:
+            raise RateLimited(f"{group}: no request for {wait / SECOND:.3f} s", wait)
+        window.take(now + wait)
+        if over_http:
+            self._address.take(now + wait)
+        return wait
+
+    def learn(self, group: Group, limit: int, left: int, reset: int, now: int) -> None:
+        """Take over what the headers of an answer say; `reset` in nanoseconds of our clock."""
+        self._groups[group].learn(limit, left, reset, now)
+
+    def refused(self, group: Group, reset: int) -> None:
+        """The account's limit was hit in spite of us (10006): nothing of this group before `reset`."""
+        self._groups[group].block(reset)
+
+    def ban(self, now: int) -> None:
+        """The address was refused (HTTP 403): no HTTP at all for ten minutes."""
+        self._silent_until = max(self._silent_until, now + BAN)
+
+    def silent_until(self) -> int:
+        """When HTTP is allowed again; 0 where it was never refused."""
+        return self._silent_until

@@ -1,0 +1,876 @@
+"""Orders to Bybit v5 and what becomes of them: a state machine without I/O.
+
+Commands leave in the call of `send`: over the trade socket where it is logged in, over REST otherwise. What the
+exchange says comes back as events through `deliver`, never inside `send`. Three rules hold throughout:
+
+- A request without an answer is *unknown*, never failed: it is looked up by its client id until the exchange tells, and
+  an order counts as never accepted only after decision 3's proof.
+- The same id goes out again only where the exchange said that it did not carry the request out.
+- The stream alone is no proof: accepted requests that have no effect in time are looked up, the private stream's gaps
+  are closed over REST, and the whole account is read again every minute.
+"""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from functools import partial
+from itertools import count
+
+import msgspec
+import numpy as np
+
+from stakan.adapters.exchanges.bybit import inquiry
+from stakan.adapters.exchanges.bybit.errors import (
+    CLOCK_OFF,
+    DUPLICATE_ID,
+    NODE_RESTARTS,
+    UID_LIMIT,
+    Kind,
+    Reaction,
+)
+from stakan.adapters.exchanges.bybit.inquiry import Sighting
+from stakan.adapters.exchanges.bybit.limits import Group, RateLimiter
+from stakan.adapters.exchanges.bybit.messages import OrderIds, OrderRow, PrivateFrame, TradeFrame, millis, read
+from stakan.adapters.exchanges.bybit.private import Coin, Holding, Translator
+from stakan.adapters.exchanges.bybit.rest import (
+    Line,
+    Pause,
+    Procedure,
+    Reply,
+    Request,
+    Sender,
+    ServerClock,
+    Timers,
+    Transport,
+    judge,
+    measure_clock,
+)
+from stakan.core.domain.commands import AmendOrder, CancelOrder, SetProtection, SubmitOrder, VenueCommand
+from stakan.core.domain.errors import DataError, RateLimited, VenueError
+from stakan.core.domain.events import (
+    CancelRejected,
+    OrderFailed,
+    OrderRejected,
+    OutcomeLost,
+    ProtectionRejected,
+    VenueEvent,
+)
+from stakan.core.domain.ids import ClientOrderId, InstrumentId, VenueOrderId, split_instrument_id
+from stakan.core.domain.instrument import Instrument
+from stakan.core.domain.orders import NewOrder, OrderType, TimeInForce, Trigger, TriggerDirection, TriggerSource
+from stakan.core.domain.units import MILLISECOND, SECOND, Side, Ticks
+
+_SIDES = {Side.BUY: "Buy", Side.SELL: "Sell"}
+_TIMES = {
+    TimeInForce.GTC: "GTC",
+    TimeInForce.IOC: "IOC",
+    TimeInForce.FOK: "FOK",
+    TimeInForce.POST_ONLY: "PostOnly",
+}
+_SOURCES = {TriggerSource.MARK: "MarkPrice", TriggerSource.LAST: "LastPrice", TriggerSource.INDEX: "IndexPrice"}
+_DIRECTIONS = {TriggerDirection.RISES: 1, TriggerDirection.FALLS: 2}
+_PROOF_MARGIN = 10 * SECOND
+"""Beyond the receive window, until an order that is nowhere was never accepted (decision 3)."""
+_FIRST_DECIDES = frozenset((DUPLICATE_ID, 10014, 20006))
+"""An earlier request did it: this one says nothing of what became of the order."""
+_CLOCK_TOLERANCE = SECOND
+_LOOK_BACK = 60 * SECOND // MILLISECOND
+
+
+class Patience(msgspec.Struct, frozen=True, kw_only=True):
+    """How long the venue waits for what."""
+
+    receive_window: int = 5 * SECOND
+    answer: int = 2 * SECOND
+    """For an answer on the trade socket."""
+    effect: int = 3 * SECOND
+    """For the private stream to show what was accepted."""
+    turn: int = SECOND
+    """For a command's turn within the rate limits; 0 refuses at once."""
+    retries: int = 3
+    first_retry: int = SECOND // 5
+    first_look: int = SECOND // 5
+    longest_look: int = 5 * SECOND
+    executions: int = 10 * SECOND
+    """For executions that an order counts, before its end is told without them."""
+    tick: int = SECOND // 2
+    poll: int = SECOND
+    """Between two readings of the account while the private stream is down."""
+    sweep: int = 60 * SECOND
+    """Between two readings of the account while all is well."""
+
+
+class Ports(msgspec.Struct, frozen=True, kw_only=True):
+    """What the venue is given of the outside."""
+
+    clock: Callable[[], int]
+    timers: Timers
+    transport: Transport
+    deliver: Callable[[VenueEvent], None]
+    halt: Callable[[str], None]
+    """Trading must stop and a person must look; called once per reason."""
+    note: Callable[[str], None]
+    """For the log."""
+    chance: np.random.Generator
+
+
+class _Flight(msgspec.Struct, kw_only=True):
+    """One command on its way."""
+
+    kind: Kind
+    instrument: InstrumentId
+    group: Group
+    path: str
+    body: bytes
+    op: bytes = b""
+    """Of the trade socket; empty where only REST has it."""
+    client: ClientOrderId = ClientOrderId("")
+    order: NewOrder | None = None
+    protection: tuple[Ticks | None, Ticks | None] | None = None
+    began: int
+    sent: int = 0
+    attempts: int = 0
+    is_waiting: bool = False
+    is_over: bool = False
+    call_off: Callable[[], None] | None = None
+
+
+class BybitVenue:
+    """One account of Bybit; implements `ports.Venue`. Sessions tell it of sockets, `line` does REST."""
+
+    def __init__(
+        self,
+        instruments: Mapping[InstrumentId, Instrument],
+        venue: str,
+        ports: Ports,
+        *,
+        patience: Patience | None = None,
+        limiter: RateLimiter | None = None,
+        server_clock: ServerClock | None = None,
+        session: str = "",
+    ) -> None:
+        self.patience = patience or Patience()
+        self.server_clock = server_clock or ServerClock(ports.clock)
+        self.limiter = limiter or RateLimiter()
+        self.translator = Translator(instruments, venue)
+        self.line = Line(ports.transport, self.limiter, self.server_clock, clock=ports.clock, timers=ports.timers)
+        self.trade: Sender | None = None
+        """The trade socket while it is logged in."""
+        self.is_streaming = False
+        """Whether the private stream is subscribed to."""
+        self.is_caught_up = False
+        """Whether the account was read since the private stream last came or went."""
+        self.stopped_for: str | None = None
+        self._rules = dict(instruments)
+        self._ports = ports
+        self._clock, self._timers, self._deliver = ports.clock, ports.timers, ports.deliver
+        self._session = session or f"{ports.clock():x}"
+        self._numbers = count(1)
+        self._window = str(self.patience.receive_window // MILLISECOND).encode()
+        self._flights: dict[str, _Flight] = {}
+        self._waiting: dict[ClientOrderId, _Flight] = {}
+        self._looking: set[ClientOrderId] = set()
+        self._protecting: dict[InstrumentId, _Flight] = {}
+        self._prepared: dict[InstrumentId, Decimal] = {}
+        self._blocked: dict[InstrumentId, str] = {}
+        self._lacks: dict[ClientOrderId, int] = {}
+        self._halted: set[str] = set()
+        self._started = self.server_clock.millis()
+        self._is_isolated = False
+        self._is_reading = False
+        self._reads_again = False
+        self._read_at = 0
+        self._call_off_tick: Callable[[], None] | None = None
+        self._encode = msgspec.json.Encoder().encode
+
+    # --- life -------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to watch; call it once the transport works."""
+        self._call_off_tick = self._timers(self.patience.tick, self._tick)
+
+    def stop(self) -> None:
+        """Watch no more; what is in flight stays what it is."""
+        if self._call_off_tick is not None:
+            self._call_off_tick()
+            self._call_off_tick = None
+
+    def resume(self, since_millis: int) -> None:
+        """Executions from this moment on are to be read at the first look, e.g. the last one that a journal knows."""
+        self._started = min(self._started, since_millis)
+
+    def prepare(self, rules: Instrument, leverage: Decimal) -> Procedure[None]:
+        """Assert isolated margin, one-way mode and leverage; orders that open are refused before it.
+
+        Raises RequestRefused, VenueUnavailable or OutcomeUnknown.
+        """
+        if not self._is_isolated:
+            yield from inquiry.isolate()
+            self._is_isolated = True
+        self._rules[rules.id] = rules
+        self.translator.list_instrument(rules)
+        asked = self.server_clock.millis()
+        rows = yield from inquiry.prepare(_symbol(rules.id), leverage)
+        self._tell(self.translator.positions(rows, self._clock(), asked))
+        self._prepared[rules.id] = leverage
+
+    @property
+    def holdings(self) -> Mapping[InstrumentId, Holding]:
+        """Positions as the exchange last told them, flat ones included."""
+        return self.translator.holdings
+
+    @property
+    def coins(self) -> Mapping[str, Coin]:
+        """Balances as the exchange last told them."""
+        return self.translator.coins
+
+    # --- commands ---------------------------------------------------------------------------------------------------
+
+    def send(self, command: VenueCommand) -> None:
+        """Send a command; never waits and never raises for what the exchange may say."""
+        match command:
+            case SubmitOrder(order=order):
+                self._submit(order)
+            case CancelOrder():
+                self._change(command, Kind.CANCEL, Group.CANCEL, {})
+            case AmendOrder():
+                rules = self._rules.get(command.instrument)
+                if rules is None:
+                    self._soon(self._change_refused(command, "this instrument is not known"))
+                    return
+                terms = {"price": _text(rules.price(command.price)), "qty": _text(rules.size(command.size))}
+                self.translator.expect_terms(command.client_order_id, command.price, command.size)
+                self._change(command, Kind.AMEND, Group.AMEND, terms)
+            case SetProtection():
+                self._protect(command)
+
+    def _submit(self, order: NewOrder) -> None:
+        why = self._refusal(order)
+        if why is not None:
+            self._soon(self._failed(order.instrument, order.client_order_id, why))
+            return
+        self.translator.expect(order)
+        self._launch(
+            _Flight(
+                kind=Kind.CREATE,
+                instrument=order.instrument,
+                group=Group.CREATE,
+                path="/v5/order/create",
+                op=b"order.create",
+                body=self._encode(_body(order, self._rules[order.instrument])),
+                client=order.client_order_id,
+                order=order,
+                began=self._clock(),
+            )
+        )
+
+    def _refusal(self, order: NewOrder) -> str | None:
+        """Why an order does not leave; what only reduces always may."""
+        if order.instrument not in self._rules:
+            return "this instrument is not known"
+        if order.reduce_only:
+            return None
+        if self.stopped_for is not None:
+            return f"trading stopped: {self.stopped_for}"
+        if order.instrument in self._blocked:
+            return self._blocked[order.instrument]
+        if order.instrument not in self._prepared:
+            return "isolated margin, one-way mode and leverage are not asserted: prepare the instrument first"
+        return None
+
+    def _change(self, command: CancelOrder | AmendOrder, kind: Kind, group: Group, terms: dict[str, str]) -> None:
+        if self._drop_waiting(command):
+            return
+        name = kind.value
+        body = {
+            "category": "linear",
+            "symbol": _symbol(command.instrument),
+            "orderLinkId": command.client_order_id,
+            **terms,
+        }
+        self._launch(
+            _Flight(
+                kind=kind,
+                instrument=command.instrument,
+                group=group,
+                path=f"/v5/order/{name}",
+                op=f"order.{name}".encode(),
+                body=self._encode(body),
+                client=command.client_order_id,
+                began=self._clock(),
+            )
+        )
+
+    def _drop_waiting(self, command: CancelOrder | AmendOrder) -> bool:
+        """An order that still waits for its turn here is not there to be changed: a cancel takes it back."""
+        waiting = self._waiting.get(command.client_order_id)
+        if waiting is None:
+            return False
+        if isinstance(command, CancelOrder):
+            self._land(waiting)
+            self._soon(self._failed(waiting.instrument, waiting.client, "cancelled before it was sent"))
+        else:
+            self.translator.forget_terms(command.client_order_id)
+            self._soon(self._change_refused(command, "the order itself waits for its turn"))
+        return True
+
+    def _protect(self, command: SetProtection) -> None:
+        rules = self._rules.get(command.instrument)
+        if rules is None:
+            self._soon(self._unprotected(command.instrument, "this instrument is not known"))
+            return
+        body = {
+            "category": "linear",
+            "symbol": _symbol(command.instrument),
+            "tpslMode": "Full",
+            "positionIdx": 0,
+            "stopLoss": _price_or_none(rules, command.stop_loss),
+            "takeProfit": _price_or_none(rules, command.take_profit),
+            "slTriggerBy": _SOURCES[TriggerSource.MARK],
+            "tpTriggerBy": _SOURCES[TriggerSource.MARK],
+        }
+        flight = _Flight(
+            kind=Kind.PROTECT,
+            instrument=command.instrument,
+            group=Group.PROTECT,
+            path="/v5/position/trading-stop",
+            body=self._encode(body),
+            protection=(command.stop_loss, command.take_profit),
+            began=self._clock(),
+        )
+        self._protecting[command.instrument] = flight
+        self._launch(flight)
+
+    # --- on the way -------------------------------------------------------------------------------------------------
+
+    def _launch(self, flight: _Flight) -> None:
+        if not (flight.op and self.trade is not None):
+            self._by_rest(flight)
+            return
+        try:
+            wait = self.limiter.acquire(flight.group, self._clock(), self.patience.turn, over_http=False)
+        except RateLimited as error:
+            self._soon_do(partial(self._not_sent, flight, f"our own limit: {error}"))
+            return
+        if wait:
+            flight.is_waiting = True
+            if flight.kind is Kind.CREATE:
+                self._waiting[flight.client] = flight
+            flight.call_off = self._timers(wait, lambda: self._by_socket(flight))
+        else:
+            self._by_socket(flight)
+
+    def _by_socket(self, flight: _Flight) -> None:
+        flight.is_waiting = False
+        self._waiting.pop(flight.client, None)
+        trade = self.trade
+        name = f"{self._session}-{next(self._numbers)}"
+        now = self.server_clock.millis()
+        frame = b'{"reqId":"%b","header":{"X-BAPI-TIMESTAMP":"%d","X-BAPI-RECV-WINDOW":"%b"},"op":"%b","args":[%b]}' % (
+            name.encode(),
+            now,
+            self._window,
+            flight.op,
+            flight.body,
+        )
+        if trade is None or not trade.send(frame):
+            self._by_rest(flight)
+            return
+        flight.sent = self._clock()
+        flight.attempts += 1
+        self._flights[name] = flight
+        flight.call_off = self._timers(self.patience.answer, lambda: self._no_answer(name))
+
+    def _by_rest(self, flight: _Flight) -> None:
+        flight.sent = self._clock()
+        flight.attempts += 1
+        request = Request(
+            kind=flight.kind, group=flight.group, path=flight.path, body=flight.body, max_wait=self.patience.turn
+        )
+        self.line.ask(request, partial(self._answered, flight))
+
+    def _no_answer(self, name: str) -> None:
+        flight = self._flights.pop(name, None)
+        if flight is not None:
+            self._unknown(flight, "no answer in time")
+
+    # --- answers ----------------------------------------------------------------------------------------------------
+
+    def on_trade_up(self, trade: Sender) -> None:
+        """The trade socket is logged in."""
+        self.trade = trade
+
+    def on_trade_down(self, why: str) -> None:
+        """The trade socket is gone: whatever waits for an answer there is unknown."""
+        self.trade = None
+        flights, self._flights = self._flights, {}
+        for flight in flights.values():
+            self._unknown(flight, f"trade socket: {why}")
+
+    def on_trade_answer(self, frame: TradeFrame) -> None:
+        """An answer on the trade socket."""
+        flight = self._flights.pop(frame.req_id, None)
+        if flight is None:
+            self._ports.note(f"late answer {frame.req_id}: {frame.ret_code} {frame.ret_msg}")
+            return
+        header, now = frame.header, self._clock()
+        if header.limit.isdigit() and header.left.isdigit() and header.reset.isdigit():
+            reset = int(header.reset) * MILLISECOND - self.server_clock.offset
+            self.limiter.learn(flight.group, int(header.limit), int(header.left), reset, now)
+            if frame.ret_code == UID_LIMIT:
+                self.limiter.refused(flight.group, reset)
+        if frame.ret_code == NODE_RESTARTS:
+            # Until the session has a new connection, orders go by REST.
+            self.trade = None
+        self._answered(flight, judge(flight.kind, frame.ret_code, frame.ret_msg, frame.data))
+
+    def _answered(self, flight: _Flight, reply: Reply) -> None:
+        if flight.call_off is not None:
+            flight.call_off()
+            flight.call_off = None
+        match reply.reaction:
+            case Reaction.OK:
+                self._accepted(flight, reply)
+            case Reaction.RETRY:
+                self._again(flight, reply)
+            case Reaction.AMBIG:
+                self._unknown(flight, reply.why)
+            case Reaction.RECON:
+                self._reconcile(flight, reply)
+            case Reaction.REJ | Reaction.RISK:
+                self._refused(flight, reply.why)
+            case Reaction.FATAL:
+                self._refused(flight, reply.why)
+                self._halt(f"{flight.path}: {reply.why}")
+
+    def _accepted(self, flight: _Flight, reply: Reply) -> None:
+        """Accepted is not done: if its effect does not show in time, it is looked up."""
+        if flight.kind is Kind.CREATE:
+            ids = read(OrderIds, reply.result, flight.path) if reply.result else OrderIds()
+            self._tell(self.translator.bind(flight.client, ids.order_id, self._clock()))
+        wait = self.patience.effect if reply.code == 0 else 0
+        self._timers(wait, lambda: self._expect_effect(flight))
+
+    def _expect_effect(self, flight: _Flight) -> None:
+        known = self.translator
+        if flight.kind is Kind.PROTECT:
+            self._check_protection(flight)
+        elif flight.kind is Kind.CREATE:
+            if not known.is_seen(flight.client):
+                self._look_up(flight)
+        elif not known.is_over(flight.client) and (flight.kind is Kind.CANCEL or known.awaits_terms(flight.client)):
+            self._look_up(flight)
+
+    def _again(self, flight: _Flight, reply: Reply) -> None:
+        """The same request with the same id; at the end it is known that it was not carried out."""
+        if reply.code == CLOCK_OFF:
+            self._measure_clock()
+            if flight.attempts > 1:
+                self._halt(f"the exchange refuses our time: {reply.why}: check this machine's clock")
+                self._not_sent(flight, reply.why)
+                return
+        if flight.attempts > self.patience.retries:
+            self._not_sent(flight, reply.why)
+            return
+        base = self.patience.first_retry << (flight.attempts - 1)
+        jittered = base + int(self._ports.chance.integers(0, base // 2 + 1))
+        flight.is_waiting = True
+        if flight.kind is Kind.CREATE:
+            self._waiting[flight.client] = flight
+        flight.call_off = self._timers(jittered, lambda: self._relaunch(flight))
+
+    def _relaunch(self, flight: _Flight) -> None:
+        self._waiting.pop(flight.client, None)
+        flight.is_waiting = False
+        if flight.kind is Kind.CREATE and self.translator.is_seen(flight.client):
+            return
+        self._launch(flight)
+
+    def _reconcile(self, flight: _Flight, reply: Reply) -> None:
+        if flight.kind in (Kind.AMEND, Kind.CANCEL) or reply.code in _FIRST_DECIDES:
+            self._look_up(flight, verify=reply.code == DUPLICATE_ID, why=reply.why)
+        else:
+            self._refused(flight, reply.why)
+            self.read_account()
+
+    def _unknown(self, flight: _Flight, why: str) -> None:
+        if flight.call_off is not None:
+            flight.call_off()
+            flight.call_off = None
+        if flight.kind is Kind.PROTECT:
+            self._check_protection(flight)
+            return
+        if flight.kind is Kind.CREATE and not self.translator.is_seen(flight.client):
+            now = self._clock()
+            self._deliver(
+                OutcomeLost(ts_event=now, ts_recv=now, instrument=flight.instrument, client_order_id=flight.client)
+            )
+        self._ports.note(f"{flight.path} {flight.client}: outcome unknown: {why}")
+        self._look_up(flight, why=why)
+
+    def _not_sent(self, flight: _Flight, why: str) -> None:
+        """Known not to have been carried out, and given up."""
+        self._land(flight)
+        if flight.kind is Kind.CREATE:
+            self._deliver(self._failed(flight.instrument, flight.client, why))
+        else:
+            self._refused(flight, why)
+
+    def _refused(self, flight: _Flight, why: str) -> None:
+        self._land(flight)
+        now = self._clock()
+        if flight.kind is Kind.PROTECT:
+            self._deliver(self._unprotected(flight.instrument, why))
+        elif flight.kind is Kind.CREATE:
+            self._deliver(
+                OrderRejected(
+                    ts_event=now, ts_recv=now, instrument=flight.instrument, client_order_id=flight.client, why=why
+                )
+            )
+        else:
+            is_amendment = flight.kind is Kind.AMEND
+            if is_amendment:
+                self.translator.forget_terms(flight.client)
+            self._deliver(
+                CancelRejected(
+                    ts_event=now,
+                    ts_recv=now,
+                    instrument=flight.instrument,
+                    client_order_id=flight.client,
+                    why=why,
+                    is_amendment=is_amendment,
+                )
+            )
+
+    def _land(self, flight: _Flight) -> None:
+        self._waiting.pop(flight.client, None)
+        flight.is_over = True
+        if flight.call_off is not None:
+            flight.call_off()
+            flight.call_off = None
+
+    # --- looking up -------------------------------------------------------------------------------------------------
+
+    def _look_up(self, flight: _Flight, *, verify: bool = False, why: str = "") -> None:
+        if flight.kind is Kind.CREATE:
+            if flight.client in self._looking:
+                return
+            self._looking.add(flight.client)
+            self._run(self._search(flight, verify=verify))
+        else:
+            self._run(self._settle(flight, why))
+
+    def _search(self, flight: _Flight, *, verify: bool) -> Procedure[None]:
+        """Until the exchange or its stream tells of the order, or its absence is proven."""
+        wait = self.patience.first_look
+        try:
+            while verify or not self.translator.is_seen(flight.client):
+                asked = self._clock()
+                sighting = yield from self._sighting(flight)
+                if sighting is not None and not sighting.is_nothing:
+                    if verify and not self._is_ours(flight, sighting):
+                        self._foreign_id(flight)
+                        return
+                    self._take(sighting)
+                    return
+                if sighting is not None and self._is_proof(flight, asked):
+                    self._not_sent(flight, "not found at the exchange: it never arrived")
+                    return
+                yield Pause(self._jittered(wait))
+                wait = min(2 * wait, self.patience.longest_look)
+        finally:
+            self._looking.discard(flight.client)
+
+    def _settle(self, flight: _Flight, why: str) -> Procedure[None]:
+        """Whether a cancel or an amendment came to anything; refused where the order is what it was for too long."""
+        wait = self.patience.first_look
+        until = self._clock() + self.patience.receive_window
+        while True:
+            sighting = yield from self._sighting(flight)
+            if sighting is not None:
+                self._take(sighting)
+            known = self.translator
+            if known.is_over(flight.client) and known.is_seen(flight.client):
+                return
+            if flight.kind is Kind.AMEND and known.is_seen(flight.client) and not known.awaits_terms(flight.client):
+                return
+            if self._clock() >= until:
+                self._refused(flight, why or "accepted, without effect")
+                return
+            yield Pause(self._jittered(wait))
+            wait = min(2 * wait, self.patience.longest_look)
+
+    def _sighting(self, flight: _Flight) -> Procedure[Sighting | None]:
+        try:
+            return (yield from inquiry.find_order(_symbol(flight.instrument), flight.client))
+        except VenueError as error:
+            self._ports.note(f"look-up of {flight.client}: {error}")
+            return None
+
+    def _is_proof(self, flight: _Flight, asked: int) -> bool:
+        """Decision 3: late enough that no copy can still be valid, by a clock and a stream that can be trusted."""
+        is_late = asked >= flight.sent + self.patience.receive_window + _PROOF_MARGIN
+        return is_late and self.server_clock.is_synced and self.is_streaming and self.is_caught_up
+
+    def _is_ours(self, flight: _Flight, sighting: Sighting) -> bool:
+        """Whether what was found under an id that is used is what we asked for, and younger than the asking."""
+        order, rules = flight.order, self._rules[flight.instrument]
+        if order is None or not sighting.orders:
+            return False
+        row: OrderRow = sighting.orders[0]
+        oldest = (flight.began + self.server_clock.offset - _CLOCK_TOLERANCE) // MILLISECOND
+        is_same = row.side == _SIDES[order.side] and Decimal(row.qty or 0) == rules.size(order.size)
+        if order.price is not None:
+            is_same = is_same and Decimal(row.price or 0) == rules.price(order.price)
+        return is_same and millis(row.created_time) >= oldest
+
+    def _foreign_id(self, flight: _Flight) -> None:
+        why = f"client id {flight.client} belongs to another order at the exchange"
+        self._blocked[flight.instrument] = why
+        self._refused(flight, why)
+        self._halt(f"{flight.instrument}: {why}")
+
+    def _take(self, sighting: Sighting) -> None:
+        now = self._clock()
+        self._tell(self.translator.orders(sighting.orders, now))
+        self._tell(self.translator.executions(sighting.executions, now))
+
+    def _check_protection(self, flight: _Flight) -> None:
+        """Read the position unless what was asked for is in force; a newer request makes this one moot."""
+        if self._protecting.get(flight.instrument) is not flight or flight.is_over:
+            return
+        if self.translator.protection(flight.instrument) == flight.protection:
+            return
+        self._run(self._confirm_protection(flight))
+
+    def _confirm_protection(self, flight: _Flight) -> Procedure[None]:
+        asked = self.server_clock.millis()
+        try:
+            rows = yield from inquiry.position(_symbol(flight.instrument))
+        except VenueError as error:
+            self._refused(flight, str(error))
+            return
+        self._tell(self.translator.positions(rows, self._clock(), asked))
+        if self._protecting.get(flight.instrument) is not flight:
+            return
+        if self.translator.protection(flight.instrument) != flight.protection:
+            if flight.attempts <= self.patience.retries:
+                # Setting the same stop twice is the same stop.
+                self._launch(flight)
+            else:
+                self._refused(flight, "the exchange does not show it")
+
+    # --- the private stream -----------------------------------------------------------------------------------------
+
+    def on_private_up(self) -> None:
+        """The private topics are subscribed to; there is no replay, so the account is read."""
+        self.is_streaming = True
+        self.is_caught_up = False
+        self.read_account()
+
+    def on_private_down(self, why: str) -> None:
+        """The private stream is gone: the account is polled until it is back."""
+        self.is_streaming = False
+        self.is_caught_up = False
+        self._ports.note(f"private stream: {why}: polling")
+
+    def on_private_frame(self, frame: PrivateFrame, ts_recv: int) -> None:
+        """A message of a private topic. One that cannot be read means that our state is unknown: it is read anew."""
+        try:
+            events = self.translator.frame(frame, ts_recv)
+        except DataError as error:
+            self._ports.note(f"private stream: {error}")
+            self.read_account()
+            return
+        self._tell(events)
+
+    def read_account(self) -> None:
+        """Read executions, open orders, positions and wallet, and tell what is new; one reading at a time."""
+        if self._is_reading:
+            self._reads_again = True
+            return
+        self._is_reading = True
+        self.line.run(self.catch_up(), self._was_read, self._was_not_read)
+
+    def catch_up(self) -> Procedure[None]:
+        """The reading itself; raises VenueError and DataError."""
+        asked = self.server_clock.millis()
+        known = self.translator
+        last = known.latest_execution
+        since = last - _LOOK_BACK if last else self._started
+        expected = known.open_orders()
+        self._tell(known.executions((yield from inquiry.executions_since(since)), self._clock()))
+        rows = yield from inquiry.open_orders()
+        self._tell(known.orders(rows, self._clock()))
+        found = {row.order_link_id for row in rows}
+        for instrument, client in expected:
+            if client not in found and not known.is_over(client):
+                self._take((yield from inquiry.find_order(_symbol(instrument), client)))
+        held = [_symbol(key) for key, holding in known.holdings.items() if holding.lots or known.protection(key)[0]]
+        positions = yield from inquiry.positions(held)
+        self._tell(known.positions(positions, self._clock(), asked))
+        known.wallet((yield from inquiry.wallet()))
+
+    def _was_read(self, _: None) -> None:
+        self._is_reading = False
+        self._read_at = self._clock()
+        if self._reads_again:
+            self._reads_again = False
+            self.read_account()
+        else:
+            self.is_caught_up = True
+
+    def _was_not_read(self, error: Exception) -> None:
+        self._is_reading = False
+        self._read_at = self._clock()
+        self._ports.note(f"account could not be read: {error}")
+        if not isinstance(error, VenueError):
+            self._halt(f"the account cannot be read: {error}")
+
+    # --- time -------------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        self._call_off_tick = self._timers(self.patience.tick, self._tick)
+        now = self._clock()
+        self._tell(self.translator.expire(now))
+        for instrument, client in self.translator.lacking(now - 2 * self.patience.tick):
+            self._fetch_executions(instrument, client, now)
+        is_well = self.is_streaming and self.is_caught_up
+        if not self._is_reading and now - self._read_at >= (self.patience.sweep if is_well else self.patience.poll):
+            self.read_account()
+            if is_well or not self.server_clock.is_synced:
+                self._measure_clock()
+
+    def _fetch_executions(self, instrument: InstrumentId, client: ClientOrderId, now: int) -> None:
+        since = self._lacks.setdefault(client, now)
+        if now - since >= self.patience.executions:
+            del self._lacks[client]
+            self._ports.note(f"{client}: executions that the order counts do not appear")
+            self._tell(self.translator.release(client))
+        elif client not in self._looking:
+            self._looking.add(client)
+            self._run(self._executions(instrument, client))
+
+    def _executions(self, instrument: InstrumentId, client: ClientOrderId) -> Procedure[None]:
+        try:
+            rows = yield from inquiry.executions_of(_symbol(instrument), client)
+            self._tell(self.translator.executions(rows, self._clock()))
+        except VenueError as error:
+            self._ports.note(f"executions of {client}: {error}")
+        finally:
+            self._looking.discard(client)
+
+    def _measure_clock(self) -> None:
+        self._run(measure_clock(self.server_clock, self._clock))
+
+    # --- small things -----------------------------------------------------------------------------------------------
+
+    def _run(self, procedure: Procedure[None]) -> None:
+        self.line.run(procedure, _nothing, self._went_wrong)
+
+    def _went_wrong(self, error: Exception) -> None:
+        if isinstance(error, VenueError):
+            self._ports.note(str(error))
+        else:
+            self._halt(f"{type(error).__name__}: {error}")
+
+    def _halt(self, why: str) -> None:
+        self.stopped_for = self.stopped_for or why
+        if why not in self._halted:
+            self._halted.add(why)
+            self._ports.halt(why)
+
+    def _tell(self, events: list[VenueEvent]) -> None:
+        for event in events:
+            self._deliver(event)
+
+    def _soon(self, event: VenueEvent) -> None:
+        """The engine's step that sent the command must end before it is told of it."""
+        self._soon_do(lambda: self._deliver(event))
+
+    def _soon_do(self, call: Callable[[], None]) -> None:
+        self._timers(0, call)
+
+    def _jittered(self, wait: int) -> int:
+        return wait // 2 + int(self._ports.chance.integers(0, wait // 2 + 1))
+
+    def _failed(self, instrument: InstrumentId, client: ClientOrderId, why: str) -> OrderFailed:
+        now = self._clock()
+        return OrderFailed(
+            ts_event=now,
+            ts_recv=now,
+            instrument=instrument,
+            client_order_id=client,
+            venue_order_id=VenueOrderId(""),
+            why=why,
+        )
+
+    def _change_refused(self, command: CancelOrder | AmendOrder, why: str) -> CancelRejected:
+        now = self._clock()
+        return CancelRejected(
+            ts_event=now,
+            ts_recv=now,
+            instrument=command.instrument,
+            client_order_id=command.client_order_id,
+            why=why,
+            is_amendment=isinstance(command, AmendOrder),
+        )
+
+    def _unprotected(self, instrument: InstrumentId, why: str) -> ProtectionRejected:
+        now = self._clock()
+        return ProtectionRejected(ts_event=now, ts_recv=now, instrument=instrument, why=why)
+
+
+def _body(order: NewOrder, rules: Instrument) -> dict[str, object]:
+    """`order/create`; an entry carries its stop, for the whole position and as a market order."""
+    body: dict[str, object] = {
+        "category": "linear",
+        "symbol": _symbol(order.instrument),
+        "side": _SIDES[order.side],
+        "orderType": "Limit" if order.type is OrderType.LIMIT else "Market",
+        "qty": _text(rules.size(order.size)),
+        "timeInForce": _TIMES[order.time_in_force],
+        "positionIdx": 0,
+        "orderLinkId": order.client_order_id,
+        "reduceOnly": order.reduce_only,
+    }
+    if order.price is not None:
+        body["price"] = _text(rules.price(order.price))
+    if order.close_on_trigger:
+        body["closeOnTrigger"] = True
+    if order.trigger is not None:
+        body |= _condition(order.trigger, rules)
+    if order.stop_loss is not None or order.take_profit is not None:
+        body["tpslMode"] = "Full"
+    if order.stop_loss is not None:
+        body["stopLoss"] = _text(rules.price(order.stop_loss))
+        body["slTriggerBy"] = _SOURCES[order.trigger_source]
+        body["slOrderType"] = "Market"
+    if order.take_profit is not None:
+        body["takeProfit"] = _text(rules.price(order.take_profit))
+        body["tpTriggerBy"] = _SOURCES[order.trigger_source]
+        body["tpOrderType"] = "Market"
+    return body
+
+
+def _condition(trigger: Trigger, rules: Instrument) -> dict[str, object]:
+    return {
+        "triggerPrice": _text(rules.price(trigger.price)),
+        "triggerDirection": _DIRECTIONS[trigger.direction],
+        "triggerBy": _SOURCES[trigger.source],
+    }
+
+
+def _price_or_none(rules: Instrument, ticks: Ticks | None) -> str:
+    return "0" if ticks is None else _text(rules.price(ticks))
+
+
+def _text(value: Decimal) -> str:
+    return f"{value:f}"
+
+
+def _symbol(instrument: InstrumentId) -> str:
+    return split_instrument_id(instrument)[2]
+
+
+def _nothing(_: None) -> None:
+    """A procedure that has told what it had to tell."""
