@@ -2,31 +2,56 @@
 
 from collections.abc import Iterable
 
+import msgspec
+from msgspec import UNSET
+
 from stakan.adapters.exchanges.simulated import margin
-from stakan.adapters.exchanges.simulated.account import Account
+from stakan.adapters.exchanges.simulated.account import Account, Trailing
 from stakan.adapters.exchanges.simulated.checks import (
-    Refused,
     check_filters,
+    check_legs,
     check_money,
-    check_protection,
     check_reducible,
+    check_size,
     check_trigger,
     limit_price,
     reserved,
 )
 from stakan.adapters.exchanges.simulated.matching import Fill, Matching
 from stakan.adapters.exchanges.simulated.models import FeeRates
-from stakan.adapters.exchanges.simulated.orders import LiveOrder, Outbox, Stage
+from stakan.adapters.exchanges.simulated.orders import Execution, LiveOrder, Maker, Outbox, Stage
 from stakan.adapters.exchanges.simulated.reference import Reference
+from stakan.adapters.exchanges.simulated.refusals import CancelCause, ProtectionCause, Refused
+from stakan.adapters.exchanges.simulated.requests import ChangeOrder, Legs, SetTradingStop
 from stakan.core.domain.commands import AmendOrder, CancelOrder
-from stakan.core.domain.events import FillOrigin, OrderFilled, ProtectionChanged
+from stakan.core.domain.events import FillOrigin, OrderFilled
 from stakan.core.domain.ids import ClientOrderId, VenueOrderId
 from stakan.core.domain.instrument import Instrument
-from stakan.core.domain.orders import NewOrder, OrderType, TimeInForce, TriggerSource
+from stakan.core.domain.orders import NewOrder, OrderType, TimeInForce, Trigger
 from stakan.core.domain.units import Lots, Side, Ticks
 
 NO_ORDER = ClientOrderId("")
-GONE = "110001 order does not exist or is too late to change"
+ORIGINS = {
+    Maker.OWNER: FillOrigin.ORDER,
+    Maker.STOP_LOSS: FillOrigin.STOP_LOSS,
+    Maker.TAKE_PROFIT: FillOrigin.TAKE_PROFIT,
+    Maker.TRAILING_STOP: FillOrigin.STOP_LOSS,
+    Maker.LIQUIDATION: FillOrigin.LIQUIDATION,
+}
+
+
+class _Own(msgspec.Struct):
+    """An order that the exchange makes for itself; it never rests."""
+
+    maker: Maker
+    venue_order_id: VenueOrderId
+    side: Side
+    price: int
+    size: int
+    left: int = 0
+
+    def __post_init__(self) -> None:
+        self.left = self.size
 
 
 class Desk:
@@ -54,13 +79,9 @@ class Desk:
 
     # --- commands ---------------------------------------------------------------------------------------------------
 
-    def submit(self, request: NewOrder, ts: int) -> None:
-        """A new order arrives."""
-        try:
-            order = self._checked(request)
-        except Refused as refused:
-            self.outbox.rejected(request, str(refused), ts)
-            return
+    def submit(self, request: NewOrder, legs: Legs, ts: int) -> None:
+        """A new order arrives; raises Refused."""
+        order = self._checked(request, legs)
         self._keys[request.client_order_id] = order.key
         if request.trigger is not None:
             order.stage = Stage.UNTRIGGERED
@@ -71,25 +92,24 @@ class Desk:
             self.settle(ts)
 
     def cancel(self, command: CancelOrder, ts: int) -> None:
-        """A cancel arrives; too late is said, not ignored."""
-        order = self._find(command.client_order_id)
-        if order is None:
-            self.outbox.change_refused(command, GONE, ts)
-            return
-        self.drop(order, "cancelled by its owner", ts)
+        """A cancel arrives; raises Refused when it is too late."""
+        self.drop(self._found(command.client_order_id), CancelCause.OWNER, ts)
         self.settle(ts)
 
-    def amend(self, command: AmendOrder, ts: int) -> None:
-        """An amendment arrives: a new price or more size loses the place in the queue, less size keeps it."""
-        order = self._find(command.client_order_id)
-        if order is None:
-            self.outbox.change_refused(command, GONE, ts)
-            return
-        try:
-            changed = self._checked_amendment(order, command)
-        except Refused as refused:
-            self.outbox.change_refused(command, str(refused), ts)
-            return
+    def amend(self, command: AmendOrder | ChangeOrder, ts: int) -> None:
+        """An amendment arrives: a new price or more size loses the place in the queue, less size keeps it.
+
+        Raises Refused; then the order is what it was.
+        """
+        if isinstance(command, AmendOrder):
+            command = ChangeOrder(
+                instrument=command.instrument,
+                client_order_id=command.client_order_id,
+                price=command.price,
+                size=command.size,
+            )
+        order = self._found(command.client_order_id)
+        changed = self._checked_amendment(order, command)
         keeps_place = changed.price == order.price and changed.size <= order.size
         self.orders[order.key] = changed
         if order.stage is Stage.UNTRIGGERED:
@@ -113,7 +133,7 @@ class Desk:
             if counted:
                 self._fill(order, price, counted, True, ts)
             if counted < size:
-                self.drop(order, "reduce-only without a position", ts)
+                self.drop(order, CancelCause.REDUCE_ONLY, ts)
         self.settle(ts)
 
     def trigger(self, order: LiveOrder, ts: int) -> None:
@@ -127,51 +147,26 @@ class Desk:
             order.price = limit_price(self.rules, self.reference, order.side, request.type, price)
             self._check_entry(order)
         except Refused as refused:
-            self.outbox.cancelled(order, str(refused), ts)
+            self.outbox.cancelled(order, CancelCause.of(refused), ts)
             return
         self._enter(order, ts, is_triggered=True)
         self.settle(ts)
 
-    def exit_at_market(self, origin: FillOrigin, ts: int) -> None:
+    def exit_at_market(self, maker: Maker, ts: int) -> None:
         """The exchange itself closes the position: a reduce-only order inside the protective band."""
-        side = self.position.side.opposite
+        side, size = self.position.side.opposite, abs(self.position.lots)
         mark = self.reference.mark
         assert mark is not None, "a position without any price"
         limit = margin.protective_price(self.rules, side, mark)
-        venue_order_id = VenueOrderId(f"sim-{self.outbox.next_key()}")
-        for _, price, size in self.matching.take(side, limit, abs(self.position.lots)):
-            self.execute(NO_ORDER, venue_order_id, side, price, size, ts, origin)
+        order = _Own(maker, VenueOrderId(f"sim-{self.outbox.next_key()}"), side, limit, size)
+        for _, price, got in self.matching.take(side, limit, size):
+            self._execute_own(order, price, got, ts)
 
-    def execute(
-        self,
-        client_order_id: ClientOrderId,
-        venue_order_id: VenueOrderId,
-        side: Side,
-        price: int,
-        size: int,
-        ts: int,
-        origin: FillOrigin = FillOrigin.ORDER,
-        is_maker: bool = False,
-    ) -> None:
-        """Book one execution and tell of it."""
-        fee = self.rules.notional(price, size) * self.fees.of(is_maker)
-        self.account.fill(self.rules, side, price, size, fee, self.terms)
-        self.outbox.add(
-            OrderFilled(
-                ts_event=ts,
-                ts_recv=self.outbox.seen(ts),
-                instrument=self.rules.id,
-                client_order_id=client_order_id,
-                venue_order_id=venue_order_id,
-                execution_id=self.outbox.next_execution(),
-                side=side,
-                price=Ticks(price),
-                size=Lots(size),
-                fee=fee,
-                is_maker=is_maker,
-                origin=origin,
-            )
-        )
+    def take_over(self, price: Ticks, ts: int) -> None:
+        """The exchange takes the whole position at a price."""
+        side, size = self.position.side.opposite, abs(self.position.lots)
+        order = _Own(Maker.LIQUIDATION, VenueOrderId(f"sim-{self.outbox.next_key()}"), side, price, size)
+        self._execute_own(order, price, size, ts)
 
     # --- what follows -----------------------------------------------------------------------------------------------
 
@@ -179,32 +174,23 @@ class Desk:
         """Bring what follows from orders and position up to date: protection, reduce-only sizes, reserved money."""
         if not self.position.lots:
             if self.position.is_protected:
-                self.protect(None, None, "position closed", ts)
-            self.position.trigger_source = TriggerSource.MARK
+                self.protect(Legs(), ProtectionCause.CLOSED, ts)
+            self.position.legs = Legs()
         self._trim_reduce_only(ts)
-        money = reserved(self.rules, self._resting(), self.position.lots, self.terms)
+        money = reserved(self.rules, self.resting(), self.position.lots, self.terms)
         self.account.reserve(self.rules.id, money)
 
-    def protect(self, stop_loss: Ticks | None, take_profit: Ticks | None, why: str, ts: int) -> None:
-        """Put, move or clear the position's stop and take-profit, and say so."""
-        self.position.stop_loss = stop_loss
-        self.position.take_profit = take_profit
-        self.outbox.add(
-            ProtectionChanged(
-                ts_event=ts,
-                ts_recv=self.outbox.seen(ts),
-                instrument=self.rules.id,
-                stop_loss=stop_loss,
-                take_profit=take_profit,
-                why=why,
-            )
-        )
+    def protect(self, legs: Legs, cause: ProtectionCause, ts: int, trailing: Trailing | None = None) -> None:
+        """Put, move or clear what the exchange does for the position, and say so."""
+        self.position.legs = legs
+        self.position.trailing = trailing
+        self.outbox.protection_changed(self.rules.id, legs, cause, ts)
 
-    def drop(self, order: LiveOrder, why: str, ts: int) -> None:
+    def drop(self, order: LiveOrder, cause: CancelCause, ts: int) -> None:
         """Take a live order out and say why."""
         if self.orders.pop(order.key, None) is not None:
             self.matching.resize(order.key, 0)
-            self.outbox.cancelled(order, why, ts)
+            self.outbox.cancelled(order, cause, ts)
 
     @property
     def terms(self) -> margin.Terms:
@@ -213,24 +199,28 @@ class Desk:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    def _checked(self, request: NewOrder) -> LiveOrder:
+    def _checked(self, request: NewOrder, legs: Legs) -> LiveOrder:
         """The order, if nothing speaks against it."""
         if request.client_order_id in self._keys:
-            raise Refused("110072 client order id was used before")
+            raise Refused(110072, "client order id was used before")
         price = self._price_in_force(request, request.price, is_waiting=request.trigger is not None)
         is_opening = not request.reduce_only and request.size > self._reducible(request.side)
-        check_filters(self.rules, request, price, is_opening)
-        check_trigger(request, self.reference)
-        if request.stop_loss is not None or request.take_profit is not None:
-            if request.reduce_only:
-                raise Refused("10001 a reduce-only order cannot carry a stop")
-            check_protection(
-                self.reference, request.side, request.stop_loss, request.take_profit, request.trigger_source
-            )
-        order = LiveOrder(self.outbox.next_key(), request, price, request.size)
+        check_filters(self.rules, request, self._dearest(request.side, price), is_opening)
+        if request.trigger is not None:
+            check_trigger(request.trigger, self.reference)
+        self._check_carried(request, legs)
+        order = LiveOrder(self.outbox.next_key(), request, price, request.size, trigger=request.trigger, legs=legs)
         if request.trigger is None:
             self._check_entry(order)
         return order
+
+    def _check_carried(self, request: NewOrder, legs: Legs) -> None:
+        """Stop and take-profit of an order: only one that opens has them, and they lie on their sides."""
+        if legs.is_empty:
+            return
+        if request.reduce_only:
+            raise Refused(10001, "a reduce-only order cannot carry a stop")
+        check_legs(self.reference, request.side, legs)
 
     def _price_in_force(self, request: NewOrder, price: Ticks | None, *, is_waiting: bool) -> Ticks:
         """The limit, moved to the edge of the band; an order that waits for its trigger meets the band only then."""
@@ -240,24 +230,56 @@ class Desk:
     def _check_entry(self, order: LiveOrder) -> None:
         """Whether an order may enter the book now: with something to reduce, or with the money to open."""
         check_reducible(order.request, self._reducible(order.side))
-        if not order.request.reduce_only:
-            check_money(self.account, self.rules, [*self._resting(), order], self.terms)
+        if order.request.reduce_only:
+            return
+        others = [other for other in self.resting() if other.key != order.key]
+        priced = msgspec.structs.replace(order, price=self._dearest(order.side, order.price))
+        check_money(self.account, self.rules, [*others, priced], self.terms)
 
-    def _checked_amendment(self, order: LiveOrder, command: AmendOrder) -> LiveOrder:
+    def _dearest(self, side: Side, limit: int) -> int:
+        """Highest price at which an order can be filled now: a sell under the best bid begins to take there."""
+        return limit if side is Side.BUY else max(limit, self.matching.best_bid)
+
+    def _checked_amendment(self, order: LiveOrder, change: ChangeOrder) -> LiveOrder:
         """The order as it would be after the amendment."""
-        request = order.request
-        if command.size <= order.filled:
-            raise Refused(f"10001 size {command.size} is not above the {order.filled} lots that are filled")
-        if command.size > self.rules.max_limit_size:
-            raise Refused(f"10001 size {command.size} lots is above the maximum {self.rules.max_limit_size}")
-        if request.type is OrderType.MARKET:
-            raise Refused("10001 a market order cannot be amended")
-        price = self._price_in_force(request, command.price, is_waiting=order.stage is Stage.UNTRIGGERED)
-        changed = LiveOrder(order.key, request, price, command.size, order.filled, order.stage, order.is_attached)
-        if not request.reduce_only and order.stage is Stage.RESTING:
-            others = [other for other in self._resting() if other.key != order.key]
-            check_money(self.account, self.rules, [*others, changed], self.terms)
+        request, price, size = order.request, order.price, order.size
+        if change.size is not UNSET:
+            size = change.size
+            if size <= order.filled:
+                raise Refused(110064, f"size {size} is not above the {order.filled} lots that are filled")
+            check_size(self.rules, request.type, size)
+        if change.price is not UNSET:
+            if request.type is OrderType.MARKET:
+                raise Refused(10001, "the price of a market order cannot be amended")
+            price = self._price_in_force(request, change.price, is_waiting=order.stage is Stage.UNTRIGGERED)
+        trigger, legs = self._amended_trigger(order, change), self._amended_legs(order, change)
+        changed = msgspec.structs.replace(order, price=price, size=size, trigger=trigger, legs=legs)
+        if order.stage is Stage.RESTING and (price, size) != (order.price, order.size):
+            self._check_entry(changed)
         return changed
+
+    def _amended_trigger(self, order: LiveOrder, change: ChangeOrder) -> Trigger | None:
+        """Another trigger; only an order that still waits for it can have one."""
+        trigger = order.trigger
+        if change.trigger_price is UNSET and change.trigger_source is UNSET:
+            return trigger
+        if trigger is None or order.stage is not Stage.UNTRIGGERED:
+            raise Refused(10001, "the order waits for no trigger")
+        price = trigger.price if change.trigger_price is UNSET else change.trigger_price
+        source = trigger.source if change.trigger_source is UNSET else change.trigger_source
+        trigger = Trigger(price, trigger.direction, source)
+        check_trigger(trigger, self.reference)
+        return trigger
+
+    def _amended_legs(self, order: LiveOrder, change: ChangeOrder) -> Legs:
+        """Other stops; only as long as nothing is filled, as then they are the position's."""
+        legs = merged(order.legs, change)
+        if legs == order.legs:
+            return legs
+        if order.filled:
+            raise Refused(110059, "the order is partly filled: its stop is the position's")
+        self._check_carried(order.request, legs)
+        return legs
 
     def _enter(self, order: LiveOrder, ts: int, *, is_amended: bool = False, is_triggered: bool = False) -> None:
         """Meet the book: take what may be taken, let the rest stay or go."""
@@ -266,14 +288,14 @@ class Desk:
             order.size = min(order.size, order.filled + self._reducible(side))
         crosses = self.matching.crosses(side, order.price)
         if request.time_in_force is TimeInForce.POST_ONLY and crosses:
-            self.outbox.cancelled(order, "post-only would have taken", ts)
+            self.outbox.cancelled(order, CancelCause.POST_ONLY, ts)
             return
         wants_all = request.time_in_force is TimeInForce.FOK
         if wants_all and self.matching.available(side, order.price) < order.left:
-            self.outbox.cancelled(order, "fill-or-kill could not be filled", ts)
+            self.outbox.cancelled(order, CancelCause.FILL_OR_KILL, ts)
             return
         if not crosses and not order.may_rest:
-            self.outbox.cancelled(order, "nothing to take inside the limit", ts)
+            self.outbox.cancelled(order, CancelCause.NOTHING_TO_TAKE, ts)
             return
         if not (is_amended or is_triggered):
             self.outbox.accepted(order, ts)
@@ -287,25 +309,84 @@ class Desk:
         if order.left and order.may_rest:
             self.matching.rest(order.key, side, order.price, order.left)
         elif order.left:
-            self.drop(order, "the rest could not be filled at once", ts)
+            self.drop(order, CancelCause.REST_NOT_TAKEN, ts)
 
     def _fill(self, order: LiveOrder, price: int, size: int, is_maker: bool, ts: int) -> None:
         """One execution of an order, and what its first one brings along."""
-        request = order.request
         before = self.position.lots
         order.filled += size
-        self.execute(request.client_order_id, order.venue_order_id, order.side, price, size, ts, is_maker=is_maker)
+        self._execute(order, price, size, ts, is_maker=is_maker)
         if not order.left:
             del self.orders[order.key]
         if before and self.position.lots * before <= 0 and self.position.is_protected:
-            self.protect(None, None, "position closed or turned over", ts)
-        carries = request.stop_loss is not None or request.take_profit is not None
+            self.protect(Legs(), ProtectionCause.TURNED, ts)
         # A rest that fills after its first part was stopped out opens anew, and needs its stop anew.
         is_new = not order.is_attached or before * order.side <= 0
-        if carries and is_new and self.position.lots * order.side > 0:
+        if not order.legs.is_empty and is_new and self.position.lots * order.side > 0:
             order.is_attached = True
-            self.position.trigger_source = request.trigger_source
-            self.protect(request.stop_loss, request.take_profit, "attached to the entry", ts)
+            self.protect(order.legs, ProtectionCause.ATTACHED, ts, self.position.trailing)
+
+    def _execute(self, order: LiveOrder, price: int, size: int, ts: int, *, is_maker: bool) -> None:
+        """An execution of an order of the owner's."""
+        self._book(
+            self._told(order.request.client_order_id, order.venue_order_id, order.side, price, size, ts, is_maker),
+            Maker.OWNER,
+            order.price,
+            order.size,
+            order.left,
+        )
+
+    def _execute_own(self, order: "_Own", price: int, size: int, ts: int) -> None:
+        """An execution of an order that the exchange made."""
+        order.left -= size
+        told = self._told(NO_ORDER, order.venue_order_id, order.side, price, size, ts, False, ORIGINS[order.maker])
+        self._book(told, order.maker, order.price, order.size, order.left)
+
+    def _told(
+        self,
+        client_order_id: ClientOrderId,
+        venue_order_id: VenueOrderId,
+        side: Side,
+        price: int,
+        size: int,
+        ts: int,
+        is_maker: bool,
+        origin: FillOrigin = FillOrigin.ORDER,
+    ) -> OrderFilled:
+        return OrderFilled(
+            ts_event=ts,
+            ts_recv=self.outbox.seen(ts),
+            instrument=self.rules.id,
+            client_order_id=client_order_id,
+            venue_order_id=venue_order_id,
+            execution_id=self.outbox.next_execution(),
+            side=side,
+            price=Ticks(price),
+            size=Lots(size),
+            fee=self.rules.notional(price, size) * self.fees.of(is_maker),
+            is_maker=is_maker,
+            origin=origin,
+        )
+
+    def _book(self, told: OrderFilled, maker: Maker, limit: int, size: int, left: int) -> None:
+        """Book one execution, tell of it, and keep what the telling leaves out."""
+        booked = self.account.fill(self.rules, told.side, told.price, told.size, told.fee, self.terms)
+        self.outbox.add(told)
+        self.outbox.executions[told.execution_id] = Execution(
+            id=told.execution_id,
+            maker=maker,
+            order_price=limit,
+            order_size=size,
+            left=left,
+            fee_rate=self.fees.of(told.is_maker),
+            value=self.rules.notional(told.price, told.size),
+            closed=booked.lots,
+            entry_value=booked.entry_value,
+            open_fee=booked.open_fee,
+            realised=booked.realised,
+            mark=self.reference.mark,
+            index=self.reference.index,
+        )
 
     def _trim_reduce_only(self, ts: int) -> None:
         """Reduce-only orders together never exceed the position; the youngest give way."""
@@ -316,7 +397,7 @@ class Desk:
             allowed = min(order.left, room[order.side])
             room[order.side] -= allowed
             if not allowed:
-                self.drop(order, "reduce-only without a position", ts)
+                self.drop(order, CancelCause.REDUCE_ONLY, ts)
             elif allowed < order.left:
                 order.size = order.filled + allowed
                 self.matching.resize(order.key, allowed)
@@ -326,12 +407,30 @@ class Desk:
         """Whether it may only shrink the position: reduce-only orders, and every sell of spot."""
         return order.request.reduce_only or (not self.rules.is_linear and order.side is Side.SELL)
 
-    def _resting(self) -> list[LiveOrder]:
+    def resting(self) -> list[LiveOrder]:
+        """Orders in the book, in order of entry."""
         return [order for order in self.orders.values() if order.stage is Stage.RESTING]
 
     def _reducible(self, side: Side) -> int:
         """Lots of the position that an order of this side would close."""
         return max(0, -self.position.lots * side)
 
-    def _find(self, client_order_id: ClientOrderId) -> LiveOrder | None:
+    def find(self, client_order_id: ClientOrderId) -> LiveOrder | None:
+        """A live order; None where there is none of this id (any more)."""
         return self.orders.get(self._keys.get(client_order_id, 0))
+
+    def _found(self, client_order_id: ClientOrderId) -> LiveOrder:
+        order = self.find(client_order_id)
+        if order is None:
+            raise Refused(110001, "order does not exist or is too late to change")
+        return order
+
+
+def merged(legs: Legs, change: ChangeOrder | SetTradingStop) -> Legs:
+    """Legs with what a request names of them."""
+    return Legs(
+        legs.stop_loss if change.stop_loss is UNSET else change.stop_loss,
+        legs.take_profit if change.take_profit is UNSET else change.take_profit,
+        legs.stop_source if change.stop_source is UNSET else change.stop_source,
+        legs.take_source if change.take_source is UNSET else change.take_source,
+    )

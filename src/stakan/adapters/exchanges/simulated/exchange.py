@@ -17,14 +17,28 @@ from stakan.adapters.exchanges.simulated.models import (
     QueueModel,
     start_latency,
 )
-from stakan.adapters.exchanges.simulated.orders import Outbox
+from stakan.adapters.exchanges.simulated.money import change_margin, set_leverage
+from stakan.adapters.exchanges.simulated.orders import Execution, LiveOrder, Outbox
+from stakan.adapters.exchanges.simulated.refusals import Refused
+from stakan.adapters.exchanges.simulated.requests import (
+    ChangeMargin,
+    ChangeOrder,
+    Legs,
+    PlaceOrder,
+    Request,
+    SetLeverage,
+    SetTradingStop,
+    instrument_of,
+)
+from stakan.adapters.exchanges.simulated.views import PositionView, WalletView, unrealised, view
 from stakan.core.domain.batch import MarketWindow
 from stakan.core.domain.commands import AmendOrder, CancelOrder, SetProtection, SubmitOrder, VenueCommand
 from stakan.core.domain.errors import ConfigError
-from stakan.core.domain.events import ProtectionRejected, VenueEvent
-from stakan.core.domain.ids import InstrumentId
+from stakan.core.domain.events import VenueEvent
+from stakan.core.domain.ids import ClientOrderId, ExecutionId, InstrumentId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.units import SECOND
+from stakan.core.portfolio.money import ZERO
 
 
 class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,20 +116,9 @@ class SimulatedExchange:
         Only the market of that instant has stopped there: others may have lived on to `now` or to the next command,
         so that what the bot answers *in another instrument* can meet a book that is up to one event of the feed newer.
         """
-        inbound = self._inbound
-        while True:
-            arrival = inbound[0][0] if inbound and inbound[0][0] <= now else None
-            self._live(now if arrival is None else arrival)
-            if self._outbox.is_empty and arrival is not None:
-                at, command = inbound.popleft()
-                self._arrive(command, at)
-            if not self._outbox.is_empty:
-                news = self._outbox.drain()
-                self._now = max(self._now, news[-1].ts_event)
-                return news
-            if arrival is None:
-                self._now = max(self._now, now)
-                return []
+        if self._outbox.executions:
+            self._outbox.executions = {}
+        return self._advance(now)
 
     def submit(self, command: VenueCommand, now: int) -> None:
         """Send a command at local time `now`; commands arrive in the order in which they were sent."""
@@ -131,8 +134,68 @@ class SimulatedExchange:
         """When the next command reaches it; NEVER where none is on its way."""
         return self._inbound[0][0] if self._inbound else NEVER
 
+    # --- for an owner without a way in between --------------------------------------------------------------------
+
+    def apply(self, request: Request, at: int) -> list[VenueEvent]:
+        """Carry out a request at exchange time `at`, whatever the latencies; the market of that instant comes first.
+
+        Returns everything that happened up to then and what the request brought about, in order. `refused` says
+        why it came to nothing, where it did. Times that lie before what was lived through count as that.
+        """
+        self._outbox.refused = None
+        events = self.live_to(at)
+        self._arrive(request, at)
+        return events + self._outbox.drain()
+
+    def live_to(self, at: int) -> list[VenueEvent]:
+        """Live on to `at` without stopping; returns everything that happened on the way."""
+        self._outbox.executions = {}
+        events: list[VenueEvent] = []
+        while news := self._advance(at):
+            events += news
+        return events
+
+    @property
+    def refused(self) -> Refused | None:
+        """Why the last applied request was refused; None where it was not."""
+        return self._outbox.refused
+
+    @property
+    def executions(self) -> Mapping[ExecutionId, Execution]:
+        """Details of the fills that the last `apply`, `live_to` or `advance` returned."""
+        return self._outbox.executions
+
+    def orders(self, instrument: InstrumentId) -> tuple[LiveOrder, ...]:
+        """Live orders, in order of entry; to be read, not to be changed."""
+        return tuple(self._listing(instrument).desk.orders.values())
+
+    def order(self, instrument: InstrumentId, client_order_id: ClientOrderId) -> LiveOrder | None:
+        """A live order; None where there is none of this id (any more)."""
+        return self._listing(instrument).desk.find(client_order_id)
+
+    def position(self, instrument: InstrumentId) -> PositionView:
+        """A position with its margin and prices."""
+        return view(self._listing(instrument).desk)
+
+    def wallet(self) -> WalletView:
+        """All money."""
+        account = self.account
+        position_margin, order_margin = account.bound
+        return WalletView(
+            balance=account.wallet,
+            position_margin=position_margin,
+            order_margin=order_margin,
+            unrealised=sum((unrealised(listing.desk) for listing in self._busy), ZERO),
+            realised=account.realised,
+            fees=account.fees,
+            funding=account.funding,
+        )
+
     def is_busy(self, instrument: InstrumentId) -> bool:
-        """Whether an order or a position of the owner's is in this instrument, so that its market cannot wait."""
+        """Whether an order or a position of the owner's is in this instrument, so that its market cannot wait.
+
+        While there is none, its market need not be fed: one batch that begins with a snapshot brings it up to date.
+        """
         return self._listing(instrument).is_busy
 
     # --- for reports ------------------------------------------------------------------------------------------------
@@ -162,53 +225,66 @@ class SimulatedExchange:
             first.handle()
             self._note(first)
 
-    def _arrive(self, command: VenueCommand, at: int) -> None:
-        listing = self._listing(command.order.instrument if isinstance(command, SubmitOrder) else command.instrument)
+    def _advance(self, now: int) -> list[VenueEvent]:
+        inbound = self._inbound
+        while True:
+            arrival = inbound[0][0] if inbound and inbound[0][0] <= now else None
+            self._live(now if arrival is None else arrival)
+            if self._outbox.is_empty and arrival is not None:
+                at, command = inbound.popleft()
+                self._arrive(command, at)
+            if not self._outbox.is_empty:
+                news = self._outbox.drain()
+                self._now = max(self._now, news[-1].ts_event)
+                return news
+            if arrival is None:
+                self._now = max(self._now, now)
+                return []
+
+    def _arrive(self, request: Request, at: int) -> None:
+        listing = self._listing(instrument_of(request))
         if not listing.is_busy:
             listing.catch_up(at)
-        why = self._refusal(at)
-        if why:
-            self._refuse(command, why, at)
-            return
-        match command:
-            case SubmitOrder():
-                listing.desk.submit(command.order, at)
-            case CancelOrder():
-                listing.desk.cancel(command, at)
-            case AmendOrder():
-                listing.desk.amend(command, at)
-            case SetProtection():
-                listing.protection.set(command, at)
-            case _:
-                assert_never(command)
+        try:
+            self._check_open(at)
+            self._carry_out(listing, request, at)
+        except Refused as refused:
+            self._outbox.refuse(request, refused, at)
         listing.refresh(at)
         self._note(listing)
 
-    def _refusal(self, at: int) -> str:
-        """Why the exchange does not even look at a command; empty where it does."""
+    @staticmethod
+    def _carry_out(listing: Listing, request: Request, at: int) -> None:
+        match request:
+            case SubmitOrder():
+                listing.desk.submit(request.order, Legs.of(request.order), at)
+            case PlaceOrder():
+                listing.desk.submit(request.order, request.legs, at)
+            case CancelOrder():
+                listing.desk.cancel(request, at)
+            case AmendOrder() | ChangeOrder():
+                listing.desk.amend(request, at)
+            case SetProtection() | SetTradingStop():
+                listing.protection.set(request, at)
+            case SetLeverage():
+                set_leverage(listing.desk, request, at)
+            case ChangeMargin():
+                change_margin(listing.desk, request)
+            case _:
+                assert_never(request)
+
+    def _check_open(self, at: int) -> None:
+        """Whether the exchange looks at a command at all; raises Refused."""
         if any(start <= at < end for start, end in self._config.downtime):
-            return "the exchange is down"
+            raise Refused(10016, "the exchange is down")
         limit = self._config.commands_per_second
         if limit is None:
-            return ""
+            return
         while self._recent and self._recent[0] <= at - SECOND:
             self._recent.popleft()
         if len(self._recent) >= limit:
-            return "10006 too many commands"
+            raise Refused(10006, "too many commands")
         self._recent.append(at)
-        return ""
-
-    def _refuse(self, command: VenueCommand, why: str, at: int) -> None:
-        match command:
-            case SubmitOrder():
-                self._outbox.rejected(command.order, why, at)
-            case CancelOrder() | AmendOrder():
-                self._outbox.change_refused(command, why, at)
-            case SetProtection():
-                seen = self._outbox.seen(at)
-                self._outbox.add(ProtectionRejected(ts_event=at, ts_recv=seen, instrument=command.instrument, why=why))
-            case _:
-                assert_never(command)
 
     def _note(self, listing: Listing) -> None:
         """Keep the list of markets that cannot wait, in the order in which instruments were given."""

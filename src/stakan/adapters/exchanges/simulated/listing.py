@@ -125,7 +125,7 @@ class Listing:
         if mark is None or not lots:
             return
         amount = self.rules.value_at(mark, lots) * rate
-        self._account.charge_funding(amount)
+        self._account.charge_funding(self.rules.id, amount)
         self._outbox.add(
             FundingCharged(
                 ts_event=ts,

@@ -6,6 +6,7 @@ import msgspec
 
 from stakan.core.domain.instrument import Instrument, MarginTier
 from stakan.core.domain.units import Side, Ticks
+from stakan.core.portfolio.money import ZERO
 
 ONE = Decimal(1)
 FALLBACK_MAINTENANCE = Decimal("0.005")
@@ -44,18 +45,30 @@ def order_cost(value: Decimal, side: Side, terms: Terms) -> Decimal:
     return value / terms.leverage + value * terms.taker_fee + closing_fee(value, side, terms)
 
 
-def bankruptcy_price(entry: Decimal, side: Side, leverage: Decimal) -> Decimal:
-    """Where the margin is gone: E (1 - 1/L) for a long, E (1 + 1/L) for a short."""
-    return entry * (ONE - side / leverage)
+def buffer(extra: Decimal, side: Side, terms: Terms) -> Decimal:
+    """Loss that extra margin X carries: X / (1 -/+ f), as the fee of the take-over falls with its price."""
+    return extra / (ONE - side * terms.taker_fee)
 
 
-def liquidation_price(size: Decimal, entry: Decimal, side: Side, leverage: Decimal, tier: MarginTier) -> Decimal:
-    """Mark at which margin + unrealised P&L = maintenance margin; `size` in base units, above 0.
+def bankruptcy_price(entry: Decimal, side: Side, leverage: Decimal, per_unit: Decimal = ZERO) -> Decimal:
+    """Where the margin is gone: E (1 - 1/L) for a long, E (1 + 1/L) for a short, less the buffer per base unit."""
+    return entry * (ONE - side / leverage) - side * per_unit
 
-    Long (q E (1 - 1/L) - D) / (q (1 - R)), short (q E (1 + 1/L) + D) / (q (1 + R)).
+
+def liquidation_price(
+    size: Decimal, entry: Decimal, side: Side, leverage: Decimal, tier: MarginTier, extra: Decimal = ZERO
+) -> Decimal:
+    """Mark at which margin + unrealised P&L = maintenance margin; `size` in base units, above 0; `extra`: `buffer`.
+
+    Long (q E (1 - 1/L) - X/(1 - f) - D) / (q (1 - R)), short (q E (1 + 1/L) + X/(1 + f) + D) / (q (1 + R)).
     """
-    at_bankruptcy = size * bankruptcy_price(entry, side, leverage)
+    at_bankruptcy = size * bankruptcy_price(entry, side, leverage) - side * extra
     return (at_bankruptcy - side * tier.deduction) / (size * (ONE - side * tier.maintenance_rate))
+
+
+def maintenance_margin(entry_value: Decimal, value: Decimal, side: Side, terms: Terms, tier: MarginTier) -> Decimal:
+    """Money that a position must have left at a mark value: q M R - D + closing fee."""
+    return value * tier.maintenance_rate - tier.deduction + closing_fee(entry_value, side, terms)
 
 
 def band_edge(rules: Instrument, side: Side, mark: Decimal, index: Decimal) -> Ticks:

@@ -1,11 +1,25 @@
 """Orders as the simulated exchange keeps them, and the stream of events that tells their owner about them."""
 
-from enum import Enum, auto
+from decimal import Decimal
+from enum import Enum, StrEnum, auto
+from typing import assert_never
 
 import msgspec
 
 from stakan.adapters.exchanges.simulated.models import Delays
-from stakan.core.domain.commands import AmendOrder, CancelOrder
+from stakan.adapters.exchanges.simulated.refusals import CancelCause, ProtectionCause, Refused
+from stakan.adapters.exchanges.simulated.requests import (
+    ChangeMargin,
+    ChangeOrder,
+    ChangeRequest,
+    Legs,
+    PlaceOrder,
+    Request,
+    SetLeverage,
+    SetTradingStop,
+    StopRequest,
+)
+from stakan.core.domain.commands import AmendOrder, CancelOrder, SetProtection, SubmitOrder
 from stakan.core.domain.events import (
     CancelRejected,
     OrderAccepted,
@@ -13,10 +27,12 @@ from stakan.core.domain.events import (
     OrderCancelled,
     OrderRejected,
     OrderTriggered,
+    ProtectionChanged,
+    ProtectionRejected,
     VenueEvent,
 )
-from stakan.core.domain.ids import ExecutionId, VenueOrderId
-from stakan.core.domain.orders import NewOrder, OrderType, TimeInForce
+from stakan.core.domain.ids import ExecutionId, InstrumentId, VenueOrderId
+from stakan.core.domain.orders import NewOrder, OrderType, TimeInForce, Trigger
 from stakan.core.domain.units import Lots, Side, Ticks
 
 
@@ -39,8 +55,12 @@ class LiveOrder(msgspec.Struct):
     """Total, after amendments and trims."""
     filled: int = 0
     stage: Stage = Stage.RESTING
+    trigger: Trigger | None = None
+    """Condition in force, after amendments; stays when it was met."""
+    legs: Legs = Legs()
+    """Stop and take-profit that it brings along, after amendments."""
     is_attached: bool = False
-    """Whether its stop and take-profit have gone over to the position."""
+    """Whether these have gone over to the position."""
 
     @property
     def side(self) -> Side:
@@ -64,6 +84,41 @@ class LiveOrder(msgspec.Struct):
         return lives_on and self.request.type is OrderType.LIMIT
 
 
+class Maker(StrEnum):
+    """Who made the order that was executed."""
+
+    OWNER = "owner"
+    STOP_LOSS = "stop_loss"
+    TAKE_PROFIT = "take_profit"
+    TRAILING_STOP = "trailing_stop"
+    LIQUIDATION = "liquidation"
+
+
+class Execution(msgspec.Struct, frozen=True, kw_only=True):
+    """What `OrderFilled` does not say of an execution; money in settlement currency."""
+
+    id: ExecutionId
+    maker: Maker
+    order_price: int
+    """Limit in force, in ticks: of market orders the protective price, of a take-over the bankruptcy price."""
+    order_size: int
+    """Lots of the whole order."""
+    left: int
+    """Lots of the order that are still open."""
+    fee_rate: Decimal
+    value: Decimal
+    closed: int
+    """Lots of the position that it closed; the rest of the execution opened."""
+    entry_value: Decimal
+    """Value of the closed lots at their average entry."""
+    open_fee: Decimal
+    """What opening the closed lots had cost in fees."""
+    realised: Decimal
+    """P&L of the closed lots before all fees."""
+    mark: Decimal | None
+    index: Decimal | None
+
+
 class Outbox:
     """What the owner will see, in order: one private connection delivers in the order of its causes."""
 
@@ -73,6 +128,10 @@ class Outbox:
         self._events: list[VenueEvent] = []
         self._keys = 0
         self._executions = 0
+        self.executions: dict[ExecutionId, Execution] = {}
+        """Details of fills, until the owner's next call."""
+        self.refused: Refused | None = None
+        """Why the last refused request was refused."""
 
     def seen(self, ts: int) -> int:
         """When the owner will see something that happens at `ts`: after a delay, never before an earlier message."""
@@ -146,7 +205,7 @@ class Outbox:
             )
         )
 
-    def cancelled(self, order: LiveOrder, why: str, ts: int) -> None:
+    def cancelled(self, order: LiveOrder, cause: CancelCause, ts: int) -> None:
         """It is gone with whatever it had filled."""
         request = order.request
         self.add(
@@ -156,12 +215,43 @@ class Outbox:
                 instrument=request.instrument,
                 client_order_id=request.client_order_id,
                 venue_order_id=order.venue_order_id,
-                why=why,
+                why=cause.value,
             )
         )
 
-    def rejected(self, request: NewOrder, why: str, ts: int) -> None:
-        """It never became an order."""
+    # --- what can be said of a position -----------------------------------------------------------------------------
+
+    def protection_changed(self, instrument: InstrumentId, legs: Legs, cause: ProtectionCause, ts: int) -> None:
+        """Stop, take-profit or trailing stop of a position are other than before."""
+        self.add(
+            ProtectionChanged(
+                ts_event=ts,
+                ts_recv=self.seen(ts),
+                instrument=instrument,
+                stop_loss=legs.stop_loss,
+                take_profit=legs.take_profit,
+                why=cause.value,
+            )
+        )
+
+    # --- refusals ---------------------------------------------------------------------------------------------------
+
+    def refuse(self, request: Request, refused: Refused, ts: int) -> None:
+        """A request came to nothing; of leverage and margin no event tells."""
+        self.refused = refused
+        match request:
+            case SubmitOrder() | PlaceOrder():
+                self._rejected(request.order, str(refused), ts)
+            case CancelOrder() | AmendOrder() | ChangeOrder():
+                self._change_refused(request, str(refused), ts)
+            case SetProtection() | SetTradingStop():
+                self._stop_refused(request, str(refused), ts)
+            case SetLeverage() | ChangeMargin():
+                return
+            case _:
+                assert_never(request)
+
+    def _rejected(self, request: NewOrder, why: str, ts: int) -> None:
         self.add(
             OrderRejected(
                 ts_event=ts,
@@ -172,15 +262,17 @@ class Outbox:
             )
         )
 
-    def change_refused(self, command: CancelOrder | AmendOrder, why: str, ts: int) -> None:
-        """A cancel or an amendment came to nothing."""
+    def _change_refused(self, request: ChangeRequest, why: str, ts: int) -> None:
         self.add(
             CancelRejected(
                 ts_event=ts,
                 ts_recv=self.seen(ts),
-                instrument=command.instrument,
-                client_order_id=command.client_order_id,
+                instrument=request.instrument,
+                client_order_id=request.client_order_id,
                 why=why,
-                is_amendment=isinstance(command, AmendOrder),
+                is_amendment=not isinstance(request, CancelOrder),
             )
         )
+
+    def _stop_refused(self, request: StopRequest, why: str, ts: int) -> None:
+        self.add(ProtectionRejected(ts_event=ts, ts_recv=self.seen(ts), instrument=request.instrument, why=why))

@@ -2,15 +2,24 @@
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
-from stakan.adapters.exchanges.simulated.checks import Refused, check_position, check_protection
-from stakan.adapters.exchanges.simulated.desk import NO_ORDER, Desk
+from msgspec import UNSET
+
+from stakan.adapters.exchanges.simulated.account import Trailing
+from stakan.adapters.exchanges.simulated.checks import check_legs, check_position, check_trailing
+from stakan.adapters.exchanges.simulated.desk import Desk, merged
 from stakan.adapters.exchanges.simulated.matching import NEVER
-from stakan.adapters.exchanges.simulated.orders import LiveOrder, Stage
+from stakan.adapters.exchanges.simulated.orders import LiveOrder, Maker, Stage
+from stakan.adapters.exchanges.simulated.refusals import CancelCause, ProtectionCause
+from stakan.adapters.exchanges.simulated.requests import Legs, SetTradingStop
 from stakan.core.domain.commands import SetProtection
-from stakan.core.domain.events import FillOrigin, ProtectionRejected
-from stakan.core.domain.ids import VenueOrderId
 from stakan.core.domain.orders import Trigger, TriggerDirection, TriggerSource
 from stakan.core.domain.units import Ticks
+
+_CAUSES = {
+    Maker.STOP_LOSS: ProtectionCause.STOP_LOSS,
+    Maker.TAKE_PROFIT: ProtectionCause.TAKE_PROFIT,
+    Maker.TRAILING_STOP: ProtectionCause.TRAILING_STOP,
+}
 
 
 class Protection:
@@ -21,44 +30,62 @@ class Protection:
         self.rules = desk.rules
         self._position = desk.position
 
-    def set(self, command: SetProtection, ts: int) -> None:
-        """A request to put, move or clear stop and take-profit arrives."""
+    def set(self, command: SetProtection | SetTradingStop, ts: int) -> None:
+        """A request to put, move or clear stop, take-profit or trailing stop arrives; raises Refused."""
         desk, position = self._desk, self._position
-        try:
-            check_position(position.lots)
-            check_protection(
-                desk.reference, position.side, command.stop_loss, command.take_profit, position.trigger_source
+        if isinstance(command, SetProtection):
+            command = SetTradingStop(
+                instrument=command.instrument, stop_loss=command.stop_loss, take_profit=command.take_profit
             )
-        except Refused as refused:
-            desk.outbox.add(
-                ProtectionRejected(
-                    ts_event=ts, ts_recv=desk.outbox.seen(ts), instrument=self.rules.id, why=str(refused)
-                )
-            )
-            return
-        desk.protect(command.stop_loss, command.take_profit, "set by its owner", ts)
+        check_position(position.lots)
+        legs = merged(position.legs, command)
+        if legs != position.legs:
+            check_legs(desk.reference, position.side, legs)
+        trailing = self._trailing(command)
+        desk.protect(legs, ProtectionCause.OWNER, ts, trailing)
 
     def check(self, ts: int) -> None:
         """Let everything happen whose price is reached, then tell matching what to watch for.
 
         Without a known book nothing happens: the recording is interrupted, not the market.
         """
+        self._trail()
         while self._desk.matching.is_live and self._act(ts):
             pass
         self._watch()
+
+    def _trailing(self, command: SetTradingStop) -> Trailing | None:
+        """The trailing stop that a request leaves."""
+        if command.trailing is UNSET:
+            return self._position.trailing
+        if command.trailing is None:
+            return None
+        reference, side = self._desk.reference, self._position.side
+        check_trailing(reference, side, command.trailing, command.activation)
+        trailing = Trailing(command.trailing, command.activation)
+        last = reference.price(TriggerSource.LAST)
+        assert last is not None, "checked"
+        trailing.follow(side, self.rules.price_nearest(last))
+        return trailing
+
+    def _trail(self) -> None:
+        """Let the trailing stop follow the last print."""
+        last, trailing = self._desk.matching.last, self._position.trailing
+        if trailing is not None and last:
+            trailing.follow(self._position.side, last)
 
     def _act(self, ts: int) -> bool:
         """Do the first thing that is due; returns whether there was one."""
         if self._is_liquidated():
             self._liquidate(ts)
             return True
-        origin = self._exit_origin()
-        if origin is not None:
-            self._exit(origin, ts)
-            return True
+        for leg, trigger in self._exit_triggers():
+            if self._is_reached(trigger):
+                self._exit(leg, ts)
+                return True
         for order in self._conditionals():
-            assert order.request.trigger is not None
-            if self._is_reached(order.request.trigger):
+            assert order.trigger is not None
+            if self._is_reached(order.trigger):
                 self._desk.trigger(order, ts)
                 return True
         return False
@@ -72,46 +99,39 @@ class Protection:
 
     def _liquidate(self, ts: int) -> None:
         """Cancel the symbol's orders, then the position is taken over at its bankruptcy price."""
-        desk, position = self._desk, self._position
+        desk = self._desk
         for order in list(desk.orders.values()):
-            desk.drop(order, "liquidation", ts)
-        price = desk.account.takeover_price(self.rules, desk.terms)
-        venue_order_id = VenueOrderId(f"sim-{desk.outbox.next_key()}")
-        desk.execute(
-            NO_ORDER, venue_order_id, position.side.opposite, price, abs(position.lots), ts, FillOrigin.LIQUIDATION
-        )
+            desk.drop(order, CancelCause.LIQUIDATION, ts)
+        desk.take_over(desk.account.takeover_price(self.rules, desk.terms), ts)
         desk.settle(ts)
 
-    def _exit_origin(self) -> FillOrigin | None:
-        position = self._position
-        if not position.lots:
-            return None
-        triggers = self._exit_triggers()
-        if triggers[0] is not None and self._is_reached(triggers[0]):
-            return FillOrigin.STOP_LOSS
-        if triggers[1] is not None and self._is_reached(triggers[1]):
-            return FillOrigin.TAKE_PROFIT
-        return None
-
-    def _exit(self, origin: FillOrigin, ts: int) -> None:
+    def _exit(self, leg: Maker, ts: int) -> None:
         """The leg is spent whether or not it finds enough to take inside the band, as it is on the exchange."""
-        self._desk.exit_at_market(origin, ts)
-        self._desk.protect(None, None, f"{origin.value} triggered", ts)
+        self._desk.exit_at_market(leg, ts)
+        self._desk.protect(Legs(), _CAUSES[leg], ts)
         self._desk.settle(ts)
 
-    def _exit_triggers(self) -> tuple[Trigger | None, Trigger | None]:
-        """The position's stop and take-profit as triggers."""
+    def _exit_triggers(self) -> list[tuple[Maker, Trigger]]:
+        """The position's stop, trailing stop and take-profit as triggers, in the order in which they are looked at."""
         position = self._position
-        against, along = TriggerDirection.FALLS, TriggerDirection.RISES
-        if position.lots < 0:
-            against, along = along, against
-        return (
-            self._trigger(position.stop_loss, against),
-            self._trigger(position.take_profit, along),
-        )
+        if not position.lots:
+            return []
+        against, along = self._directions()
+        legs, trailing = position.legs, position.trailing
+        found = []
+        if legs.stop_loss is not None:
+            found.append((Maker.STOP_LOSS, Trigger(legs.stop_loss, against, legs.stop_source)))
+        if trailing is not None and trailing.stop is not None:
+            found.append((Maker.TRAILING_STOP, Trigger(trailing.stop, against, TriggerSource.LAST)))
+        if legs.take_profit is not None:
+            found.append((Maker.TAKE_PROFIT, Trigger(legs.take_profit, along, legs.take_source)))
+        return found
 
-    def _trigger(self, price: Ticks | None, direction: TriggerDirection) -> Trigger | None:
-        return None if price is None else Trigger(price, direction, self._position.trigger_source)
+    def _directions(self) -> tuple[TriggerDirection, TriggerDirection]:
+        """Which way prices go against the position, and along with it."""
+        if self._position.lots < 0:
+            return TriggerDirection.RISES, TriggerDirection.FALLS
+        return TriggerDirection.FALLS, TriggerDirection.RISES
 
     def _is_reached(self, trigger: Trigger) -> bool:
         watched = self._desk.reference.price(trigger.source)
@@ -142,9 +162,16 @@ class Protection:
         self._desk.matching.watch_mid(*mid)
 
     def _triggers(self) -> list[Trigger]:
-        found = [order.request.trigger for order in self._conditionals()]
-        found += self._exit_triggers() if self._position.lots else ()
-        return [trigger for trigger in found if trigger is not None]
+        """Everything that a price may reach, with the last price from which a trailing stop has to move."""
+        found = [order.trigger for order in self._conditionals() if order.trigger is not None]
+        found += [trigger for _, trigger in self._exit_triggers()]
+        trailing, side = self._position.trailing, self._position.side
+        if trailing is not None:
+            along = self._directions()[1]
+            begins = trailing.activation if trailing.stop is None else trailing.stop + side * (trailing.distance + 1)
+            assert begins is not None, "a trailing stop without activation stands from the start"
+            found.append(Trigger(Ticks(begins), along, TriggerSource.LAST))
+        return found
 
 
 def _tighten(bounds: list[int], price: int, rises: bool) -> None:
