@@ -26,6 +26,7 @@ from stakan.adapters.journal.records import Header
 from stakan.adapters.synthetic.config import demo_config
 from stakan.apps.config import Settings, to_toml
 from stakan.apps.driver import VirtualTime
+from stakan.apps.recorded_run import JOURNAL_FOLDER
 from stakan.apps.report import render_report
 from stakan.apps.results import (
     DataIdentity,
@@ -40,7 +41,7 @@ from stakan.apps.results import (
 from stakan.apps.results.files import refuse_existing
 from stakan.apps.results.recorder import MID_INTERVAL
 from stakan.apps.sources import Source, from_generator
-from stakan.apps.wiring import config_hash, engine_config, simulation_config
+from stakan.apps.wiring import config_hash, engine_config, paper_config, simulation_config
 from stakan.core.domain.errors import InvariantViolated
 from stakan.core.domain.events import AnyEvent, BookEvent
 from stakan.core.domain.ids import InstrumentId
@@ -52,7 +53,6 @@ from stakan.core.market.book import BookState
 
 RUN_EPOCH = "backtest"
 """Fixed, so that equal runs make equal client order ids; nothing of a backtest reaches an exchange."""
-JOURNAL_FOLDER = "journal"
 WARM_UP_NS = Nanos(30 * SECOND)
 
 Progress = Callable[[int, int], None]
@@ -60,14 +60,21 @@ Progress = Callable[[int, int], None]
 
 
 class Backtest:
-    """A run on a source with settings; `run` it once, then take its `result`."""
+    """A run on a source with settings; `run` it once, then take its `result`.
+
+    On the journal of a run, with that run's settings, it is that run computed again: its client order ids, what its
+    operator asked for, and its end. With other settings it is what they would have done on the same market.
+    """
 
     def __init__(self, source: Source, settings: Settings, journal: FileJournal | None = None) -> None:
         self._source = source
         self._settings = settings
         self._journal = journal
-        self._config = engine_config(settings, RUN_EPOCH, source.instruments)
-        self._simulation = simulation_config(settings)
+        run = source.run
+        epoch = run.header.run_epoch if run is not None else RUN_EPOCH
+        self._config = engine_config(settings, epoch, source.instruments)
+        self._simulation = paper_config(settings) if run is not None and run.is_paper else simulation_config(settings)
+        self._script = run.script if run is not None and run.header.config_hash == config_hash(settings) else None
         self.engine = Engine(self._config, source.instruments.values())
         self.exchange = SimulatedExchange(source.instruments, self._simulation)
         self.fingerprint = Fingerprint()
@@ -79,7 +86,7 @@ class Backtest:
         """Live through the whole source."""
         began = time.perf_counter()
         driver = VirtualTime(self.engine, self.exchange, self._observe)
-        for ts, events in driver.run(self._source.history):
+        for ts, events in driver.run(self._source.history, self._script):
             progress(ts, events)
         self._wall_seconds = time.perf_counter() - began
 

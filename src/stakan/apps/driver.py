@@ -122,7 +122,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
 
     requests: tuple[AnyOperatorRequest, ...]
     end_ts: int
-    """Receive time of its last event."""
+    """Receive time of its last event that was not market data, or of its last event."""
 
 
 class VirtualTime:
@@ -156,7 +156,7 @@ class VirtualTime:
             return
         for request in requests:
             self._enter(request)
-        self._order.live_until(script.end_ts)
+        self._order.live_until(max(self._engine.state.now, script.end_ts))
 
     def _enter(self, event: AnyEvent) -> None:
         self._order.live_until(event.ts_recv)

@@ -13,6 +13,7 @@ from stakan.adapters.parquet.catalog import SeededHistory
 from stakan.adapters.parquet.reader import BEGINNING, END, MarketStore, open_part
 from stakan.adapters.synthetic.config import SyntheticConfig
 from stakan.adapters.synthetic.market import SyntheticMarket
+from stakan.apps.recorded_run import RecordedRun, RunHistory, digest_of, open_run
 from stakan.core.domain.errors import ConfigError, DataError
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
@@ -32,6 +33,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     """Receive time of the first and last event where it is known beforehand, else 0."""
     is_synthetic: bool = False
     receive_times_assumed: bool = False
+    run: RecordedRun | None = None
+    """Where it is the journal of a run."""
 
 
 def from_store(root: Path, names: Sequence[str] = (), *, start: int = BEGINNING, stop: int = END) -> Source:
@@ -89,6 +92,24 @@ def from_files(files: Sequence[Path], known: dict[InstrumentId, Instrument], nam
         instruments={key: known[key] for key in chosen},
         digest=digest.hexdigest(),
         receive_times_assumed=any("receive times assumed" in note for note in recording.notes),
+    )
+
+
+def from_run(folder: Path, names: Sequence[str] = ()) -> Source:
+    """What a run of `stakan trade` received, in the order in which it received it.
+
+    Raises DataError where the folder holds no journal, ConfigError for unknown instruments.
+    """
+    run = open_run(folder)
+    known = {rules.id: rules for rules in run.header.instruments}
+    chosen = _choose(names, known)
+    return Source(
+        name=f"{run.header.mode} run {folder}",
+        history=RunHistory(run, chosen),
+        instruments={key: known[key] for key in chosen},
+        digest=digest_of(run, chosen),
+        is_synthetic=run.header.is_synthetic,
+        run=run,
     )
 
 

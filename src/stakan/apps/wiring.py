@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from stakan.adapters.exchanges.simulated.exchange import SimulationConfig
+from stakan.adapters.exchanges.simulated.models import ConstantLatency
 from stakan.adapters.instruments import resolve
 from stakan.apps.config import Settings, StrategySection, duration_ns, to_toml
 from stakan.core.decision.sizing import Sizing
@@ -74,6 +75,18 @@ def simulation_config(settings: Settings) -> SimulationConfig:
         **settings.simulation,
     }
     return _struct("simulation", values, SimulationConfig)
+
+
+def paper_config(settings: Settings) -> SimulationConfig:
+    """The simulated exchange of paper trading: it sees the market when we do, so orders take the feed's delay more.
+
+    That time is `trade.paper_latency`, unless `simulation.entry_latency` is configured.
+    """
+    config = simulation_config(settings)
+    if "entry_latency" in settings.simulation:
+        return config
+    way = ConstantLatency(Nanos(duration_ns(settings.trade.paper_latency)))
+    return msgspec.structs.replace(config, entry_latency=way)
 
 
 def strategy(entry: StrategySection) -> Strategy:

@@ -24,6 +24,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     feature_set: str
     mode: str = "backtest"
     """backtest, paper, shadow, testnet, live."""
+    is_synthetic: bool = False
+    """Whether its market was generated."""
 
 
 class Inbox(msgspec.Struct, frozen=True, tag=True):

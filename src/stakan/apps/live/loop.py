@@ -1,0 +1,270 @@
+"""The live loop: the order of events of virtual time, driven by a wall clock (ADR 0009)."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from stakan.apps.driver import EventOrder, Observer
+from stakan.apps.live.clock import LiveTime, Timer
+from stakan.core.domain.commands import AmendOrder, CancelOrder, SetProtection, SubmitOrder, VenueCommand
+from stakan.core.domain.events import AnyEvent, AnyMarketEvent, MarketEvent, VenueEvent
+from stakan.core.domain.ids import InstrumentId
+from stakan.core.domain.step import Step
+from stakan.core.domain.units import MINUTE, SECOND
+from stakan.core.engine import Engine
+
+SNAPSHOT_NS = MINUTE
+"""How often the engine's whole state is written."""
+FLUSH_NS = SECOND
+"""How much of the market a killed process loses at most."""
+_LEAVES = (SubmitOrder, CancelOrder, AmendOrder, SetProtection)
+
+
+class RunJournal(Protocol):
+    """Where a run is written down."""
+
+    def event(self, number: int, event: AnyEvent) -> None:
+        """What is about to enter the engine as step `number`."""
+        ...
+
+    def append(self, step: Step) -> None:
+        """What came of it."""
+        ...
+
+    def snapshot(self, number: int, state: bytes) -> None:
+        """The engine's state after step `number`."""
+        ...
+
+    def sync(self) -> None:
+        """Return when all decisions so far are on the disk."""
+        ...
+
+    def flush(self) -> None:
+        """Hand all of it to the operating system."""
+        ...
+
+    def close(self) -> None:
+        """An orderly end."""
+        ...
+
+    def abandon(self) -> None:
+        """No orderly end: what is written stays."""
+        ...
+
+
+class LiveCounterparty(Protocol):
+    """What takes orders in real time: an exchange, a simulated one, or nobody."""
+
+    def see(self, event: AnyMarketEvent) -> None:
+        """The market, right before the bot sees it."""
+        ...
+
+    def advance(self, now: int) -> list[VenueEvent]:
+        """As `Simulator.advance`; empty where answers come by `LiveLoop.deliver`."""
+        ...
+
+    def submit(self, command: VenueCommand, now: int) -> None:
+        """Take a command that was decided at `now`."""
+        ...
+
+    def release(self) -> None:
+        """What was submitted is on the disk: it may leave."""
+        ...
+
+    @property
+    def next_due(self) -> int:
+        """When something happens here by itself; NEVER where nothing does."""
+        ...
+
+
+class LiveLoop:
+    """One engine in real time.
+
+    Adapters and operator hand over events by `deliver`; everything that is due before one enters before it, with its
+    own due time. Receive times are made strictly increasing, so that the journal of the run has one possible order.
+    Commands leave when the callback that made them has written and synced all its steps.
+
+    An exception ends the loop: the journal stays as it is, as evidence, nothing more enters or leaves, and `failed` is
+    called with it.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        counterparty: LiveCounterparty,
+        journal: RunJournal,
+        time: LiveTime,
+        *,
+        resync: Callable[[InstrumentId], None],
+        observe: Observer,
+        decided: Callable[[int], None] = lambda _ns: None,
+        failed: Callable[[Exception], None] = lambda _error: None,
+    ) -> None:
+        self.engine = engine
+        self.failure: Exception | None = None
+        self.lag_ns = 0
+        """How late something entered at worst, since whoever reads this set it back."""
+        self._counterparty = counterparty
+        self._journal = journal
+        self._time = time
+        self._resync = resync
+        self._observe = observe
+        self._decided = decided
+        self._failed = failed
+        self._order = EventOrder(counterparty, self._fold, self._wants_book)
+        self._waiting: deque[AnyEvent] = deque()
+        self._blind: list[InstrumentId] = []
+        self._timer: Timer | None = None
+        self._timer_at = 0
+        self._reached = 0
+        self._seen_ts = 0
+        self._has_commands = False
+        self._is_turning = False
+        self._is_over = False
+        now = time.now()
+        self._next_flush = now + FLUSH_NS
+        self._next_snapshot = now + SNAPSHOT_NS
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing enters any more."""
+        return self._is_over
+
+    def deliver(self, event: AnyEvent) -> None:
+        """Let an event enter; from within a callback of this loop, right after what is entering now.
+
+        Its receive time is raised where something later has entered already.
+        """
+        self._waiting.append(event)
+        if not self._is_turning:
+            self._turn()
+
+    def close(self) -> None:
+        """End the run in an orderly way; raises StorageError where the journal cannot be finished."""
+        if self._is_over:
+            return
+        # What is due by the time of the last event belongs to the run.
+        self._guarded(self._finish)
+        if not self._is_over:
+            self._end()
+            self._journal.close()
+
+    # --- turning ----------------------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        """Let all that waits enter, then let commands leave; what they cause at once enters too."""
+        if self._is_over:
+            self._waiting.clear()
+            return
+        self._is_turning = True
+        try:
+            while self._waiting:
+                self._enter(self._waiting.popleft())
+                if not self._waiting:
+                    self._leave()
+            self._plan()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run ends in one way
+            self._fail(error)
+        finally:
+            self._is_turning = False
+
+    def _enter(self, event: AnyEvent) -> None:
+        self._seen_ts = event.ts_recv
+        if event.ts_recv <= self._reached:
+            event = msgspec.structs.replace(event, ts_recv=self._reached + 1)
+        if isinstance(event, MarketEvent):
+            self._counterparty.see(event)
+        self._order.live_until(event.ts_recv)
+        self._reached = event.ts_recv
+        self._order.step(event)
+
+    def _fold(self, event: AnyEvent) -> Step:
+        engine, journal = self.engine, self._journal
+        journal.event(engine.state.number + 1, event)
+        step = engine.step(event)
+        journal.append(step)
+        if step.commands and any(isinstance(command, _LEAVES) for command in step.commands):
+            self._has_commands = True
+        self._observe(event, step)
+        return step
+
+    def _leave(self) -> None:
+        """What the callback has decided goes out, after it is on the disk."""
+        now = self._time.now()
+        self.lag_ns = max(self.lag_ns, now - self._seen_ts)
+        if self._has_commands:
+            self._has_commands = False
+            self._journal.sync()
+            self._counterparty.release()
+            self._decided(self._time.now() - self._seen_ts)
+        blind, self._blind = self._blind, []
+        for instrument in blind:
+            self._resync(instrument)
+
+    def _wants_book(self, instrument: InstrumentId) -> None:
+        self._blind.append(instrument)
+
+    # --- time -------------------------------------------------------------------------------------------------------
+
+    def _plan(self) -> None:
+        """Wake up when the next thing is due; an earlier call that is planned already may come for nothing."""
+        due = min(self._order.next_due, self._counterparty.next_due, self._next_flush)
+        if self._timer is not None:
+            if self._timer_at <= due:
+                return
+            self._timer.cancel()
+        self._timer_at = due
+        self._timer = self._time.call_at(due, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._guarded(self._live_on)
+
+    def _live_on(self) -> None:
+        now = self._time.now()
+        self._seen_ts = min(now, self._timer_at)
+        self._order.live_until(now)
+        self._reached = max(self._reached, now)
+        self._keep()
+        self._leave()
+
+    def _finish(self) -> None:
+        self._order.live_until(self._reached)
+        self._leave()
+
+    def _keep(self) -> None:
+        """Housekeeping of the journal, between steps."""
+        if self._reached >= self._next_flush:
+            self._next_flush = self._reached + FLUSH_NS
+            self._journal.flush()
+        if self._reached >= self._next_snapshot:
+            self._next_snapshot = self._reached + SNAPSHOT_NS
+            self._journal.snapshot(self.engine.state.number, self.engine.snapshot())
+
+    def _guarded(self, call: Callable[[], None]) -> None:
+        if self._is_over:
+            return
+        self._is_turning = True
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 - as in _turn
+            self._fail(error)
+        finally:
+            self._is_turning = False
+        # What was delivered meanwhile, and the next call.
+        self._turn()
+
+    def _fail(self, error: Exception) -> None:
+        self.failure = error
+        self._end()
+        self._journal.abandon()
+        self._failed(error)
+
+    def _end(self) -> None:
+        self._is_over = True
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,159 @@
+"""A paper run, recorded by its journal, is computed again: by replay step by step, by a backtest to the fingerprint."""
+
+import itertools
+import os
+import random
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.apps.live.builders import PaperRun, TestTime, some_settings
+from tests.core.engine.builders import MS
+
+from stakan.adapters.journal.files import MARKET, read_events, read_header, read_steps
+from stakan.adapters.synthetic.config import demo_config
+from stakan.adapters.synthetic.market import SyntheticMarket
+from stakan.apps.backtest import Backtest
+from stakan.apps.config import settings_from
+from stakan.apps.replay import replay
+from stakan.apps.sources import from_run
+from stakan.core.domain.commands import SubmitOrder
+from stakan.core.domain.errors import DataError
+from stakan.core.domain.events import Flatten, OrderFilled, PauseEntries, ResumeEntries
+from stakan.core.domain.units import SECOND, Nanos
+
+LENGTH = Nanos(40 * SECOND)
+
+
+def a_paper_run(folder, *, seed=7, jitter=1, requests=(), length=LENGTH, overrides=(), finish=True):
+    """A synthetic market, received with random delays by a loop whose calls come late at random."""
+    chance = random.Random(jitter)
+    market = SyntheticMarket(demo_config(seed=seed, duration_ns=length))
+    time = TestTime(market.config.start_ts, late=lambda: chance.choice((0, 10_000, MS, 4 * MS)))
+    run = PaperRun(folder, some_settings(*overrides), market.instruments, time)
+    asked = sorted(requests, key=lambda request: request.ts_recv)
+    for window in market.windows():
+        for event in window.events():
+            at = event.ts_recv + chance.choice((0, 100, 50_000, 2 * MS))
+            while asked and asked[0].ts_recv <= at:
+                run.receive(asked.pop(0), at)
+            run.receive(event, at)
+    if finish:
+        time.run_until(time.now() + SECOND)
+        run.loop.close()
+        assert run.loop.failure is None
+    return run
+
+
+def at(moment, kind=PauseEntries, **more):
+    ts = demo_config().start_ts + moment
+    return kind(ts_event=ts, ts_recv=ts, actor="ann", request_id=str(ts), **more)
+
+
+def computed_again(folder, settings=None):
+    source = from_run(folder)
+    backtest = Backtest(source, settings or source.run.settings)
+    backtest.run()
+    return backtest
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    run = a_paper_run(tmp_path_factory.mktemp("paper") / "run")
+    sent = [c for _, step in run.steps for c in step.commands if isinstance(c, SubmitOrder)]
+    assert len(sent) >= 20, "a market in which nothing happens shows nothing"
+    assert any(isinstance(event, OrderFilled) for event, _ in run.steps)
+    return run
+
+
+def test_a_paper_run_backtested_from_its_own_journal_has_the_same_fingerprint(ran):
+    assert computed_again(ran.folder).fingerprint.hexdigest() == ran.fingerprint.hexdigest()
+
+
+def test_every_step_of_a_paper_run_is_computed_again(ran):
+    journal = ran.folder / "journal"
+    answer = replay(read_header(journal), read_events(journal), read_steps(journal))
+    assert (answer.steps, answer.differences) == (len(ran.steps), 0)
+
+
+def test_its_result_is_that_of_the_run(ran):
+    again = computed_again(ran.folder)
+    result = again.result("again")
+    assert result.data.source.startswith("paper run")
+    assert result.statistics.final_equity == ran.loop.engine.state.portfolio.ledger.equity
+    assert result.funnel.fills == sum(isinstance(event, OrderFilled) for event, _ in ran.steps)
+
+
+def test_other_settings_are_another_run_on_the_same_market_closed_at_its_end(ran):
+    table = msgspec.json.decode(from_run(ran.folder).run.settings.model_dump_json(exclude_none=True))
+    table["engine"]["min_strength"] = 0.9
+    again = computed_again(ran.folder, settings_from(table))
+    assert again.fingerprint.hexdigest() != ran.fingerprint.hexdigest()
+    assert not again.engine.state.portfolio.busy_instruments()
+
+
+def test_what_the_operator_asked_for_is_part_of_the_run(tmp_path):
+    requests = [at(8 * SECOND, Flatten), at(9 * SECOND), at(15 * SECOND, ResumeEntries), at(38 * SECOND)]
+    run = a_paper_run(tmp_path / "run", requests=requests, jitter=5)
+    again = computed_again(tmp_path / "run")
+    assert again.fingerprint.hexdigest() == run.fingerprint.hexdigest()
+    assert again.engine.state.paused
+
+
+requests_of_people = st.lists(
+    st.builds(
+        lambda ms, kind: at(ms * MS, kind),
+        st.integers(0, 6_000),
+        st.sampled_from((PauseEntries, ResumeEntries, Flatten)),
+    ),
+    max_size=3,
+)
+latencies = st.sampled_from(("0ms", "1ms", "10ms", "300ms"))
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10**6), st.integers(1, 30), requests_of_people, latencies)
+def test_the_law_holds_whatever_the_timing(tmp_path_factory, jitter, seed, requests, latency):
+    folder = tmp_path_factory.mktemp("law") / "run"
+    run = a_paper_run(
+        folder,
+        seed=seed,
+        jitter=jitter,
+        requests=requests,
+        length=Nanos(20 * SECOND),
+        overrides=(f"trade.paper_latency={latency}", "engine.decision_interval=0s"),
+    )
+    again = computed_again(folder)
+    assert again.fingerprint.hexdigest() == run.fingerprint.hexdigest()
+
+
+# --- runs without an end --------------------------------------------------------------------------------------------
+
+
+def test_what_a_killed_run_leaves_is_read_up_to_the_tear(tmp_path):
+    run = a_paper_run(tmp_path / "run", finish=False, length=Nanos(10 * SECOND))
+    for file in (run.folder / "journal").iterdir():
+        os.truncate(file, file.stat().st_size - 5)
+    source = from_run(run.folder)
+    assert not source.run.is_complete
+    backtest = Backtest(source, source.run.settings)
+    steps = []
+    observe = backtest._observe
+    backtest._observe = lambda event, step: (observe(event, step), steps.append(step))[0]
+    backtest.run()
+    assert len(steps) > 500
+    encode = msgspec.msgpack.Encoder(order="deterministic").encode
+    common = list(
+        itertools.takewhile(lambda pair: pair[0].ts <= source.run.script.end_ts, zip(steps, run.steps, strict=False))
+    )
+    assert len(common) > 500
+    assert all(encode(ours) == encode(theirs) for ours, (_, theirs) in common)
+    run.loop._journal.abandon()
+
+
+def test_a_run_without_market_events_is_no_recording(ran, tmp_path):
+    (tmp_path / "journal").mkdir()
+    with pytest.raises(DataError, match="holds no journal"):
+        from_run(tmp_path)
+    assert (ran.folder / "journal" / MARKET).exists()
