@@ -355,7 +355,7 @@ class Desk:
     ) -> OrderFilled:
         return OrderFilled(
             ts_event=ts,
-            ts_recv=self.outbox.seen(ts),
+            ts_recv=self.outbox.seen(OrderFilled, client_order_id or self.rules.id, ts),
             instrument=self.rules.id,
             client_order_id=client_order_id,
             venue_order_id=venue_order_id,

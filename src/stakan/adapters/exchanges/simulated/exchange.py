@@ -1,8 +1,10 @@
 """The simulated exchange: the `Simulator` port over matching, account and latencies; deterministic."""
 
+from bisect import insort
 from collections import deque
 from collections.abc import Mapping
 from decimal import Decimal
+from operator import itemgetter
 from typing import assert_never
 
 import msgspec
@@ -15,7 +17,7 @@ from stakan.adapters.exchanges.simulated.models import (
     FeeRates,
     Latency,
     QueueModel,
-    start_latency,
+    start_transit,
 )
 from stakan.adapters.exchanges.simulated.money import change_margin, set_leverage
 from stakan.adapters.exchanges.simulated.orders import Execution, LiveOrder, Outbox
@@ -82,8 +84,8 @@ class SimulatedExchange:
     def __init__(self, instruments: Mapping[InstrumentId, Instrument], config: SimulationConfig) -> None:
         self.account = Account(config.starting_balance, config.leverage)
         self._config = config
-        self._entry = start_latency(config.entry_latency, 2 * config.seed)
-        self._outbox = Outbox(start_latency(config.response_latency, 2 * config.seed + 1))
+        self._entry = start_transit(config.entry_latency, 2 * config.seed)
+        self._outbox = Outbox(start_transit(config.response_latency, 2 * config.seed + 1))
         self._listings = {
             rules.id: Listing(
                 rules,
@@ -96,9 +98,10 @@ class SimulatedExchange:
             for rules in instruments.values()
         }
         self._busy: list[Listing] = []
-        self._inbound: deque[tuple[int, VenueCommand]] = deque()
+        self._inbound: list[tuple[int, VenueCommand]] = []
         self._recent: deque[int] = deque()
         self._now = 0
+        self._told = 0
 
     # --- the port ---------------------------------------------------------------------------------------------------
 
@@ -121,11 +124,14 @@ class SimulatedExchange:
         return self._advance(now)
 
     def submit(self, command: VenueCommand, now: int) -> None:
-        """Send a command at local time `now`; commands arrive in the order in which they were sent."""
-        at = now + self._entry.next()
-        if self._inbound:
-            at = max(at, self._inbound[-1][0])
-        self._inbound.append((max(at, self._now), command))
+        """Send a command at local time `now`.
+
+        Where latencies are models, commands arrive in the order in which they were sent. One that arrives before what
+        has happened (a row of its market that was lived through, an event that was told) arrives then.
+        """
+        self._outbox.hear(now)
+        at = self._entry.arrival(type(command).__name__, _about(command), now)
+        insort(self._inbound, (at, command), key=itemgetter(0))
 
     # --- for a market that comes as it happens ----------------------------------------------------------------------
 
@@ -140,12 +146,15 @@ class SimulatedExchange:
         """Carry out a request at exchange time `at`, whatever the latencies; the market of that instant comes first.
 
         Returns everything that happened up to then and what the request brought about, in order. `refused` says
-        why it came to nothing, where it did. Times that lie before what was lived through count as that.
+        why it came to nothing, where it did. A time before what has happened counts as that.
         """
         self._outbox.refused = None
         events = self.live_to(at)
         self._arrive(request, at)
-        return events + self._outbox.drain()
+        news = self._outbox.drain()
+        if news:
+            self._told = news[-1].ts_event
+        return events + news
 
     def live_to(self, at: int) -> list[VenueEvent]:
         """Live on to `at` without stopping; returns everything that happened on the way."""
@@ -231,11 +240,12 @@ class SimulatedExchange:
             arrival = inbound[0][0] if inbound and inbound[0][0] <= now else None
             self._live(now if arrival is None else arrival)
             if self._outbox.is_empty and arrival is not None:
-                at, command = inbound.popleft()
+                at, command = inbound.pop(0)
                 self._arrive(command, at)
             if not self._outbox.is_empty:
                 news = self._outbox.drain()
-                self._now = max(self._now, news[-1].ts_event)
+                self._told = news[-1].ts_event
+                self._now = max(self._now, self._told)
                 return news
             if arrival is None:
                 self._now = max(self._now, now)
@@ -245,6 +255,7 @@ class SimulatedExchange:
         listing = self._listing(instrument_of(request))
         if not listing.is_busy:
             listing.catch_up(at)
+        at = max(at, self._told, listing.matching.now)
         try:
             self._check_open(at)
             self._carry_out(listing, request, at)
@@ -296,3 +307,16 @@ class SimulatedExchange:
         if found is None:
             raise ConfigError(f"the simulated exchange has no rules for {instrument}: name it in the instruments")
         return found
+
+
+def _about(command: VenueCommand) -> str:
+    """What recorded arrivals know a command by."""
+    match command:
+        case SubmitOrder():
+            return command.order.client_order_id
+        case CancelOrder() | AmendOrder():
+            return command.client_order_id
+        case SetProtection():
+            return command.instrument
+        case _:
+            assert_never(command)

@@ -129,7 +129,7 @@ class Listing:
         self._outbox.add(
             FundingCharged(
                 ts_event=ts,
-                ts_recv=self._outbox.seen(ts),
+                ts_recv=self._outbox.seen(FundingCharged, self.rules.id, ts),
                 instrument=self.rules.id,
                 execution_id=self._outbox.next_execution(),
                 position=Lots(lots),

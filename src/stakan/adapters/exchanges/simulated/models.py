@@ -1,6 +1,7 @@
 """What the simulated exchange assumes about queues, delays and fees; every model says what is unreal about it."""
 
 import math
+from collections import deque
 from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
@@ -46,6 +47,11 @@ class QueueModel(msgspec.Struct, frozen=True):
             raise ConfigError(f"queue exponent must be above 0, got {self.exponent}")
 
 
+def _not_negative(ns: int) -> None:
+    if ns < 0:
+        raise ConfigError(f"a latency cannot be negative, got {ns} ns")
+
+
 class ConstantLatency(msgspec.Struct, frozen=True, tag="constant"):
     """Every message takes the same time. Unreal: no tail, and the tail is what costs money."""
 
@@ -86,7 +92,43 @@ class RecordedLatency(msgspec.Struct, frozen=True, tag="recorded"):
         _not_negative(min(self.sequence_ns))
 
 
-Latency = ConstantLatency | DrawnLatency | RecordedLatency
+class Arrival(msgspec.Struct, frozen=True):
+    """When one message of a recorded run arrived."""
+
+    kind: str
+    """Name of its class, e.g. `SubmitOrder` of a command, `OrderFilled` of an answer."""
+    about: str
+    """Its client order id; where it has none, or an empty one (stops and take-overs of the exchange, funding,
+    protection), its instrument."""
+    ts: int
+    """Nanoseconds UTC: of a command by the exchange's clock, of an answer by the bot's."""
+
+
+class RecordedArrivals(msgspec.Struct, frozen=True, tag="arrivals"):
+    """The very moments of a recorded run, for computing it again.
+
+    The n-th message of a kind about something arrives when the n-th one with the same `kind` and `about` did in
+    `arrivals`, which is in order of time.
+
+    As `entry_latency` it holds commands (`SubmitOrder`, `CancelOrder`, `AmendOrder`, `SetProtection`) with the times at
+    which the exchange carried them out, as `response_latency` answers with the times at which the bot received them.
+    Recorded times are taken as they are: they may overtake each other, and lie before the time of sending by what the
+    exchange's clock rounds off. Messages without one take `otherwise`.
+    """
+
+    arrivals: tuple[Arrival, ...]
+    otherwise: ConstantLatency | DrawnLatency | RecordedLatency = ConstantLatency()
+
+
+Latency = ConstantLatency | DrawnLatency | RecordedLatency | RecordedArrivals
+
+
+class Transit(Protocol):
+    """Where messages of one direction are on their way."""
+
+    def arrival(self, kind: str, about: str, sent: int) -> int:
+        """When a message that is sent now arrives."""
+        ...
 
 
 class Delays(Protocol):
@@ -126,7 +168,36 @@ class _Recorded:
         return delay
 
 
-def start_latency(model: Latency, seed: int) -> Delays:
+class _InOrder:
+    """One connection: what is sent later never arrives earlier."""
+
+    def __init__(self, delays: Delays) -> None:
+        self._delays = delays
+        self._last = 0
+
+    def arrival(self, kind: str, about: str, sent: int) -> int:  # noqa: ARG002 - other ways of arriving read them
+        self._last = max(self._last, sent + self._delays.next())
+        return self._last
+
+
+class _AsRecorded:
+    def __init__(self, model: RecordedArrivals, seed: int) -> None:
+        self._otherwise = _InOrder(start_latency(model.otherwise, seed))
+        self._known: dict[tuple[str, str], deque[int]] = {}
+        for one in model.arrivals:
+            self._known.setdefault((one.kind, one.about), deque()).append(one.ts)
+
+    def arrival(self, kind: str, about: str, sent: int) -> int:
+        known = self._known.get((kind, about))
+        return known.popleft() if known else self._otherwise.arrival(kind, about, sent)
+
+
+def start_transit(model: Latency, seed: int) -> Transit:
+    """The state of one direction."""
+    return _AsRecorded(model, seed) if isinstance(model, RecordedArrivals) else _InOrder(start_latency(model, seed))
+
+
+def start_latency(model: ConstantLatency | DrawnLatency | RecordedLatency, seed: int) -> Delays:
     """The state of a latency model."""
     match model:
         case ConstantLatency():
@@ -135,11 +206,6 @@ def start_latency(model: Latency, seed: int) -> Delays:
             return _Drawn(model, seed)
         case RecordedLatency():
             return _Recorded(model)
-
-
-def _not_negative(ns: int) -> None:
-    if ns < 0:
-        raise ConfigError(f"a latency cannot be negative, got {ns} ns")
 
 
 class FeeRates(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from typing import assert_never
 
 import msgspec
 
-from stakan.adapters.exchanges.simulated.models import Delays
+from stakan.adapters.exchanges.simulated.models import Transit
 from stakan.adapters.exchanges.simulated.refusals import CancelCause, ProtectionCause, Refused
 from stakan.adapters.exchanges.simulated.requests import (
     ChangeMargin,
@@ -122,9 +122,9 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
 class Outbox:
     """What the owner will see, in order: one private connection delivers in the order of its causes."""
 
-    def __init__(self, response: Delays) -> None:
+    def __init__(self, response: Transit) -> None:
         self._response = response
-        self._last = 0
+        self._heard = 0
         self._events: list[VenueEvent] = []
         self._keys = 0
         self._executions = 0
@@ -133,10 +133,13 @@ class Outbox:
         self.refused: Refused | None = None
         """Why the last refused request was refused."""
 
-    def seen(self, ts: int) -> int:
-        """When the owner will see something that happens at `ts`: after a delay, never before an earlier message."""
-        self._last = max(self._last, ts + self._response.next())
-        return self._last
+    def hear(self, now: int) -> None:
+        """The owner has sent something at its time `now`: what it has not been told yet, it sees later."""
+        self._heard = max(self._heard, now)
+
+    def seen(self, kind: type[VenueEvent], about: str, ts: int) -> int:
+        """When the owner will see something that happens at `ts`."""
+        return max(self._heard, self._response.arrival(kind.__name__, about, ts))
 
     def add(self, event: VenueEvent) -> None:
         """Append an event."""
@@ -170,7 +173,7 @@ class Outbox:
         self.add(
             OrderAccepted(
                 ts_event=ts,
-                ts_recv=self.seen(ts),
+                ts_recv=self.seen(OrderAccepted, request.client_order_id, ts),
                 instrument=request.instrument,
                 client_order_id=request.client_order_id,
                 venue_order_id=order.venue_order_id,
@@ -183,7 +186,7 @@ class Outbox:
         self.add(
             OrderTriggered(
                 ts_event=ts,
-                ts_recv=self.seen(ts),
+                ts_recv=self.seen(OrderTriggered, request.client_order_id, ts),
                 instrument=request.instrument,
                 client_order_id=request.client_order_id,
                 venue_order_id=order.venue_order_id,
@@ -196,7 +199,7 @@ class Outbox:
         self.add(
             OrderAmended(
                 ts_event=ts,
-                ts_recv=self.seen(ts),
+                ts_recv=self.seen(OrderAmended, request.client_order_id, ts),
                 instrument=request.instrument,
                 client_order_id=request.client_order_id,
                 venue_order_id=order.venue_order_id,
@@ -211,7 +214,7 @@ class Outbox:
         self.add(
             OrderCancelled(
                 ts_event=ts,
-                ts_recv=self.seen(ts),
+                ts_recv=self.seen(OrderCancelled, request.client_order_id, ts),
                 instrument=request.instrument,
                 client_order_id=request.client_order_id,
                 venue_order_id=order.venue_order_id,
@@ -226,7 +229,7 @@ class Outbox:
         self.add(
             ProtectionChanged(
                 ts_event=ts,
-                ts_recv=self.seen(ts),
+                ts_recv=self.seen(ProtectionChanged, instrument, ts),
                 instrument=instrument,
                 stop_loss=legs.stop_loss,
                 take_profit=legs.take_profit,
@@ -255,7 +258,7 @@ class Outbox:
         self.add(
             OrderRejected(
                 ts_event=ts,
-                ts_recv=self.seen(ts),
+                ts_recv=self.seen(OrderRejected, request.client_order_id, ts),
                 instrument=request.instrument,
                 client_order_id=request.client_order_id,
                 why=why,
@@ -266,7 +269,7 @@ class Outbox:
         self.add(
             CancelRejected(
                 ts_event=ts,
-                ts_recv=self.seen(ts),
+                ts_recv=self.seen(CancelRejected, request.client_order_id, ts),
                 instrument=request.instrument,
                 client_order_id=request.client_order_id,
                 why=why,
@@ -275,4 +278,11 @@ class Outbox:
         )
 
     def _stop_refused(self, request: StopRequest, why: str, ts: int) -> None:
-        self.add(ProtectionRejected(ts_event=ts, ts_recv=self.seen(ts), instrument=request.instrument, why=why))
+        self.add(
+            ProtectionRejected(
+                ts_event=ts,
+                ts_recv=self.seen(ProtectionRejected, request.instrument, ts),
+                instrument=request.instrument,
+                why=why,
+            )
+        )
