@@ -16,7 +16,7 @@ from stakan.core.domain.units import MILLISECOND, SECOND
 from stakan.core.ports import MarketHistory
 
 AHEAD_NS = 5 * SECOND
-"""Receive time that is read ahead: more than any message of a source was on its way."""
+"""How far the source is read ahead: what was received later is not older by more than this, at the exchange."""
 SEAM_NS = 1 * SECOND
 """Exchange time between the last row of a lap and the first of the next one."""
 _IDS_PER_MILLISECOND = 100_000
@@ -60,7 +60,7 @@ class LiveMarket:
         """Exchange time of the last row that has been read."""
         self._is_over = False
         self.laps = 0
-        """How often the source has begun again."""
+        """How often the source has begun again, as far as it has been read."""
 
     def take(self, until: int) -> list[MarketBatch]:
         """Rows due up to and including `until`; those of one instrument in order, in one batch or several."""
@@ -93,8 +93,8 @@ class LiveMarket:
             if lane is not None and len(batch):
                 lane.add(batch, self._moved(batch.ts_exchange))
                 self._latest = max(self._latest, lane.latest)
-        received = max(int(batch.ts_recv[-1]) for batch in window.batches if len(batch))
-        self._known = max(self._known, self._move(received - AHEAD_NS))
+        newest = max(int(batch.ts_exchange[-1]) for batch in window.batches if len(batch))
+        self._known = max(self._known, self._move(newest - AHEAD_NS))
 
     def _finish(self) -> None:
         """The end of a lap: everything has been read; on with the next one, behind a seam."""
