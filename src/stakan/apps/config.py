@@ -167,6 +167,9 @@ class ConsoleSection(Section):
     host: str = Field("127.0.0.1", description="Loopback unless there is a reason")
     port: int = Field(8000, ge=1, le=65535)
     session: str = Field("12h", description="How long a login lasts")
+    origins: tuple[str, ...] = Field(
+        (), description="Other sites whose pages may use the API, e.g. https://desk.example; none by default"
+    )
 
     @field_validator("session")
     @classmethod
@@ -285,7 +288,11 @@ def load_settings(
         raise ConfigError(_explain(error, path)) from error
     except SettingsError as error:
         raise ConfigError(f"the environment: {error}; lists and tables are written as JSON") from error
-    settings = _with_aliases(settings, environment)
+    return overridden(_with_aliases(settings, environment), overrides)
+
+
+def overridden(settings: Settings, overrides: Sequence[str]) -> Settings:
+    """The settings with `key=value` overrides; raises ConfigError naming the key and what it should be."""
     if not overrides:
         return settings
     table = settings.model_dump(mode="json", exclude_none=True)

@@ -301,15 +301,16 @@ def framed(payload: bytes) -> bytes:
 class Frames:
     """Cuts what a socket delivers into messages."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int = MAX_FRAME) -> None:
         self._buffer = bytearray()
+        self._longest = longest
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The messages that are complete with these bytes; raises DataError for a length that cannot be."""
         self._buffer += data
         while len(self._buffer) >= _HEAD:
             size = int.from_bytes(self._buffer[:_HEAD], "little")
-            if size > MAX_FRAME:
+            if size > self._longest:
                 raise DataError(f"a frame of {size} bytes is longer than any message")
             if len(self._buffer) < _HEAD + size:
                 return

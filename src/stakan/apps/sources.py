@@ -13,6 +13,7 @@ from stakan.adapters.parquet.catalog import SeededHistory
 from stakan.adapters.parquet.reader import BEGINNING, END, MarketStore, open_part
 from stakan.adapters.synthetic.config import SyntheticConfig
 from stakan.adapters.synthetic.market import SyntheticMarket
+from stakan.apps.config import Settings
 from stakan.apps.recorded_run import RecordedRun, RunHistory, digest_of, open_run
 from stakan.core.domain.errors import ConfigError, DataError
 from stakan.core.domain.ids import InstrumentId
@@ -111,6 +112,13 @@ def from_run(folder: Path, names: Sequence[str] = ()) -> Source:
         is_synthetic=run.header.is_synthetic,
         run=run,
     )
+
+
+def recorded_settings(source: Source) -> Settings:
+    """The configuration of the run that a source is the journal of; raises ConfigError where it is none."""
+    if source.run is None:
+        raise ConfigError(f"{source.name} is not the journal of a run")
+    return source.run.settings
 
 
 def from_generator(config: SyntheticConfig, names: Sequence[str] = ()) -> Source:

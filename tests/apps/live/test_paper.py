@@ -1,6 +1,7 @@
 """A paper run, recorded by its journal, is computed again: by replay step by step, by a backtest to the fingerprint."""
 
 import itertools
+import json
 import os
 import random
 
@@ -10,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.apps.live.builders import PaperRun, TestTime, some_settings
 from tests.core.engine.builders import MS
+from typer.testing import CliRunner
 
 from stakan.adapters.journal.files import MARKET, read_events, read_header, read_steps
 from stakan.adapters.synthetic.config import demo_config
 from stakan.adapters.synthetic.market import SyntheticMarket
 from stakan.apps.backtest import Backtest
+from stakan.apps.cli.main import app
 from stakan.apps.config import settings_from
 from stakan.apps.replay import replay
 from stakan.apps.sources import from_run
@@ -126,6 +129,17 @@ def test_the_law_holds_whatever_the_timing(tmp_path_factory, jitter, seed, reque
     )
     again = computed_again(folder)
     assert again.fingerprint.hexdigest() == run.fingerprint.hexdigest()
+
+
+def test_the_command_computes_a_run_again(ran, tmp_path):
+    words = ["backtest", "--run", str(ran.folder), "--out", str(tmp_path), "--name", "again", "--json"]
+    again = CliRunner().invoke(app, words)
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout)["fingerprint"] == ran.fingerprint.hexdigest()
+    other = CliRunner().invoke(app, [*words[:-2], "other", "--json", "--set", "engine.min_strength=0.9"])
+    assert json.loads(other.stdout)["fingerprint"] != ran.fingerprint.hexdigest()
+    refused = CliRunner().invoke(app, [*words, "--data", str(tmp_path)])
+    assert refused.exit_code == 2
 
 
 # --- runs without an end --------------------------------------------------------------------------------------------

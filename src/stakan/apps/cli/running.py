@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -20,10 +20,10 @@ from stakan.apps.backtest import new_run_name, run_backtest, warm_up
 from stakan.apps.cli.data import DEFAULT_DATA
 from stakan.apps.cli.importing import known_instruments
 from stakan.apps.cli.output import errors, ns_text, out, parse_time, reports_errors, write_json
-from stakan.apps.config import Settings, load_settings
+from stakan.apps.config import Settings, load_settings, overridden
 from stakan.apps.replay import replay
 from stakan.apps.results import RunResult
-from stakan.apps.sources import Source, from_files, from_generator, from_store
+from stakan.apps.sources import Source, from_files, from_generator, from_run, from_store, recorded_settings
 from stakan.apps.summary import print_summary
 from stakan.core.domain.errors import ConfigError, DataError, StorageError
 from stakan.core.domain.units import MINUTE, Nanos
@@ -47,6 +47,14 @@ def backtest_command(  # noqa: PLR0913 - one argument per option
     data: Annotated[
         list[Path] | None, typer.Option("--data", "-d", help="Folder of a store, or the files of one recording.")
     ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            "--run",
+            help="Folder of a run of `stakan trade`: the market as that bot received it. With its own configuration "
+            "the run is computed again; --config and --set say what another would have done.",
+        ),
+    ] = None,
     config: ConfigFile = None,
     override: Overrides = None,
     instrument: Annotated[
@@ -68,20 +76,31 @@ def backtest_command(  # noqa: PLR0913 - one argument per option
 
         stakan backtest --data data -i BTCUSDT --set engine.candle_interval=1s
     """
-    settings = load_settings(config, override or ())
-    paths = data or [DEFAULT_DATA]
-    names = instrument or list(settings.instruments)
-    if any(path.is_file() for path in paths):
-        if start or stop or timerange:
-            raise ConfigError("--from, --to and --timerange need a store: import the files first")
-        source = from_files(paths, known_instruments(DEFAULT_DATA, rules), names)
-    elif len(paths) == 1:
-        first, last = _span(start, stop, timerange)
-        source = from_store(paths[0], names, start=first, stop=last)
+    if run is not None:
+        if data or start or stop or timerange or rules:
+            raise ConfigError("--run is a market of its own: leave --data, --instruments and times out")
+        source = from_run(run, instrument or ())
+        settings = load_settings(config) if config is not None else recorded_settings(source)
+        settings = overridden(settings, override or ())
     else:
-        raise ConfigError("--data names one store folder, or files")
+        settings = load_settings(config, override or ())
+        source = _source(data or [DEFAULT_DATA], instrument or settings.instruments, rules, (start, stop, timerange))
     folder = runs / (name or new_run_name(settings))
     _show(_run(source, settings, folder, journal=journal, quiet=as_json), folder, as_json=as_json)
+
+
+def _source(
+    paths: list[Path], names: Sequence[str], rules: Path | None, span: tuple[str | None, str | None, str | None]
+) -> Source:
+    """A store, or files; `span` is --from, --to and --timerange."""
+    if any(path.is_file() for path in paths):
+        if any(span):
+            raise ConfigError("--from, --to and --timerange need a store: import the files first")
+        return from_files(paths, known_instruments(DEFAULT_DATA, rules), names)
+    if len(paths) != 1:
+        raise ConfigError("--data names one store folder, or files")
+    first, last = _span(*span)
+    return from_store(paths[0], names, start=first, stop=last)
 
 
 @reports_errors
