@@ -6,7 +6,9 @@ import typer
 
 from stakan import __version__
 from stakan.apps.cli.config import config_app
+from stakan.apps.cli.console import console_command
 from stakan.apps.cli.data import data_app
+from stakan.apps.cli.doctor import doctor_command
 from stakan.apps.cli.download import download_command
 from stakan.apps.cli.importing import import_command
 from stakan.apps.cli.report import report_command
@@ -28,6 +30,8 @@ app.command("replay")(replay_command)
 app.command("import")(import_command)
 app.command("download")(download_command)
 app.command("download-data", hidden=True)(download_command)
+app.command("doctor")(doctor_command)
+app.command("console")(console_command)
 app.add_typer(data_app, name="data")
 app.add_typer(config_app, name="config")
 app.command("strategies")(strategies_command)

@@ -41,13 +41,13 @@ _FINE = 200
 
 
 class Keys(msgspec.Struct, frozen=True):
-    """An API key; its text shows neither half."""
+    """An API key; its text shows nothing of it, so that no log and no traceback does."""
 
     key: str
     secret: str
 
     def __repr__(self) -> str:
-        return f"Keys({self.key[:4]}…)"
+        return "Keys(hidden)"
 
     __str__ = __repr__
 

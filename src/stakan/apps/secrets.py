@@ -1,0 +1,37 @@
+"""API keys: read from the environment or `.env`, never from the configuration, never shown."""
+
+from pathlib import Path
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from stakan.adapters.exchanges.bybit.rest import Keys
+from stakan.core.domain.errors import ConfigError
+
+ENV_FILE = Path(".env")
+
+
+class _Secrets(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="", extra="ignore", env_file_encoding="utf-8", hide_input_in_errors=True
+    )
+
+    bybit_api_key: SecretStr = SecretStr("")
+    bybit_api_secret: SecretStr = SecretStr("")
+
+
+def bybit_keys(env_file: Path = ENV_FILE) -> Keys | None:
+    """`BYBIT_API_KEY` and `BYBIT_API_SECRET` of the environment, else of the file; None where there are none.
+
+    Raises ConfigError where only one of the two is set or the file cannot be read.
+    """
+    try:
+        secrets = _Secrets(_env_file=env_file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{env_file} cannot be read: {type(error).__name__}") from None
+    key = secrets.bybit_api_key.get_secret_value().strip()
+    secret = secrets.bybit_api_secret.get_secret_value().strip()
+    if bool(key) != bool(secret):
+        missing = "BYBIT_API_SECRET" if key else "BYBIT_API_KEY"
+        raise ConfigError(f"{missing} is missing: set both it and its other half, in the environment or in {env_file}")
+    return Keys(key, secret) if key else None
