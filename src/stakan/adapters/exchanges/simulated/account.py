@@ -113,6 +113,7 @@ class Account:
         self._leverage = leverage
         self._margins: dict[InstrumentId, Decimal] = {}
         self._order_margins: dict[InstrumentId, Decimal] = {}
+        self._limits: dict[InstrumentId, Decimal | None] = {}
 
     def position(self, instrument: InstrumentId) -> Position:
         """The position of an instrument, flat where there was none."""
@@ -154,12 +155,13 @@ class Account:
         self.wallet = minus(self.wallet, amount)
 
     def bind(self, rules: Instrument, terms: Terms) -> None:
-        """Work out the margin of a position anew: after a fill, another leverage, more or less extra margin."""
+        """Work out margin and liquidation price of a position anew: after a fill, or when its terms or rules change."""
         position = self.position(rules.id)
         margin = ZERO
         if position.lots:
             margin = position_margin(position.cost, position.side, terms) if rules.is_linear else position.cost
         self._margins[rules.id] = margin + position.extra_margin
+        self._limits[rules.id] = self._limit(rules, terms)
 
     def reserve(self, instrument: InstrumentId, amount: Decimal) -> None:
         """What the resting orders of an instrument bind from now on."""
@@ -184,8 +186,18 @@ class Account:
         reserved = sum((m for i, m in self._order_margins.items() if i != without), ZERO)
         return self.wallet - bound - reserved
 
-    def liquidation_price(self, rules: Instrument, terms: Terms) -> Decimal | None:
+    def liquidation_price(self, instrument: InstrumentId) -> Decimal | None:
         """Mark at which the position of an instrument is taken over; None while flat, for spot and below zero."""
+        return self._limits.get(instrument)
+
+    def takeover_price(self, rules: Instrument, terms: Terms) -> Ticks:
+        """Bankruptcy price, rounded to the tick that loses less; one tick where the margin outlasts a price of 0."""
+        position = self.position(rules.id)
+        per_base = per_unit(buffer(position.extra_margin, position.side, terms), rules.size(abs(position.lots)))
+        price = bankruptcy_price(position.entry(rules), position.side, terms.leverage, per_base)
+        return max(Ticks(1), rules.price_up(price) if position.lots > 0 else rules.price_down(price))
+
+    def _limit(self, rules: Instrument, terms: Terms) -> Decimal | None:
         position = self.position(rules.id)
         if not position.lots or not rules.is_linear:
             return None
@@ -194,13 +206,6 @@ class Account:
         extra = buffer(position.extra_margin, side, terms)
         price = liquidation_price(size, position.entry(rules), side, terms.leverage, tier, extra)
         return price if price > 0 else None
-
-    def takeover_price(self, rules: Instrument, terms: Terms) -> Ticks:
-        """Bankruptcy price, rounded to the tick that loses less; one tick where the margin outlasts a price of 0."""
-        position = self.position(rules.id)
-        per_base = per_unit(buffer(position.extra_margin, position.side, terms), rules.size(abs(position.lots)))
-        price = bankruptcy_price(position.entry(rules), position.side, terms.leverage, per_base)
-        return max(Ticks(1), rules.price_up(price) if position.lots > 0 else rules.price_down(price))
 
 
 def _open(position: Position, value: Decimal, fee: Decimal, *, is_new: bool) -> None:

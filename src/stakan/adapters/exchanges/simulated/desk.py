@@ -232,8 +232,9 @@ class Desk:
         check_reducible(order.request, self._reducible(order.side))
         if order.request.reduce_only:
             return
+        price = self._dearest(order.side, order.price)
+        priced = order if price == order.price else msgspec.structs.replace(order, price=price)
         others = [other for other in self.resting() if other.key != order.key]
-        priced = msgspec.structs.replace(order, price=self._dearest(order.side, order.price))
         check_money(self.account, self.rules, [*others, priced], self.terms)
 
     def _dearest(self, side: Side, limit: int) -> int:

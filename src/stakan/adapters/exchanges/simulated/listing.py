@@ -116,6 +116,7 @@ class Listing:
             self.matching.forget_book()
         self.rules = self.desk.rules = self.reference.rules = self.protection.rules = rules
         self.desk.fees = self._fees or instrument_fees(rules)
+        self._account.bind(rules, self.desk.terms)
 
     def _fund(self, ts: int) -> None:
         """Settle funding of the position that is open at this instant: long pays short when the rate is positive."""

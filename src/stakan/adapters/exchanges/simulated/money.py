@@ -70,7 +70,7 @@ def _bind(desk: Desk, *, is_dearer: bool, code: int) -> None:
     free = account.available(without=rules.id)
     if is_dearer and needed > free:
         raise Refused(code, f"insufficient balance: {needed - free} is missing")
-    limit, mark = account.liquidation_price(rules, terms), desk.reference.mark
+    limit, mark = account.liquidation_price(rules.id), desk.reference.mark
     if limit is not None and mark is not None and _is_beyond(desk, mark, limit):
         raise Refused(110011, f"the position would be liquidated at once: mark {mark}, liquidation price {limit}")
 

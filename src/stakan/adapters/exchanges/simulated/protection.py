@@ -91,7 +91,7 @@ class Protection:
         return False
 
     def _is_liquidated(self) -> bool:
-        limit = self._desk.account.liquidation_price(self.rules, self._desk.terms)
+        limit = self._desk.account.liquidation_price(self.rules.id)
         mark = self._desk.reference.mark
         if limit is None or mark is None:
             return False
@@ -152,7 +152,7 @@ class Protection:
                 _tighten(last, trigger.price, rises)
             elif self._desk.reference.watches_mid(trigger.source):
                 _tighten(mid, 2 * trigger.price, rises)
-        limit = self._desk.account.liquidation_price(self.rules, self._desk.terms)
+        limit = self._desk.account.liquidation_price(self.rules.id)
         if limit is not None and self._desk.reference.watches_mid(TriggerSource.MARK):
             double = 2 * limit / self.rules.tick_size
             is_short = self._position.lots < 0

@@ -27,7 +27,12 @@ class Legs(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, order: NewOrder) -> "Legs":
         """What an order carries; it has one source for both."""
+        if order.stop_loss is None and order.take_profit is None:
+            return NO_LEGS
         return cls(order.stop_loss, order.take_profit, order.trigger_source, order.trigger_source)
+
+
+NO_LEGS = Legs()
 
 
 class OwnerRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -102,7 +102,7 @@ def view(desk: Desk) -> PositionView:
         realised=position.realised,
         realised_ever=position.realised_ever,
         open_fees=position.open_fees,
-        liquidation_price=desk.account.liquidation_price(rules, terms),
+        liquidation_price=desk.account.liquidation_price(rules.id),
         bankruptcy_price=bankruptcy,
         legs=position.legs,
         trailing=msgspec.structs.replace(position.trailing) if position.trailing else None,
