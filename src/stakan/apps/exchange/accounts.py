@@ -1,17 +1,25 @@
-"""Accounts of the local exchange: who may ask, and one account's orders, position and money behind its requests."""
+"""Accounts of the local exchange: who may ask, and one account's orders, positions and money behind its requests."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from stakan.adapters.exchanges.simulated.models import FeeRates, QueueModel
-from stakan.apps.exchange.replies import Push, Reply
+from stakan.apps.exchange import account_requests, order_entry, parameters, position_entry, queries
+from stakan.apps.exchange.parameters import read
+from stakan.apps.exchange.refusal import Refused
+from stakan.apps.exchange.replies import OK, Push, Reply
+from stakan.apps.exchange.trading import Trading
 from stakan.apps.exchange.uncertain import Uncertain
-from stakan.core.domain.batch import MarketBatch
-from stakan.core.domain.instrument import Instrument
-from stakan.core.domain.units import Side
+from stakan.apps.exchange.venue import Published, Quote, Venue
+from stakan.core.domain.batch import BatchBuilder, MarketBatch
+from stakan.core.domain.errors import ConfigError
+from stakan.core.domain.events import Ticker
+from stakan.core.domain.ids import InstrumentId
+
+__all__ = ["OPERATIONS", "Account", "AccountConfig", "Accounts", "ApiKey", "Published", "Quote"]
 
 OPERATIONS: Mapping[str, str] = {
     "order/create": "POST",
@@ -49,40 +57,7 @@ OPERATIONS: Mapping[str, str] = {
 """Operation (the path after `/v5/`) and its method. The op `order.create` of the trade socket is `order/create`."""
 
 
-class Quote(msgspec.Struct, frozen=True):
-    """Published prices of one instrument; None before the first."""
-
-    mark: Decimal | None = None
-    index: Decimal | None = None
-    last: Decimal | None = None
-
-
-class Published(Protocol):
-    """What accounts ask of the public market."""
-
-    @property
-    def instruments(self) -> Mapping[str, Instrument]:
-        """Linear instruments by symbol."""
-        ...
-
-    def quote(self, symbol: str) -> Quote:
-        """Prices as last published."""
-        ...
-
-    def level(self, symbol: str, side: Side, rank: int) -> int | None:
-        """Price in ticks of the n-th best level of a side, from 1; None where there is none."""
-        ...
-
-    def present(self, symbol: str) -> MarketBatch | None:
-        """Book snapshot, last print and ticker as rows of the present: what a new account must know first."""
-        ...
-
-    def info(self, symbol: str) -> Mapping[str, Any]:
-        """The row of `instruments-info`."""
-        ...
-
-
-class ApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ApiKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One key of an account."""
 
     key: str
@@ -92,7 +67,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     permissions: tuple[str, ...] = ("Order", "Position")
     """Of `ContractTrade`."""
     ips: tuple[str, ...] = ()
-    """Addresses that may use it; empty: all (10010 otherwise)."""
+    """Addresses that may use it; empty: all (10010 otherwise, which is the server's to say)."""
     note: str = ""
 
 
@@ -100,13 +75,69 @@ class AccountConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """One account."""
 
     uid: int = 100_000_001
-    keys: tuple[ApiKey, ...] = (ApiKey(key="stakan-key", secret="stakan-secret"),)
+    keys: tuple[ApiKey, ...] = (ApiKey("stakan-key", "stakan-secret"),)
     balance: Decimal = Decimal(10_000)
     """USDT."""
     leverage: Decimal = Decimal(10)
     """Of every symbol until it is set."""
     fees: FeeRates | None = None
     """None takes each instrument's own."""
+
+    def __post_init__(self) -> None:
+        if not self.keys:
+            raise ConfigError(f"account {self.uid} needs at least one API key")
+
+
+def _create(trading: Trading, asked: parameters.Create, now: int) -> dict[str, str]:
+    return order_entry.names(order_entry.create(trading, asked, now))
+
+
+def _amend(trading: Trading, asked: parameters.Amend, now: int) -> dict[str, str]:
+    return order_entry.names(order_entry.amend(trading, asked, now))
+
+
+def _cancel(trading: Trading, asked: parameters.Named, now: int) -> dict[str, str]:
+    return order_entry.names(order_entry.cancel(trading, asked, now))
+
+
+def _cancel_all(trading: Trading, asked: parameters.CancelAll, now: int) -> dict[str, Any]:
+    return {"list": order_entry.all_names(order_entry.cancel_all(trading, asked, now)), "success": "1"}
+
+
+_HANDLERS: dict[str, tuple[type[parameters.Parameters], Callable[[Trading, Any, int], Any]]] = {
+    "order/create": (parameters.Create, _create),
+    "order/amend": (parameters.Amend, _amend),
+    "order/cancel": (parameters.Named, _cancel),
+    "order/cancel-all": (parameters.CancelAll, _cancel_all),
+    "order/realtime": (parameters.OpenOrders, queries.open_orders),
+    "order/history": (parameters.OrderHistory, queries.order_history),
+    "order/disconnected-cancel-all": (parameters.Nothing, account_requests.disconnect_cancel),
+    "execution/list": (parameters.Executions, queries.executions),
+    "position/list": (parameters.Positions, queries.positions),
+    "position/closed-pnl": (parameters.ClosedPnl, queries.closed_pnl),
+    "position/set-leverage": (parameters.SetLeverage, position_entry.set_leverage),
+    "position/switch-mode": (parameters.SwitchMode, position_entry.switch_mode),
+    "position/switch-isolated": (parameters.Nothing, position_entry.switch_isolated),
+    "position/trading-stop": (parameters.TradingStop, position_entry.trading_stop),
+    "position/add-margin": (parameters.AddMargin, position_entry.add_margin),
+    "position/set-auto-add-margin": (parameters.AutoAddMargin, position_entry.set_auto_add_margin),
+    "position/symbol-info": (parameters.Symbols, position_entry.symbol_info),
+    "account/info": (parameters.Nothing, account_requests.info),
+    "account/wallet-balance": (parameters.Wallet, account_requests.wallet_balance),
+    "account/fee-rate": (parameters.FeeRate, account_requests.fee_rate),
+    "account/set-margin-mode": (parameters.MarginMode, account_requests.set_margin_mode),
+    "account/transaction-log": (parameters.TransactionLog, queries.transaction_log),
+    "account/user-setting-config": (parameters.Nothing, account_requests.user_settings),
+    "account/set-limit-px-action": (parameters.LimitPriceAction, account_requests.set_limit_price_action),
+    "account/withdrawal": (parameters.Withdrawal, account_requests.withdrawal),
+    "account/instruments-info": (parameters.Symbols, account_requests.instruments_info),
+    "asset/coin/query-info": (parameters.Coins, account_requests.coins),
+}
+_BATCHES: dict[str, order_entry.Single] = {
+    "order/create-batch": (parameters.Create, order_entry.create),
+    "order/amend-batch": (parameters.Amend, order_entry.amend),
+    "order/cancel-batch": (parameters.Named, order_entry.cancel),
+}
 
 
 class Account:
@@ -115,39 +146,91 @@ class Account:
     All delays belong to the server: a request happens at `now`. Times are nanoseconds UTC of the exchange.
     """
 
-    uid: int
-    keys: tuple[ApiKey, ...]
-
     def __init__(self, config: AccountConfig, market: Published, uncertain: Uncertain, queue: QueueModel) -> None:
-        raise NotImplementedError
+        self.uid = config.uid
+        self.keys = config.keys
+        venue = Venue(market, config.balance, config.leverage, config.fees, queue)
+        self._trading = Trading(config.uid, market, venue, uncertain)
 
     def feed(self, batch: MarketBatch) -> None:
         """Rows of one instrument to come, `ts_exchange` as published; nothing of them happens before `advance`."""
-        raise NotImplementedError
+        self._trading.venue.feed(batch)
 
     def advance(self, now: int) -> None:
         """Live through everything up to `now`."""
-        raise NotImplementedError
+        self._trading.advance(now)
 
-    def handle(self, operation: str, params: Mapping[str, Any], now: int, key: ApiKey | None = None) -> Reply:
+    def handle(
+        self,
+        operation: str,
+        params: Mapping[str, Any],
+        now: int,
+        key: ApiKey | None = None,
+        allowed: int | None = None,
+    ) -> Reply:
         """Answer one request; `params` is the decoded body or query. Never raises for what a client sent.
 
         The market up to and including `now` is lived through first. Codes: 0, or Bybit's. `key` is the key that
-        asked (for `user/query-api` and read-only keys), the account's first one where it is None.
+        asked (for `user/query-api` and read-only keys), the account's first one where it is None. `allowed`: how many
+        items of a batch the rate limit lets pass. Raises KeyError for an operation that is not in `OPERATIONS`.
         """
-        raise NotImplementedError
+        asking = key or self.keys[0]
+        method = OPERATIONS[operation]
+        try:
+            if method == "POST" and asking.read_only:
+                return Reply({}, 10005, "Permission denied, please check your API key permissions.")
+            self._trading.advance(now)
+            return self._answer(operation, params, now, asking, allowed)
+        except Refused as refused:
+            return Reply({}, refused.code, refused.message)
 
     def drain(self) -> list[Push]:
         """What the private streams are to tell since the last call, in order."""
-        raise NotImplementedError
+        return self._trading.drain()
 
-    def snapshot(self) -> bytes:
-        """Everything the account is and remembers."""
-        raise NotImplementedError
+    def _answer(self, operation: str, params: Mapping[str, Any], now: int, key: ApiKey, allowed: int | None) -> Reply:
+        if operation == "user/query-api":
+            return Reply(self._key_info(key))
+        if operation in _BATCHES:
+            asked = read(parameters.Batch, params)
+            result, ext = order_entry.batch(self._trading, asked, _BATCHES[operation], now, allowed)
+            return Reply(result, OK, "OK", ext)
+        kind, carry_out = _HANDLERS[operation]
+        answer = carry_out(self._trading, read(kind, params), now)
+        if isinstance(answer, Reply):
+            return answer
+        return Reply({} if answer is None else answer)
 
-    def restore(self, data: bytes) -> None:
-        """Be what `snapshot` kept; raises DataError for something else."""
-        raise NotImplementedError
+    def _key_info(self, key: ApiKey) -> dict[str, Any]:
+        """`user/query-api`: a personal key of a unified account that never expires."""
+        rights = dict.fromkeys(
+            ("Spot", "Wallet", "Options", "Derivatives", "CopyTrading", "BlockTrade", "Exchange", "NFT"), ()
+        )
+        return {
+            "id": str(self.uid),
+            "note": key.note,
+            "apiKey": key.key,
+            "readOnly": int(key.read_only),
+            "secret": "",
+            "permissions": {"ContractTrade": key.permissions, **rights},
+            "ips": key.ips or ("*",),
+            "type": 1,
+            "deadlineDay": 0,
+            "expiredAt": "1970-01-01T00:00:00Z",
+            "createdAt": "1970-01-01T00:00:00Z",
+            "unified": 0,
+            "uta": 1,
+            "userID": self.uid,
+            "inviterID": 0,
+            "vipLevel": "No VIP",
+            "mktMakerLevel": "0",
+            "affiliateID": 0,
+            "rsaPublicKey": "",
+            "isMaster": True,
+            "parentUid": "0",
+            "kycLevel": "LEVEL_DEFAULT",
+            "kycRegion": "",
+        }
 
 
 class Accounts:
@@ -155,25 +238,48 @@ class Accounts:
 
     def __init__(
         self,
-        configs: tuple[AccountConfig, ...],
+        configs: Iterable[AccountConfig],
         market: Published,
         uncertain: Uncertain | None = None,
         queue: QueueModel | None = None,
     ) -> None:
-        raise NotImplementedError
+        self._accounts: list[Account] = []
+        self._by_key: dict[str, tuple[Account, ApiKey]] = {}
+        for config in configs:
+            account = Account(config, market, uncertain or Uncertain(), queue or QueueModel())
+            if any(account.uid == other.uid for other in self._accounts):
+                raise ConfigError(f"two accounts have the uid {account.uid}")
+            self._accounts.append(account)
+            for key in account.keys:
+                if key.key in self._by_key:
+                    raise ConfigError(f"two accounts have the API key {key.key!r}")
+                self._by_key[key.key] = (account, key)
 
     def find(self, key: str) -> tuple[Account, ApiKey] | None:
         """The account and key of an API key; None where nobody has it."""
-        raise NotImplementedError
+        return self._by_key.get(key)
 
     def feed(self, batch: MarketBatch) -> None:
         """Rows of one instrument to come, for every account that trades."""
-        raise NotImplementedError
+        for account in self._accounts:
+            account.feed(batch)
+
+    def feed_tickers(self, tickers: Iterable[Ticker]) -> None:
+        """Published tickers: mark and index are in force from their times on."""
+        builders: dict[InstrumentId, BatchBuilder] = {}
+        for number, ticker in enumerate(tickers):
+            builder = builders.get(ticker.instrument)
+            if builder is None:
+                builder = builders[ticker.instrument] = BatchBuilder(ticker.instrument)
+            builder.add(ticker, number)
+        for builder in builders.values():
+            self.feed(builder.build())
 
     def advance(self, now: int) -> None:
         """Live through everything up to `now`, in all accounts."""
-        raise NotImplementedError
+        for account in self._accounts:
+            account.advance(now)
 
     def __iter__(self) -> Iterator[Account]:
         """Accounts in the order of the configuration."""
-        raise NotImplementedError
+        return iter(self._accounts)

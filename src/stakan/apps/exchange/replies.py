@@ -25,17 +25,3 @@ class Push(msgspec.Struct, frozen=True):
     rows: tuple[Any, ...]
     """Ready for JSON: structs whose encoded names are Bybit's."""
     at_ms: int
-
-
-class Denied(Exception):
-    """A request that is answered with an error code; `result` and `ext` as in `Reply`."""
-
-    def __init__(self, code: int, message: str, result: Any = None) -> None:
-        super().__init__(f"{code} {message}")
-        self.code = code
-        self.message = message
-        self.result = {} if result is None else result
-
-    def reply(self) -> Reply:
-        """The answer."""
-        return Reply(self.result, self.code, self.message)
