@@ -112,7 +112,7 @@ def _market(options: Options) -> Row:
     config = SyntheticConfig(symbols=symbols, seed=3, duration_ns=Nanos((seconds + 1) * SECOND))
     source = SyntheticMarket(config)
     listed = list_all(source.instruments)
-    market = LiveMarket(lambda: source, listed, _START)
+    market = LiveMarket(source, listed, _START)
     steps = [(now, market.take(now)) for now in range(_START, _START + seconds * SECOND, 5 * MILLISECOND)]
     frames = 0
 

@@ -45,7 +45,7 @@ class Exchange:
     def __init__(self, source, instruments, intervals=Intervals.SOURCE, **options):
         listed = list_all(instruments)
         self.frames = defaultdict(list)
-        self.source = LiveMarket(lambda: source, listed, START, **options)
+        self.source = LiveMarket(source, listed, START, **options)
         self.rules = by_symbol(listed.values())
         self.board = Board(self.rules, self._emit, START, BoardConfig(intervals=intervals))
         self.now = START

@@ -10,9 +10,13 @@ from hypothesis import strategies as st
 from tests.apps.exchange.shown import BTC, START, Events, generated
 from tests.core.market.builders import a_delta, a_print, a_snapshot, an_instrument
 
+from stakan.adapters.synthetic.config import demo_symbols
+from stakan.adapters.synthetic.market import SyntheticMarket
+from stakan.apps.exchange import feeds
 from stakan.apps.exchange.clock import ExchangeClock
 from stakan.apps.exchange.listing import list_all
-from stakan.apps.exchange.market import AHEAD_NS, LiveMarket, for_accounts
+from stakan.apps.exchange.market import AHEAD_NS, LiveMarket, Markets, for_accounts
+from stakan.apps.sources import from_generator
 from stakan.core.domain.batch import Kind
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.events import BestQuote, BookDelta, BookSnapshot, Candle, FeedDown, Ticker, TradePrint
@@ -20,7 +24,7 @@ from stakan.core.domain.units import MILLISECOND, SECOND, Nanos
 
 
 def live(source, instruments=None, **options):
-    return LiveMarket(lambda: source, list_all(instruments or source.instruments), START, **options)
+    return LiveMarket(source, list_all(instruments or source.instruments), START, **options)
 
 
 def taken(market, seconds, step):
@@ -132,9 +136,9 @@ def test_without_a_loop_it_ends():
 def test_a_loop_over_nothing_that_is_listed_ends_too():
     events = [a_print(ts=SECOND)]
     assert live(Events(events), {BTC: an_instrument()}, loop=True).take(START)
-    market = LiveMarket(lambda: Events(events), {}, START, loop=True)
+    market = LiveMarket(Events(events), {}, START, loop=True)
     assert market.take(START + 10 * SECOND) == []
-    assert LiveMarket(lambda: Events([]), list_all({BTC: an_instrument()}), START, loop=True).next_due() is None
+    assert LiveMarket(Events([]), list_all({BTC: an_instrument()}), START, loop=True).next_due() is None
 
 
 def test_reading_ahead_is_bounded():
@@ -147,7 +151,7 @@ def test_reading_ahead_is_bounded():
                 read.append(window)
                 yield window
 
-    market = LiveMarket(Counted, list_all(generated().instruments), START)
+    market = LiveMarket(Counted(), list_all(generated().instruments), START)
     market.take(START + SECOND)
     assert len(read) <= (AHEAD_NS + SECOND) // SECOND + 3
 
@@ -203,3 +207,50 @@ def test_the_clock_tells_whole_milliseconds_and_never_goes_back(walls, skew):
     assert told == sorted(told)
     assert told[0] == (walls[0] + skew) // MILLISECOND * MILLISECOND
     assert all(now >= (wall + skew) // MILLISECOND * MILLISECOND for now, wall in zip(told, walls, strict=True))
+
+
+# --- feeds --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", [5 * MILLISECOND, SECOND])
+def test_symbols_that_are_generated_apart_are_the_market_of_all(step):
+    config = generated(3, seconds=8).config
+    market = feeds.generated(config, START)
+    apart = taken(market.feed, 8, step)
+    together = taken(live(SyntheticMarket(config, is_endless=True)), 8, SECOND)
+    assert {key: text_of(value) for key, value in apart.items()} == {
+        key: text_of(value) for key, value in together.items()
+    }
+    assert list(market.listed) == ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
+
+
+def test_reading_in_advance_takes_one_market_at_a_time():
+    """No call has to generate all symbols at once: after the first, each finds them read."""
+    reads = []
+
+    class Watched(LiveMarket):
+        def read_on(self):
+            reads.append(self)
+            super().read_on()
+
+        def _read_window(self):
+            reads.append(None)
+            super()._read_window()
+
+    sources = [generated(window_ns=SECOND, symbols=(symbol,)) for symbol in demo_symbols()]
+    markets = Markets([Watched(one, list_all(one.instruments), START) for one in sources])
+    assert markets.next_due() == START
+    markets.take(START)
+    for step in range(1, 1_000):
+        reads.clear()
+        markets.take(START + step * 10 * MILLISECOND)
+        assert len(reads) <= 2
+    assert START + 9_990 * MILLISECOND < markets.next_due() < START + 12 * SECOND
+
+
+def test_a_recording_is_shown_at_a_speed_in_a_loop():
+    source = from_generator(generated(2, seconds=5).config)
+    market = feeds.recorded(source, START, speed=2.0, loop=True)
+    found = taken(market.feed, 9, 100 * MILLISECOND)
+    assert set(found) == {rules.id for rules in market.listed.values()}
+    assert all(sum(isinstance(event, FeedDown) for event in events) == 2 for events in found.values())

@@ -7,7 +7,7 @@ import pytest
 from tests.apps.exchange.shown import BTC, START
 from tests.core.market.builders import a_snapshot, an_instrument
 
-from stakan.apps.exchange.prices import Prices, funding_cap
+from stakan.apps.exchange.prices import Prices, funding_cap, price_band
 from stakan.core.domain.events import Ticker
 from stakan.core.domain.instrument import MarginTier
 from stakan.core.domain.units import HOUR, MINUTE, SECOND
@@ -25,8 +25,8 @@ def a_ticker(**fields):
     return Ticker(instrument=BTC, ts_event=START, ts_recv=START, **texts)
 
 
-def sampled(seconds, book, last=0, rules=None):
-    prices = Prices(rules or an_instrument(), START)
+def sampled(seconds, book, last=0):
+    prices = Prices(an_instrument(), START)
     for second in range(seconds):
         prices.sample(START + second * SECOND, book, last)
     return prices
@@ -61,30 +61,21 @@ def test_mark_and_index_of_the_source_are_taken_over():
     assert prices.premium == Decimal("-0.000075")
 
 
-def test_the_band_without_premium_is_the_near_ratio():
-    prices = sampled(40, a_book())
-    assert prices.band() == (101_000, 99_000)
-    assert Prices(an_instrument(), START).band() is None
+@pytest.mark.parametrize(
+    ("mark", "index", "band"),
+    [
+        ("10000", "10000", (101_000, 99_000)),
+        ("10000", "10150", (101_500, 99_000)),
+        ("10000", "9000", (101_000, 98_000)),
+    ],
+)
+def test_the_band_is_the_near_ratio_moved_by_the_index_up_to_the_far_one(mark, index, band):
+    assert price_band(an_instrument(), Decimal(mark), Decimal(index)) == band
 
 
-def test_the_premium_widens_the_band_up_to_the_far_ratio():
-    prices = Prices(an_instrument(), START)
-    prices.tell(a_ticker(mark="10000", index="10000"))
-    for second in range(40):
-        prices.sample(START + second * SECOND, a_book(100_499, 100_501), 0)
-    assert prices.band() == (101_500, 99_000)
-    for second in range(40, 80):
-        prices.sample(START + second * SECOND, a_book(104_999, 105_001), 0)
-    assert prices.band() == (102_000, 99_000)
-    for second in range(80, 120):
-        prices.sample(START + second * SECOND, a_book(99_499, 99_501), 0)
-    assert prices.band() == (101_000, 98_500)
-
-
-def test_an_index_beyond_the_near_ratio_moves_the_band():
-    prices = Prices(an_instrument(), START)
-    prices.tell(a_ticker(mark="10000", index="10150"))
-    assert prices.band() == (101_500, 99_000)
+def test_the_band_ends_where_prices_end():
+    rules = msgspec.structs.replace(an_instrument(), min_price=99_500, max_price=100_500)
+    assert price_band(rules, Decimal(10_000), Decimal(10_000)) == (100_500, 99_500)
 
 
 def test_a_market_at_its_index_pays_the_interest_rate():

@@ -1,7 +1,8 @@
 """The market that the exchange shows: a source's rows, moved to the exchange's time."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -19,8 +20,43 @@ AHEAD_NS = 5 * SECOND
 """How far the source is read ahead: what was received later is not older by more than this, at the exchange."""
 SEAM_NS = 1 * SECOND
 """Exchange time between the last row of a lap and the first of the next one."""
+NEVER = 2**62
 _IDS_PER_MILLISECOND = 100_000
 _OTHER = int(Kind.OTHER)
+
+
+PREFETCH_NS = 2 * SECOND
+"""Exchange time for which several sources are read in advance, one at a time."""
+
+
+class Feed(Protocol):
+    """A market in exchange time."""
+
+    def take(self, until: int) -> list[MarketBatch]:
+        """Rows due up to and including `until`; those of one instrument in order, in one batch or several."""
+        ...
+
+    def next_due(self) -> int | None:
+        """Time of the next row; None where there will be none."""
+        ...
+
+
+class Markets:
+    """Several markets as one. Each `take` reads one of them in advance, so that no call has to read them all."""
+
+    def __init__(self, markets: Sequence["LiveMarket"]) -> None:
+        self._markets = tuple(markets)
+
+    def take(self, until: int) -> list[MarketBatch]:
+        """See `Feed`."""
+        laggard = min(self._markets, key=lambda market: market.known)
+        if laggard.known < until + PREFETCH_NS:
+            laggard.read_on()
+        return [batch for market in self._markets for batch in market.take(until)]
+
+    def next_due(self) -> int | None:
+        """See `Feed`."""
+        return min((due for market in self._markets if (due := market.next_due()) is not None), default=None)
 
 
 class LiveMarket:
@@ -30,13 +66,13 @@ class LiveMarket:
     interruptions are passed on; quotes, candles and changes of rules are not, since the exchange makes its own. Trade
     ids are given anew (time and ordinal), so that no two laps or runs have the same ones.
 
-    With `loop` the source begins again after its end; each instrument then has a FeedDown first (the seam), and its
+    With `loop` the source is walked again and begins again after its end; each instrument then has a FeedDown first (the seam), and its
     book is unknown until the source's snapshot.
     """
 
     def __init__(
         self,
-        history: Callable[[], MarketHistory],
+        history: MarketHistory,
         listed: Mapping[InstrumentId, Instrument],
         start: int,
         *,
@@ -50,12 +86,12 @@ class LiveMarket:
         self._speed = speed
         self._is_loop = loop
         self._lanes = {source: _Lane(rules.id) for source, rules in listed.items()}
-        self._windows: Iterator[MarketWindow] = history().windows()
+        self._windows: Iterator[MarketWindow] = history.windows()
         self._start = start
         self._origin: int | None = None
         """Source time that is shown at `_start`."""
-        self._known = 0
-        """Exchange time up to which all rows have been read."""
+        self.known = 0
+        """Exchange time up to which all rows have been read; NEVER at the source's end."""
         self._latest = start
         """Exchange time of the last row that has been read."""
         self._is_over = False
@@ -71,12 +107,17 @@ class LiveMarket:
         """Time of the next row; None at the source's end."""
         while True:
             due = min((lane.next_due for lane in self._lanes.values() if lane.next_due is not None), default=None)
-            if (due is not None and due < self._known) or self._is_over:
+            if (due is not None and due < self.known) or self._is_over:
                 return due
             self._read_window()
 
+    def read_on(self) -> None:
+        """Read another stretch of the source now, where there is one."""
+        if not self._is_over:
+            self._read_window()
+
     def _read(self, until: int) -> None:
-        while self._known <= until and not self._is_over:
+        while self.known <= until and not self._is_over:
             self._read_window()
 
     def _read_window(self) -> None:
@@ -94,20 +135,21 @@ class LiveMarket:
                 lane.add(batch, self._moved(batch.ts_exchange))
                 self._latest = max(self._latest, lane.latest)
         newest = max(int(batch.ts_exchange[-1]) for batch in window.batches if len(batch))
-        self._known = max(self._known, self._move(newest - AHEAD_NS))
+        self.known = max(self.known, self._move(newest - AHEAD_NS))
 
     def _finish(self) -> None:
         """The end of a lap: everything has been read; on with the next one, behind a seam."""
         if not self._is_loop or self._origin is None:
             self._is_over = True
+            self.known = NEVER
             return
         self.laps += 1
         self._origin = None
         for lane in self._lanes.values():
             lane.interrupt(self._latest + MILLISECOND)
         self._start = self._latest = self._latest + SEAM_NS
-        self._windows = self._history().windows()
-        self._known = max(self._known, self._start - MILLISECOND)
+        self._windows = self._history.windows()
+        self.known = max(self.known, self._start - MILLISECOND)
 
     def _move(self, ts: int) -> int:
         return self._start + int((ts - (self._origin or 0)) / self._speed)

@@ -7,6 +7,7 @@ from statistics import median
 
 import numpy as np
 
+from stakan.adapters.exchanges.simulated.margin import band_edge
 from stakan.core.domain.events import Ticker
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.units import HOUR, MINUTE, Side, Ticks
@@ -15,8 +16,6 @@ from stakan.core.market.book import Book
 SETTLEMENTS_KEPT = 1_000
 _BASIS_SAMPLES = 300
 """Seconds of the moving average in the mark price."""
-_PREMIUM_SAMPLES = 30
-"""Seconds of the average in the price band."""
 _INDEX_WEIGHT = 0.1
 """Of each second's mid in the smoothed mid that stands in for an index."""
 _INTEREST_PER_DAY = 0.0003
@@ -34,6 +33,12 @@ def funding_cap(rules: Instrument) -> Decimal:
     tier = rules.margin_tiers[0]
     room = (1 / tier.max_leverage - tier.maintenance_rate) * Decimal("0.75")
     return min(room, tier.maintenance_rate) if room > 0 else tier.maintenance_rate
+
+
+def price_band(rules: Instrument, mark: Decimal, index: Decimal) -> tuple[Ticks, Ticks]:
+    """Highest buy and lowest sell price in ticks, as the matching core moves orders."""
+    buy, sell = (band_edge(rules, side, mark, index) for side in (Side.BUY, Side.SELL))
+    return min(buy, rules.max_price), max(sell, rules.min_price)
 
 
 class Prices:
@@ -54,7 +59,6 @@ class Prices:
         self._last_rate = self.rate
         self._smoothed = 0.0
         self._basis: deque[float] = deque(maxlen=_BASIS_SAMPLES)
-        self._premiums: deque[Decimal] = deque(maxlen=_PREMIUM_SAMPLES)
         self._minute = 0
         self._weights = 0
         self._weighted = 0.0
@@ -86,8 +90,6 @@ class Prices:
             first = index * (1 + float(self._last_rate) * hours / (self._rules.funding_interval_ns / HOUR))
             second = index + sum(self._basis) / len(self._basis)
             self.mark = self._price(median((first, second, float(last) or mid)))
-        if self.mark is not None:
-            self._premiums.append(self._rules.tick_size * (book.best_bid + book.best_ask) / 2 - self.mark)
         if not self._is_rated and now // MINUTE > self._minute:
             self._minute = now // MINUTE
             self._estimate(book, index)
@@ -105,18 +107,6 @@ class Prices:
         if self.mark is None or not self.index:
             return None
         return ((self.mark - self.index) / self.index).quantize(Decimal("0.000001"))
-
-    def band(self) -> tuple[Ticks, Ticks] | None:
-        """Highest buy and lowest sell price in ticks (formula of May 2026); None before there is a mark."""
-        mark, rules = self.mark, self._rules
-        if mark is None:
-            return None
-        index = mark if self.index is None else self.index
-        premium = sum(self._premiums, Decimal(0)) / len(self._premiums) if self._premiums else Decimal(0)
-        near, far = rules.price_limit_x, rules.price_limit_y
-        buy = min(mark * (1 + far), max(index, mark * (1 + near) + max(Decimal(0), premium)))
-        sell = max(mark * (1 - far), min(index, mark * (1 - near) + min(Decimal(0), premium)))
-        return min(rules.price_down(buy), rules.max_price), max(rules.price_up(sell), rules.min_price)
 
     def _estimate(self, book: Book, index: float) -> None:
         """One minute's sample of the premium index; later ones weigh more."""

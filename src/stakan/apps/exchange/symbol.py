@@ -12,7 +12,7 @@ from stakan.apps.exchange.agenda import Agenda
 from stakan.apps.exchange.bars import Bar, BarSeries
 from stakan.apps.exchange.depth import INTERVALS_NS, REPEAT_NS, DepthTopic
 from stakan.apps.exchange.numbers import formats_of
-from stakan.apps.exchange.prices import Prices
+from stakan.apps.exchange.prices import Prices, price_band
 from stakan.apps.exchange.tickers import TickerTopic
 from stakan.apps.exchange.topics import Topic
 from stakan.core.domain.batch import MarketBatch
@@ -69,6 +69,8 @@ class SymbolBoard:
         self.ticker = TickerTopic(rules, symbol, self.formats)
         self.tickers: list[Ticker] = []
         """Published and not yet taken."""
+        self.published: Ticker | None = None
+        """The ticker that was published last, whole."""
         scales = self.formats.scales
         self.depths = {depth: DepthTopic(depth, symbol, scales) for depth in INTERVALS_NS}
         self._by_name = {topic.name: topic for topic in self.depths.values()}
@@ -221,6 +223,7 @@ class SymbolBoard:
         changed = self.ticker.update(prices, self.book, self.bars, self._direction)
         event = self.ticker.event(prices, self._last, now)
         if event is not None:
+            self.published = event
             self.tickers.append(event)
         if changed and self.ticker.name in self._open:
             data = {"symbol": self.symbol, **changed}
@@ -340,12 +343,13 @@ class SymbolBoard:
         return self.ticker.fields
 
     def limits(self) -> dict[str, str] | None:
-        """Highest buy and lowest sell price that an order may have; None before there is a mark."""
-        band = self.prices.band()
-        if band is None:
+        """Highest buy and lowest sell price that an order may have; None before a mark is published."""
+        told = self.published
+        if told is None or told.mark is None:
             return None
+        buy, sell = price_band(self.rules, told.mark, told.mark if told.index is None else told.index)
         text = self.formats.price.text
-        return {"symbol": self.symbol, "buyLmt": text(band[0]), "sellLmt": text(band[1])}
+        return {"symbol": self.symbol, "buyLmt": text(buy), "sellLmt": text(sell)}
 
     # --- faults -----------------------------------------------------------------------------------------------------
 
