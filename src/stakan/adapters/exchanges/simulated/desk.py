@@ -177,8 +177,7 @@ class Desk:
                 self.protect(Legs(), ProtectionCause.CLOSED, ts)
             self.position.legs = Legs()
         self._trim_reduce_only(ts)
-        money = reserved(self.rules, self.resting(), self.position.lots, self.terms)
-        self.account.reserve(self.rules.id, money)
+        self._reserve()
 
     def protect(self, legs: Legs, cause: ProtectionCause, ts: int, trailing: Trailing | None = None) -> None:
         """Put, move or clear what the exchange does for the position, and say so."""
@@ -196,6 +195,15 @@ class Desk:
     def terms(self) -> margin.Terms:
         """Leverage and fee of this instrument."""
         return self.account.terms(self.rules, self.fees.taker)
+
+    def restore(self, orders: Iterable[LiveOrder]) -> None:
+        """Take over the orders of an earlier life; those in the book stand behind everything at their price."""
+        for order in orders:
+            self.orders[order.key] = order
+            if order.stage is Stage.RESTING:
+                self.matching.rest(order.key, order.side, order.price, order.left)
+        self.account.bind(self.rules, self.terms)
+        self._reserve()
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
@@ -388,6 +396,10 @@ class Desk:
             mark=self.reference.mark,
             index=self.reference.index,
         )
+
+    def _reserve(self) -> None:
+        money = reserved(self.rules, self.resting(), self.position.lots, self.terms)
+        self.account.reserve(self.rules.id, money)
 
     def _trim_reduce_only(self, ts: int) -> None:
         """Reduce-only orders together never exceed the position; the youngest give way."""

@@ -32,10 +32,11 @@ from stakan.adapters.exchanges.simulated.requests import (
     SetTradingStop,
     instrument_of,
 )
+from stakan.adapters.exchanges.simulated.state import OwnerState, decode, encode, is_alive, restore_listing, state_of
 from stakan.adapters.exchanges.simulated.views import PositionView, WalletView, unrealised, view
 from stakan.core.domain.batch import MarketWindow
 from stakan.core.domain.commands import AmendOrder, CancelOrder, SetProtection, SubmitOrder, VenueCommand
-from stakan.core.domain.errors import ConfigError
+from stakan.core.domain.errors import ConfigError, DataError
 from stakan.core.domain.events import VenueEvent
 from stakan.core.domain.ids import ClientOrderId, ExecutionId, InstrumentId
 from stakan.core.domain.instrument import Instrument
@@ -109,8 +110,7 @@ class SimulatedExchange:
         """Give it the market of the coming stretch; raises ConfigError for an instrument without rules."""
         for batch in window.batches:
             listing = self._listing(batch.instrument)
-            if not listing.is_busy:
-                listing.catch_up(self._now)
+            self._catch_up(listing)
             listing.feed(batch)
 
     def advance(self, now: int) -> list[VenueEvent]:
@@ -183,8 +183,10 @@ class SimulatedExchange:
         return self._listing(instrument).desk.find(client_order_id)
 
     def position(self, instrument: InstrumentId) -> PositionView:
-        """A position with its margin and prices."""
-        return view(self._listing(instrument).desk)
+        """A position with its margin, and the prices of now."""
+        listing = self._listing(instrument)
+        self._catch_up(listing)
+        return view(listing.desk)
 
     def wallet(self) -> WalletView:
         """All money."""
@@ -206,6 +208,56 @@ class SimulatedExchange:
         While there is none, its market need not be fed: one batch that begins with a snapshot brings it up to date.
         """
         return self._listing(instrument).is_busy
+
+    # --- state ------------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> bytes:
+        """Money, positions, live orders, commands on their way, ids: all that the owner is, and the last prices."""
+        account, outbox = self.account, self._outbox
+        for listing in self._listings.values():
+            self._catch_up(listing)
+        state = OwnerState(
+            now=self._now,
+            told=self._told,
+            heard=outbox.heard,
+            keys=outbox.keys,
+            executions=outbox.execution_count,
+            wallet=account.wallet,
+            realised=account.realised,
+            fees=account.fees,
+            funding=account.funding,
+            order_keys=account.order_keys,
+            leverages=account.leverages,
+            inbound=self._inbound,
+            recent=list(self._recent),
+            listings={name: state_of(listing) for name, listing in self._listings.items()},
+        )
+        return encode(state)
+
+    def restore(self, data: bytes) -> None:
+        """Be the owner that `snapshot` kept; for an exchange that was just made, with the same instruments.
+
+        Resting orders have lost their place: they stand behind everything at their price as soon as there is a book.
+        Latency models begin anew. Raises DataError for other bytes, for an unknown instrument in which something
+        lives, and for one whose tick or lot size is another.
+        """
+        state = decode(data)
+        missing = [name for name, one in state.listings.items() if name not in self._listings and is_alive(one)]
+        if missing or self._now or self.account.order_keys:
+            raise DataError(f"cannot restore here: {', '.join(missing) or 'this exchange has lived already'}")
+        account, outbox = self.account, self._outbox
+        self._now, self._told, outbox.heard = state.now, state.told, state.heard
+        outbox.keys, outbox.execution_count = state.keys, state.executions
+        account.wallet, account.realised = state.wallet, state.realised
+        account.fees, account.funding = state.fees, state.funding
+        account.order_keys.update(state.order_keys)
+        account.leverages.update(state.leverages)
+        self._inbound[:] = state.inbound
+        self._recent.extend(state.recent)
+        for name, one in state.listings.items():
+            if name in self._listings:
+                restore_listing(self._listings[name], one, self._now)
+                self._note(self._listings[name])
 
     # --- for reports ------------------------------------------------------------------------------------------------
 
@@ -296,6 +348,11 @@ class SimulatedExchange:
         if len(self._recent) >= limit:
             raise Refused(10006, "too many commands")
         self._recent.append(at)
+
+    def _catch_up(self, listing: Listing) -> None:
+        """Let a market that waited live on to now; nothing can happen to the owner there."""
+        if not listing.is_busy:
+            listing.catch_up(self._now)
 
     def _note(self, listing: Listing) -> None:
         """Keep the list of markets that cannot wait, in the order in which instruments were given."""

@@ -38,7 +38,8 @@ class Listing:
         self._account = account
         self._outbox = outbox
         self._bits = 0
-        self._funding_ts = NEVER
+        self.funding_ts = NEVER
+        """When the next funding of an open position is due."""
         self._position = self.desk.position
 
     @property
@@ -50,18 +51,18 @@ class Listing:
         """Live on up to `until`; returns the time at which `handle` has something to do, NEVER where there is nothing."""
         if self._bits:
             return self.matching.now
-        limit = min(until, self._funding_ts)
+        limit = min(until, self.funding_ts)
         if self.matching.next_ts <= limit:
             self._bits = self.matching.advance(limit)
             if self._bits:
                 return self.matching.now
-        return self._funding_ts if self._funding_ts <= until else NEVER
+        return self.funding_ts if self.funding_ts <= until else NEVER
 
     def handle(self) -> None:
         """Do what `run` stopped at."""
         bits, self._bits = self._bits, 0
         if not bits:
-            self._fund(self._funding_ts)
+            self._fund(self.funding_ts)
             return
         ts = self.matching.now
         if bits & HAS_OTHER:
@@ -79,9 +80,9 @@ class Listing:
             self.matching.watch_last(-NEVER, NEVER)
             self.matching.watch_mid(-NEVER, NEVER)
         if not (self._position.lots and self.rules.is_linear):
-            self._funding_ts = NEVER
-        elif self._funding_ts == NEVER:
-            self._funding_ts = self.reference.next_funding(ts)
+            self.funding_ts = NEVER
+        elif self.funding_ts == NEVER:
+            self.funding_ts = self.reference.next_funding(ts)
 
     def catch_up(self, until: int) -> None:
         """Bring a market that waited up to date."""
@@ -96,11 +97,11 @@ class Listing:
         """What a recording says beside book and prints."""
         match self.matching.other():
             case Ticker() as ticker:
-                if self._funding_ts <= ts:
-                    self._fund(self._funding_ts)
+                if self.funding_ts <= ts:
+                    self._fund(self.funding_ts)
                 self.reference.update(ticker)
-                if self._funding_ts != NEVER:
-                    self._funding_ts = self.reference.next_funding(ts)
+                if self.funding_ts != NEVER:
+                    self.funding_ts = self.reference.next_funding(ts)
             case FeedDown():
                 self.matching.forget_book()
             case InstrumentChanged(rules=rules):
@@ -122,7 +123,7 @@ class Listing:
         """Settle funding of the position that is open at this instant: long pays short when the rate is positive."""
         mark = self.reference.mark
         rate, lots = self.reference.funding_rate, self._position.lots
-        self._funding_ts = self.reference.next_funding(ts)
+        self.funding_ts = self.reference.next_funding(ts)
         if mark is None or not lots:
             return
         amount = self.rules.value_at(mark, lots) * rate

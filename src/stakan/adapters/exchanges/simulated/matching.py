@@ -115,6 +115,11 @@ class Matching:
         """The recording is interrupted: there is no book until the next snapshot."""
         kernels.forget_book(self._depth, self._state)
 
+    def recall(self, last: int, last_mid: int) -> None:
+        """Start from the last print (ticks) and twice the last mid that an earlier life knew."""
+        self._cells[kernels.LAST] = last
+        self._cells[kernels.LAST_MID] = last_mid
+
     def watch_last(self, low: int, high: int) -> None:
         """Stop at prints at or below `low` or at or above `high` ticks."""
         self._cells[kernels.LAST_LOW] = low

@@ -124,10 +124,12 @@ class Outbox:
 
     def __init__(self, response: Transit) -> None:
         self._response = response
-        self._heard = 0
+        self.heard = 0
+        """Latest time at which the owner is known to have sent something."""
         self._events: list[VenueEvent] = []
-        self._keys = 0
-        self._executions = 0
+        self.keys = 0
+        self.execution_count = 0
+        """Ordinals that are used."""
         self.executions: dict[ExecutionId, Execution] = {}
         """Details of fills, until the owner's next call."""
         self.refused: Refused | None = None
@@ -135,11 +137,11 @@ class Outbox:
 
     def hear(self, now: int) -> None:
         """The owner has sent something at its time `now`: what it has not been told yet, it sees later."""
-        self._heard = max(self._heard, now)
+        self.heard = max(self.heard, now)
 
     def seen(self, kind: type[VenueEvent], about: str, ts: int) -> int:
         """When the owner will see something that happens at `ts`."""
-        return max(self._heard, self._response.arrival(kind.__name__, about, ts))
+        return max(self.heard, self._response.arrival(kind.__name__, about, ts))
 
     def add(self, event: VenueEvent) -> None:
         """Append an event."""
@@ -157,13 +159,13 @@ class Outbox:
 
     def next_key(self) -> int:
         """Ordinal of a new order."""
-        self._keys += 1
-        return self._keys
+        self.keys += 1
+        return self.keys
 
     def next_execution(self) -> ExecutionId:
         """Id of a new execution."""
-        self._executions += 1
-        return ExecutionId(f"sim-x-{self._executions}")
+        self.execution_count += 1
+        return ExecutionId(f"sim-x-{self.execution_count}")
 
     # --- what can be said of an order -------------------------------------------------------------------------------
 

@@ -2,10 +2,21 @@
 
 from decimal import Decimal
 
+import msgspec
+
 from stakan.adapters.exchanges.simulated.matching import Matching
 from stakan.core.domain.events import Ticker
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.orders import TriggerSource
+
+
+class Known(msgspec.Struct):
+    """What tickers have told so far."""
+
+    funding_rate: Decimal
+    mark: Decimal | None = None
+    index: Decimal | None = None
+    funding_ts: int = 0
 
 
 class Reference:
@@ -13,29 +24,31 @@ class Reference:
 
     def __init__(self, rules: Instrument, matching: Matching, funding_rate: Decimal) -> None:
         self.rules = rules
-        self.funding_rate = funding_rate
+        self.known = Known(funding_rate)
         self.mid_was_used = False
         self._matching = matching
-        self._mark: Decimal | None = None
-        self._index: Decimal | None = None
-        self._funding_ts = 0
 
     def update(self, ticker: Ticker) -> None:
         """Take over the fields that a ticker carries."""
         if ticker.mark is not None:
-            self._mark = ticker.mark
+            self.known.mark = ticker.mark
         if ticker.index is not None:
-            self._index = ticker.index
+            self.known.index = ticker.index
         if ticker.funding_rate is not None:
-            self.funding_rate = ticker.funding_rate
+            self.known.funding_rate = ticker.funding_rate
         if ticker.next_funding_ts is not None and ticker.next_funding_ts > ticker.ts_event:
-            self._funding_ts = ticker.next_funding_ts
+            self.known.funding_ts = ticker.next_funding_ts
+
+    @property
+    def funding_rate(self) -> Decimal:
+        """Per funding interval."""
+        return self.known.funding_rate
 
     @property
     def mark(self) -> Decimal | None:
         """Mark price; else mid; else the mid when the book was lost; else the last print; None before any."""
-        if self._mark is not None:
-            return self._mark
+        if self.known.mark is not None:
+            return self.known.mark
         matching = self._matching
         double = matching.best_bid + matching.best_ask if matching.is_live else matching.last_mid
         if double:
@@ -46,7 +59,7 @@ class Reference:
     @property
     def index(self) -> Decimal | None:
         """Index price; mark where none is known."""
-        return self.mark if self._index is None else self._index
+        return self.mark if self.known.index is None else self.known.index
 
     def price(self, source: TriggerSource) -> Decimal | None:
         """The price that a trigger watches."""
@@ -63,13 +76,13 @@ class Reference:
         """Whether a trigger of this source follows the mid, because nothing better is known."""
         if source is TriggerSource.LAST:
             return False
-        return self._mark is None and (source is TriggerSource.MARK or self._index is None)
+        return self.known.mark is None and (source is TriggerSource.MARK or self.known.index is None)
 
     def next_funding(self, now: int) -> int:
         """First funding time after `now`: the ticker's, else a whole multiple of the interval since 1970."""
         interval = self.rules.funding_interval_ns
-        if self._funding_ts > now:
-            return self._funding_ts
-        if self._funding_ts:
-            return self._funding_ts + ((now - self._funding_ts) // interval + 1) * interval
+        if self.known.funding_ts > now:
+            return self.known.funding_ts
+        if self.known.funding_ts:
+            return self.known.funding_ts + ((now - self.known.funding_ts) // interval + 1) * interval
         return (now // interval + 1) * interval
