@@ -408,7 +408,7 @@ class Translator:
     def _terms(self, row: OrderRow, order: _Order, listed: _Listed, ts_recv: int) -> list[VenueEvent]:
         """An amendment, ours or the exchange's (price band, reduce-only), where the row is not older than the last."""
         updated = millis(row.updated_time)
-        if updated < order.updated or (row.order_status in _OVER and row.order_status != "Filled"):
+        if updated < order.updated or row.order_status == "Rejected":
             return []
         order.updated = updated
         price = _ticks(listed.grid, row.price) if order.is_limit else order.price
