@@ -5,48 +5,36 @@ import shutil
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from stakan import __version__
 from stakan.adapters.exchanges.simulated.exchange import SimulatedExchange
-from stakan.adapters.exchanges.simulated.models import (
-    ConstantLatency,
-    DrawnLatency,
-    FeeRates,
-    Latency,
-    Queue,
-    QueueModel,
-    RecordedLatency,
-)
 from stakan.adapters.journal.files import FileJournal
 from stakan.adapters.journal.records import Header
 from stakan.adapters.synthetic.config import demo_config
 from stakan.apps.config import Settings, to_toml
 from stakan.apps.driver import VirtualTime
+from stakan.apps.identity import assumed_rules, run_identity, simulation_assumptions
 from stakan.apps.recorded_run import JOURNAL_FOLDER
 from stakan.apps.report import render_report
 from stakan.apps.results import (
     DataIdentity,
     Fingerprint,
     Labelled,
-    RunIdentity,
-    RunRecorder,
     RunResult,
     assemble,
     write_run,
 )
 from stakan.apps.results.files import refuse_existing
-from stakan.apps.results.recorder import MID_INTERVAL
 from stakan.apps.sources import Source, from_generator
+from stakan.apps.watching import RunWatch
 from stakan.apps.wiring import config_hash, engine_config, paper_config, simulation_config
 from stakan.core.domain.errors import InvariantViolated
-from stakan.core.domain.events import AnyEvent, BookEvent
-from stakan.core.domain.ids import InstrumentId
+from stakan.core.domain.events import AnyEvent
 from stakan.core.domain.step import Step
-from stakan.core.domain.units import MILLISECOND, SECOND, Nanos
+from stakan.core.domain.units import SECOND, Nanos
 from stakan.core.engine import Engine
 from stakan.core.features.catalogue import FEATURE_SET
 from stakan.core.market.book import BookState
@@ -77,9 +65,7 @@ class Backtest:
         self._script = run.script if run is not None and run.header.config_hash == config_hash(settings) else None
         self.engine = Engine(self._config, source.instruments.values())
         self.exchange = SimulatedExchange(source.instruments, self._simulation)
-        self.fingerprint = Fingerprint()
-        self._recorder: RunRecorder | None = None
-        self._next_mid: dict[InstrumentId, int] = {}
+        self._watch = RunWatch(self.engine, source.instruments)
         self._wall_seconds = 0.0
 
     def run(self, progress: Progress = lambda _ts, _events: None) -> None:
@@ -92,15 +78,8 @@ class Backtest:
 
     def result(self, run_id: str) -> RunResult:
         """What came of it."""
-        recorder = self._recorder or RunRecorder(self._source.instruments, self._config.starting_balance, 0)
-        run = RunIdentity(
-            id=run_id,
-            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            config_hash=config_hash(self._settings),
-            config_text=to_toml(self._settings),
-            versions=_versions(),
-            assumptions=self._assumptions(),
-        )
+        recorder = self._watch.recorder
+        run = run_identity(self._settings, run_id, "backtest", self._assumptions())
         data = DataIdentity(
             source=self._source.name,
             instruments=tuple(self._source.instruments),
@@ -113,42 +92,28 @@ class Backtest:
         )
         return assemble(recorder, run, data, self.fingerprint.hexdigest(), self._wall_seconds)
 
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """Over all steps so far."""
+        return self._watch.fingerprint
+
     def _observe(self, event: AnyEvent, step: Step) -> None:
-        self.fingerprint.update(step)
         if self._journal is not None:
             self._journal.event(step.number, event)
             self._journal.append(step)
-        recorder = self._recorder
-        if recorder is None:
-            recorder = RunRecorder(self._source.instruments, self._config.starting_balance, step.ts)
-            self._recorder = recorder
-        if isinstance(event, BookEvent) and event.ts_recv >= self._next_mid.get(event.instrument, 0):
-            book = self.engine.state.instruments[event.instrument].market.book
-            if book.is_usable:
-                self._next_mid[event.instrument] = event.ts_recv + MID_INTERVAL
-                recorder.observe_mid(event.instrument, event.ts_recv, book.mid)
-        recorder.observe(event, step)
+        self._watch.observe(event, step)
 
     def _assumptions(self) -> tuple[Labelled, ...]:
-        simulation = self._simulation
         blind = [
             key for key, value in self.engine.state.instruments.items() if value.market.book.state is BookState.EMPTY
         ]
-        assumed = sorted(
-            {f"{key}: {', '.join(rules.assumed)}" for key, rules in self._source.instruments.items() if rules.assumed}
-        )
         return (
-            Labelled(name="starting balance", value=str(simulation.starting_balance)),
-            Labelled(name="leverage, isolated", value=str(simulation.leverage)),
-            Labelled(name="queue model", value=_queue(simulation.queue)),
-            Labelled(name="entry latency", value=_latency(simulation.entry_latency)),
-            Labelled(name="response latency", value=_latency(simulation.response_latency)),
-            Labelled(name="fees", value=_fees(simulation.fees)),
+            *simulation_assumptions(self._simulation),
             *(
                 Labelled(name="nothing could be traded, no snapshot of the book in this stretch", value=key)
                 for key in blind
             ),
-            *(Labelled(name="assumed instrument rules", value=text) for text in assumed),
+            *assumed_rules(self._source.instruments),
         )
 
 
@@ -227,27 +192,3 @@ def run_backtest(
 def new_run_name(settings: Settings) -> str:
     """Name of a run's folder: time and configuration."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{config_hash(settings)}"
-
-
-def _versions() -> tuple[Labelled, ...]:
-    names = ("numpy", "numba", "msgspec", "pyarrow")
-    return (Labelled(name="stakan", value=__version__), *(Labelled(name=name, value=version(name)) for name in names))
-
-
-def _latency(model: Latency) -> str:
-    match model:
-        case ConstantLatency():
-            return f"{model.ns / MILLISECOND:g} ms, constant"
-        case DrawnLatency():
-            return f"log-normal, median {model.median_ns / MILLISECOND:g} ms, sigma {model.sigma:g}"
-        case RecordedLatency():
-            return f"{len(model.sequence_ns)} recorded delays"
-
-
-def _queue(model: QueueModel) -> str:
-    name = model.rule.name.lower().replace("_", " ")
-    return f"{name}, exponent {model.exponent:g}" if model.rule is Queue.POWER else name
-
-
-def _fees(rates: FeeRates | None) -> str:
-    return "each instrument's own" if rates is None else f"maker {rates.maker}, taker {rates.taker}"

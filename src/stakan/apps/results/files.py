@@ -61,16 +61,33 @@ def write_run(result: RunResult, folder: Path, html: str) -> Path:
     try:
         refuse_existing(folder)
         partial.mkdir(parents=True)
-        _write(partial / RESULT_FILE, encode_result(result))
-        _write(partial / REPORT_FILE, html.encode())
-        _write(partial / TRADES_FILE, trades_csv(result.trades).encode())
-        _write(partial / SIGNALS_FILE, signals_csv(result.signals).encode())
+        for name, data in _files(result, html).items():
+            _write(partial / name, data)
         partial.rename(folder)
     except OSError as error:
         raise StorageError(f"cannot write the run to {folder}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+def complete_run(result: RunResult, folder: Path, html: str) -> Path:
+    """Write the same files into a folder that holds the run's journal already; the result last, it makes it a run.
+
+    Raises StorageError.
+    """
+    for name, data in reversed(_files(result, html).items()):
+        write_file(folder / name, data.decode())
+    return folder
+
+
+def _files(result: RunResult, html: str) -> dict[str, bytes]:
+    return {
+        RESULT_FILE: encode_result(result),
+        REPORT_FILE: html.encode(),
+        TRADES_FILE: trades_csv(result.trades).encode(),
+        SIGNALS_FILE: signals_csv(result.signals).encode(),
+    }
 
 
 def refuse_existing(folder: Path) -> None:
