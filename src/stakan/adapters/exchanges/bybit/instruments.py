@@ -1,5 +1,6 @@
 """Bybit's `/v5/market/instruments-info` reply to instruments."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 import msgspec
@@ -75,7 +76,7 @@ _decode_reply = msgspec.json.Decoder(_Reply).decode
 _decode_row = msgspec.json.Decoder(_Row, strict=False).decode
 
 
-def decode_instruments(reply: bytes) -> list[Instrument]:
+def decode_instruments(reply: bytes, venue: str = VENUE) -> list[Instrument]:
     """Perpetuals and spot pairs of one page of the reply; other contracts are left out.
 
     The reply has neither fees nor margin tiers: base fees stand in, tiers are empty, and `assumed` says so. Raises
@@ -92,8 +93,13 @@ def decode_instruments(reply: bytes) -> list[Instrument]:
     except ValueError:
         known = ", ".join(Category)
         raise DataError(f"instruments-info of {answer.result.category!r}: only {known} are known") from None
-    rows = [_row(number, raw) for number, raw in enumerate(answer.result.rows)]
-    return [_instrument(category, row) for row in rows if _is_known(category, row)]
+    return decode_rows(answer.result.rows, category, venue)
+
+
+def decode_rows(rows: Sequence[msgspec.Raw], category: Category, venue: str = VENUE) -> list[Instrument]:
+    """The same from the rows alone."""
+    read = [_row(number, raw) for number, raw in enumerate(rows)]
+    return [_instrument(category, row, venue) for row in read if _is_known(category, row)]
 
 
 def _row(number: int, raw: msgspec.Raw) -> _Row:
@@ -107,14 +113,14 @@ def _is_known(category: Category, row: _Row) -> bool:
     return category is Category.SPOT or row.contract_type == _PERPETUAL
 
 
-def _instrument(category: Category, row: _Row) -> Instrument:
+def _instrument(category: Category, row: _Row, venue: str) -> Instrument:
     lot, price, risk = row.lot_size_filter, row.price_filter, row.risk_parameters
     lot_size = lot.qty_step or lot.base_precision
     if lot_size is None:
         raise DataError(f"instruments-info: {row.symbol} has neither qtyStep nor basePrecision")
     is_linear = category is Category.LINEAR
     plain = Instrument(
-        id=instrument_id(VENUE, category, row.symbol),
+        id=instrument_id(venue, category, row.symbol),
         category=category,
         base=row.base_coin,
         quote=row.quote_coin,
