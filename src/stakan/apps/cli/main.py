@@ -8,9 +8,12 @@ from stakan import __version__
 from stakan.apps.cli.config import config_app
 from stakan.apps.cli.console import console_command
 from stakan.apps.cli.data import data_app
+from stakan.apps.cli.demo import demo_command
 from stakan.apps.cli.doctor import doctor_command
 from stakan.apps.cli.download import download_command
+from stakan.apps.cli.exchange import exchange_command
 from stakan.apps.cli.importing import import_command
+from stakan.apps.cli.record import record_command
 from stakan.apps.cli.report import report_command
 from stakan.apps.cli.running import backtest_command, replay_command, synthetic_command
 from stakan.apps.cli.strategies import strategies_command
@@ -22,9 +25,12 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("demo")(demo_command)
+app.command("exchange")(exchange_command)
 app.command("synthetic")(synthetic_command)
 app.command("backtest")(backtest_command)
 app.command("backtesting", hidden=True)(backtest_command)
+app.command("record")(record_command)
 app.command("report")(report_command)
 app.command("replay")(replay_command)
 app.command("import")(import_command)

@@ -1,0 +1,203 @@
+"""`stakan exchange`: a Bybit of one's own."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+import uvloop
+from rich.panel import Panel
+from rich.table import Table
+
+from stakan.adapters.synthetic.config import SyntheticConfig
+from stakan.apps.cli.data import DEFAULT_DATA
+from stakan.apps.cli.importing import known_instruments
+from stakan.apps.cli.output import errors, out, reports_errors, write_json
+from stakan.apps.config import duration_ns
+from stakan.apps.exchange.accounts import AccountConfig, ApiKey
+from stakan.apps.exchange.board import Intervals
+from stakan.apps.exchange.control import About, Control
+from stakan.apps.exchange.faults import PROFILES, profile_named
+from stakan.apps.exchange.feeds import Market, generated, recorded
+from stakan.apps.exchange.listing import synthetic_symbols
+from stakan.apps.exchange.local import LocalConfig, LocalExchange
+from stakan.apps.exchange.serving import serving
+from stakan.apps.sources import Source, from_files, from_store
+from stakan.core.domain.errors import ConfigError, StakanError
+from stakan.core.domain.units import MILLISECOND, SECOND, Nanos
+
+FIRST_UID = 100_000_001
+_BALANCE = Decimal(10_000)
+
+
+class PortTaken(StakanError):
+    """Another program listens there."""
+
+
+@reports_errors
+def exchange_command(  # noqa: PLR0913 - one argument per option
+    *,
+    symbols: Annotated[int, typer.Option(min=1, max=200, help="Synthetic symbols; BTC, ETH, SOL first.")] = 3,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", "-d", help="Recorded data instead: a store folder, or the files of one recording."),
+    ] = None,
+    rules: Annotated[Path | None, typer.Option("--instruments", help="TOML of tick and lot sizes, for files.")] = None,
+    speed: Annotated[float, typer.Option(min=0.01, max=1000, help="Of the market; its times are wall times.")] = 1.0,
+    loop: Annotated[bool, typer.Option("--loop", help="Begin recorded data again at its end, with a seam.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same market and same faults.")] = 7,
+    host: Annotated[str, typer.Option(help="Loopback unless there is a reason.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8080,
+    chaos: Annotated[str | None, typer.Option(help=f"Disasters by rate: {', '.join(PROFILES)}.")] = None,
+    reply_delay: Annotated[str, typer.Option(help="Least time until an answer; pybit needs 1ms.")] = "2ms",
+    reply_spread: Annotated[str, typer.Option(help="Mean of a random part on top of it.")] = "0ms",
+    intervals: Annotated[
+        Intervals, typer.Option(help="How often books are pushed: as Bybit does, or with each change of the source.")
+    ] = Intervals.DOCUMENTED,
+    rate_factor: Annotated[
+        float, typer.Option(min=0, help="Of Bybit's rate limits per account; 0 switches them off.")
+    ] = 1.0,
+    account: Annotated[
+        list[str] | None, typer.Option(help="NAME:KEY:SECRET[:BALANCE], once per account. Default: stakan-key.")
+    ] = None,
+    ready_file: Annotated[Path | None, typer.Option(help="Written as JSON when it listens; for programs.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Counts at the end as JSON.")] = False,
+) -> None:
+    """Serve Bybit v5 on this machine: REST, public, private and trade sockets, over a synthetic or recorded market.
+
+    pybit and ccxt trade on it unmodified; docs/local-exchange.md shows how to point them at it. Its money is not real,
+    and the market does not react to orders: each account meets the recorded book alone.
+
+        stakan exchange --symbols 5 --chaos drizzle
+    """
+    config = LocalConfig(
+        accounts=_accounts(account or []),
+        intervals=intervals,
+        reply_delay_ns=Nanos(_duration("reply-delay", reply_delay)),
+        reply_spread_ns=Nanos(_duration("reply-spread", reply_spread)),
+        rate_factor=rate_factor,
+        seed=seed,
+    )
+    profile = None if chaos is None else profile_named(chaos)
+    source = _source(data, rules) if data else None
+    if source is None and loop:
+        raise ConfigError("--loop is for recorded data: a synthetic market has no end")
+
+    def open_market(start: int) -> Market:
+        if source is not None:
+            return recorded(source, start, speed=speed, loop=loop)
+        return generated(SyntheticConfig(symbols=synthetic_symbols(symbols), seed=seed), start, speed=speed)
+
+    async def program() -> dict[str, object]:
+        event_loop = asyncio.get_running_loop()
+
+        def later(ns: int, do: Callable[[], None]) -> object:
+            return event_loop.call_later(ns / SECOND, do)
+
+        local = LocalExchange(config, open_market, time.time_ns, later, profile)
+        about = About(
+            market=source.name if source else f"synthetic market, seed {seed}",
+            is_synthetic=source is None or source.is_synthetic,
+            seed=seed,
+            symbols=tuple(local.board.symbols),
+            started_ms=local.pump() // MILLISECOND,
+        )
+        control = Control(local, about, chaos)
+        stopped = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            event_loop.add_signal_handler(number, stopped.set)
+        try:
+            async with serving(local, control, host, port) as (server, bound):
+                if ready_file is not None:
+                    _write_ready(ready_file, bound)
+                if not as_json:
+                    _introduce(about, config, host, bound, chaos)
+                await _until(stopped, server.ended)
+                return {**control.status(), "worst_delay_ms": server.late_ns / MILLISECOND}
+        except OSError as error:
+            raise PortTaken(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+
+    counts = uvloop.run(program())
+    if as_json:
+        write_json(counts)
+    else:
+        _conclude(counts)
+
+
+async def _until(stopped: asyncio.Event, ended: "asyncio.Future[None]") -> None:
+    """Wait for a signal; raises what ended the pump where a bug did."""
+    waiting = asyncio.ensure_future(stopped.wait())
+    try:
+        await asyncio.wait((waiting, ended), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+    if ended.done() and not ended.cancelled():
+        ended.result()
+
+
+def _accounts(texts: list[str]) -> tuple[AccountConfig, ...]:
+    if not texts:
+        return (AccountConfig(),)
+    return tuple(_account(number, text) for number, text in enumerate(texts))
+
+
+def _account(number: int, text: str) -> AccountConfig:
+    parts = text.split(":")
+    if len(parts) not in {3, 4} or not all(parts):
+        raise ConfigError(f"--account {text!r} should be NAME:KEY:SECRET or NAME:KEY:SECRET:BALANCE")
+    try:
+        balance = Decimal(parts[3]) if len(parts) == 4 else _BALANCE
+    except InvalidOperation:
+        balance = Decimal("NaN")
+    if not (balance.is_finite() and balance > 0):
+        raise ConfigError(f"--account {text!r}: the balance should be a number above 0")
+    return AccountConfig(uid=FIRST_UID + number, keys=(ApiKey(parts[1], parts[2], note=parts[0]),), balance=balance)
+
+
+def _duration(option: str, text: str) -> int:
+    try:
+        return duration_ns(text)
+    except ValueError as error:
+        raise ConfigError(f"--{option}: {error}") from error
+
+
+def _source(paths: list[Path], rules: Path | None) -> Source:
+    if len(paths) == 1 and paths[0].is_dir():
+        return from_store(paths[0])
+    return from_files(paths, known_instruments(DEFAULT_DATA, rules))
+
+
+def _write_ready(file: Path, port: int) -> None:
+    """In one step, so that whoever waits for it never reads half of it."""
+    partial = file.with_name(f".{file.name}.partial")
+    partial.write_bytes(msgspec.json.encode({"port": port}))
+    partial.replace(file)
+
+
+def _introduce(about: About, config: LocalConfig, host: str, port: int, chaos: str | None) -> None:
+    table = Table.grid(padding=(0, 2))
+    table.add_row("Market", f"{about.market}: {', '.join(about.symbols)}")
+    table.add_row("REST", f"http://{host}:{port}")
+    table.add_row("Sockets", f"ws://{host}:{port}/v5/public/linear, /v5/private, /v5/trade")
+    keys = [key for one in config.accounts for key in one.keys]
+    table.add_row("API key, secret", f"{keys[0].key}, {keys[0].secret}" + (f" (of {len(keys)})" if keys[1:] else ""))
+    table.add_row("Weather", f"{chaos}: {profile_named(chaos).about}" if chaos else "fair")
+    table.add_row("Faults on demand", f"http://{host}:{port}/local/v1/status")
+    table.add_row("End", "Ctrl-C")
+    out().print(Panel(table, title="stakan exchange: Bybit v5, money that is not real", expand=False))
+
+
+def _conclude(counts: dict[str, object]) -> None:
+    table = Table(title="What happened", show_header=False)
+    for name in ("requests", "frames", "exposed"):
+        table.add_row(name, f"{counts[name]:,}")
+    faults = counts["faults"]
+    assert isinstance(faults, dict)
+    for name, count in faults.items():
+        table.add_row(f"fault: {name}", f"{count:,}")
+    errors().print(table)
