@@ -179,6 +179,7 @@ class BybitVenue:
         self._is_reading = False
         self._reads_again = False
         self._read_at = 0
+        self._measured_at = 0
         self._call_off_tick: Callable[[], None] | None = None
         self._encode = msgspec.json.Encoder().encode
 
@@ -737,8 +738,8 @@ class BybitVenue:
         is_well = self.is_streaming and self.is_caught_up
         if not self._is_reading and now - self._read_at >= (self.patience.sweep if is_well else self.patience.poll):
             self.read_account()
-            if is_well or not self.server_clock.is_synced:
-                self._measure_clock()
+        if now - self._measured_at >= (self.patience.sweep if self.server_clock.is_synced else self.patience.poll):
+            self._measure_clock()
 
     def _fetch_executions(self, instrument: InstrumentId, client: ClientOrderId, now: int) -> None:
         since = self._lacks.setdefault(client, now)
@@ -760,6 +761,7 @@ class BybitVenue:
             self._looking.discard(client)
 
     def _measure_clock(self) -> None:
+        self._measured_at = self._clock()
         self._run(measure_clock(self.server_clock, self._clock))
 
     # --- small things -----------------------------------------------------------------------------------------------
