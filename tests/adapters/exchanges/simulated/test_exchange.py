@@ -298,7 +298,7 @@ def test_a_stop_waits_while_the_recording_is_interrupted():
     market = a_book().ticker(2, mark=Decimal(100)).down(40).ticker(50, mark=Decimal(90))
     a_book(market, 60)
     events = play(an_exchange(market.ticker(61, mark=Decimal(90))), (5, an_order("a", size=5, stop_loss=95)))
-    assert of(events, OrderFilled)[-1].ts_event == START + 61 * MS
+    assert of(events, OrderFilled)[-1].ts_event == START + 60 * MS
 
 
 def test_a_conditional_order_enters_when_its_trigger_is_met():

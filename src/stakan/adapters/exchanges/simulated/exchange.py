@@ -328,7 +328,7 @@ class SimulatedExchange:
             case AmendOrder() | ChangeOrder():
                 listing.desk.amend(request, at)
             case SetProtection() | SetTradingStop():
-                listing.protection.set(request, at)
+                listing.protection.change(request, at)
             case SetLeverage():
                 set_leverage(listing.desk, request, at)
             case ChangeMargin():

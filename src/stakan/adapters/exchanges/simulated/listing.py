@@ -77,6 +77,7 @@ class Listing:
         if self.is_busy:
             self.protection.check(ts)
         else:
+            self.protection.forget()
             self.matching.watch_last(-NEVER, NEVER)
             self.matching.watch_mid(-NEVER, NEVER)
         if not (self._position.lots and self.rules.is_linear):

@@ -29,8 +29,11 @@ class Protection:
         self._desk = desk
         self.rules = desk.rules
         self._position = desk.position
+        self._missed: set[Maker | int] = set()
+        """What was reached while there was no book: legs of the position, and keys of conditional orders."""
+        self._side = 0
 
-    def set(self, command: SetProtection | SetTradingStop, ts: int) -> None:
+    def change(self, command: SetProtection | SetTradingStop, ts: int) -> None:
         """A request to put, move or clear stop, take-profit or trailing stop arrives; raises Refused."""
         desk, position = self._desk, self._position
         if isinstance(command, SetProtection):
@@ -47,12 +50,29 @@ class Protection:
     def check(self, ts: int) -> None:
         """Let everything happen whose price is reached, then tell matching what to watch for.
 
-        Without a known book nothing happens: the recording is interrupted, not the market.
+        Without a known book nothing happens: the recording is interrupted, not the market. What prints and marks reach
+        meanwhile happens at the first book.
         """
         self._trail()
-        while self._desk.matching.is_live and self._act(ts):
-            pass
+        self._forget_legs()
+        if self._desk.matching.is_live:
+            while self._act(ts):
+                pass
+            self._missed.clear()
+        else:
+            self._missed |= self._due()
         self._watch()
+
+    def forget(self) -> None:
+        """Nothing of the owner's is here any more."""
+        self._missed.clear()
+
+    def _forget_legs(self) -> None:
+        """What a position reached that is closed or turned over is nothing to the next one."""
+        side = (self._position.lots > 0) - (self._position.lots < 0)
+        if side != self._side:
+            self._side = side
+            self._missed = {missed for missed in self._missed if not isinstance(missed, Maker)}
 
     def _trailing(self, command: SetTradingStop) -> Trailing | None:
         """The trailing stop that a request leaves."""
@@ -76,19 +96,28 @@ class Protection:
 
     def _act(self, ts: int) -> bool:
         """Do the first thing that is due; returns whether there was one."""
-        if self._is_liquidated():
+        if Maker.LIQUIDATION in self._missed or self._is_liquidated():
+            self._missed.discard(Maker.LIQUIDATION)
             self._liquidate(ts)
             return True
         for leg, trigger in self._exit_triggers():
-            if self._is_reached(trigger):
+            if leg in self._missed or self._is_reached(trigger):
+                self._missed.discard(leg)
                 self._exit(leg, ts)
                 return True
-        for order in self._conditionals():
-            assert order.trigger is not None
-            if self._is_reached(order.trigger):
+        for order, trigger in self._conditionals():
+            if order.key in self._missed or self._is_reached(trigger):
                 self._desk.trigger(order, ts)
                 return True
         return False
+
+    def _due(self) -> set[Maker | int]:
+        """What the prices of this moment reach."""
+        due: set[Maker | int] = {leg for leg, trigger in self._exit_triggers() if self._is_reached(trigger)}
+        due.update(order.key for order, trigger in self._conditionals() if self._is_reached(trigger))
+        if self._is_liquidated() and not any(isinstance(missed, Maker) for missed in self._missed):
+            due.add(Maker.LIQUIDATION)  # a leg that was reached before would have closed the position
+        return due
 
     def _is_liquidated(self) -> bool:
         limit = self._desk.account.liquidation_price(self.rules.id)
@@ -140,8 +169,10 @@ class Protection:
         price = self.rules.price(trigger.price)
         return watched >= price if trigger.direction is TriggerDirection.RISES else watched <= price
 
-    def _conditionals(self) -> list[LiveOrder]:
-        return [order for order in self._desk.orders.values() if order.stage is Stage.UNTRIGGERED]
+    def _conditionals(self) -> list[tuple[LiveOrder, Trigger]]:
+        """Orders that wait, in order of entry."""
+        waiting = [order for order in self._desk.orders.values() if order.stage is Stage.UNTRIGGERED]
+        return [(order, order.trigger) for order in waiting if order.trigger is not None]
 
     def _watch(self) -> None:
         """The tightest bounds of last price and (where it stands in for the mark) mid at which something is due."""
@@ -158,12 +189,14 @@ class Protection:
             is_short = self._position.lots < 0
             rounding = ROUND_CEILING if is_short else ROUND_FLOOR
             _tighten(mid, int(Decimal(double).to_integral_value(rounding)), is_short)
+        if self._missed:
+            mid = [NEVER, -NEVER]  # the first book is to be looked at
         self._desk.matching.watch_last(*last)
         self._desk.matching.watch_mid(*mid)
 
     def _triggers(self) -> list[Trigger]:
         """Everything that a price may reach, with the last price from which a trailing stop has to move."""
-        found = [order.trigger for order in self._conditionals() if order.trigger is not None]
+        found = [trigger for _, trigger in self._conditionals()]
         found += [trigger for _, trigger in self._exit_triggers()]
         trailing, side = self._position.trailing, self._position.side
         if trailing is not None:
