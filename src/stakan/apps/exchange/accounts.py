@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from stakan.adapters.exchanges.simulated.models import FeeRates, QueueModel
-from stakan.apps.exchange import account_requests, order_entry, parameters, position_entry, queries
+from stakan.apps.exchange import account_requests, account_state, order_entry, parameters, position_entry, queries
 from stakan.apps.exchange.parameters import read
 from stakan.apps.exchange.refusal import Refused
 from stakan.apps.exchange.replies import OK, Push, Reply
@@ -187,6 +187,17 @@ class Account:
     def drain(self) -> list[Push]:
         """What the private streams are to tell since the last call, in order."""
         return self._trading.drain()
+
+    def snapshot(self) -> bytes:
+        """Everything the account is and remembers; pushes that were not drained are not part of it."""
+        return account_state.encode(self._trading)
+
+    def restore(self, data: bytes) -> None:
+        """Be what `snapshot` kept, in the market of the present; for an account that has not been asked yet.
+
+        Resting orders stand behind everything at their price. Raises DataError for something else.
+        """
+        account_state.restore(self._trading, data)
 
     def _answer(self, operation: str, params: Mapping[str, Any], now: int, key: ApiKey, allowed: int | None) -> Reply:
         if operation == "user/query-api":

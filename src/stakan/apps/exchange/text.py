@@ -11,15 +11,17 @@ _WIDE = Context(prec=80, rounding=ROUND_HALF_EVEN)
 
 def plain(value: Decimal) -> str:
     """All digits of a value and no superfluous zero: `0.01`, `640`, `-3.5`."""
+    if not value:
+        return "0"
     text = format(value, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
-    return "0" if text in ("-0", "") else text
+    return text
 
 
 def eight(value: Decimal) -> str:
     """At most eight digits after the point, as Bybit shows averages and margins."""
-    return plain(value.quantize(_EIGHT, context=_WIDE))
+    return plain(value.quantize(_EIGHT, context=_WIDE)) if value else "0"
 
 
 def price_text(rules: Instrument, ticks: int) -> str:

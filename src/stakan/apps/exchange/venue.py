@@ -150,14 +150,29 @@ class Venue:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
+    def snapshot(self) -> bytes | None:
+        """The core's state; None where there is no core."""
+        return None if self._exchange is None else self._exchange.snapshot()
+
+    def restore(self, data: bytes) -> None:
+        """Be what `snapshot` kept, in the market of the present; raises DataError for something else."""
+        self._exchange = self._made()
+        self._exchange.restore(data)
+        self._tell_present(self._exchange)
+
     def _start(self, now: int) -> SimulatedExchange:
         """The core, made and told of the present on first use."""
         if self._exchange is None:
-            rules = {one.id: one for one in self._market.instruments.values()}
-            self._exchange = SimulatedExchange(rules, self._config)
-            for symbol in self._market.instruments:
-                present = self._market.present(symbol)
-                if present is not None:
-                    self._exchange.feed(window((present,)))
+            self._exchange = self._made()
+            self._tell_present(self._exchange)
             self._exchange.advance(now)
         return self._exchange
+
+    def _made(self) -> SimulatedExchange:
+        return SimulatedExchange({one.id: one for one in self._market.instruments.values()}, self._config)
+
+    def _tell_present(self, exchange: SimulatedExchange) -> None:
+        for symbol in self._market.instruments:
+            present = self._market.present(symbol)
+            if present is not None:
+                exchange.feed(window((present,)))
