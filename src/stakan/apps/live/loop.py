@@ -104,8 +104,6 @@ class LiveLoop:
     ) -> None:
         self.engine = engine
         self.failure: Exception | None = None
-        self.lag_ns = 0
-        """How late something entered at worst, since whoever reads this set it back."""
         self._counterparty = counterparty
         self._journal = journal
         self._time = time
@@ -120,9 +118,11 @@ class LiveLoop:
         self._timer_at = 0
         self._reached = 0
         self._seen_ts = 0
+        self._is_answer_to_market = False
         self._has_commands = False
         self._is_turning = False
         self._is_over = False
+        self._lag_ns = 0
         now = time.now()
         self._next_flush = now + FLUSH_NS
         self._next_snapshot = now + SNAPSHOT_NS
@@ -131,6 +131,11 @@ class LiveLoop:
     def is_over(self) -> bool:
         """Whether nothing enters any more."""
         return self._is_over
+
+    def take_lag(self) -> int:
+        """How late, in nanoseconds, something entered at worst since the last call."""
+        lag, self._lag_ns = self._lag_ns, 0
+        return lag
 
     def deliver(self, event: AnyEvent) -> None:
         """Let an event enter; from within a callback of this loop, right after what is entering now.
@@ -150,6 +155,12 @@ class LiveLoop:
         if not self._is_over:
             self._end()
             self._journal.close()
+
+    def abandon(self) -> None:
+        """Let go of a run that ends in no order; without effect where it has ended."""
+        if not self._is_over:
+            self._end()
+            self._journal.abandon()
 
     # --- turning ----------------------------------------------------------------------------------------------------
 
@@ -172,10 +183,11 @@ class LiveLoop:
 
     def _enter(self, event: AnyEvent) -> None:
         self._seen_ts = event.ts_recv
+        self._is_answer_to_market = isinstance(event, MarketEvent)
         if event.ts_recv <= self._reached:
             event = msgspec.structs.replace(event, ts_recv=self._reached + 1)
-        if isinstance(event, MarketEvent):
-            self._counterparty.see(event)
+        if self._is_answer_to_market:
+            self._counterparty.see(event)  # type: ignore[arg-type]  # the closed family of market events
         self._order.live_until(event.ts_recv)
         self._reached = event.ts_recv
         self._order.step(event)
@@ -193,12 +205,13 @@ class LiveLoop:
     def _leave(self) -> None:
         """What the callback has decided goes out, after it is on the disk."""
         now = self._time.now()
-        self.lag_ns = max(self.lag_ns, now - self._seen_ts)
+        self._lag_ns = max(self._lag_ns, now - self._seen_ts)
         if self._has_commands:
             self._has_commands = False
             self._journal.sync()
             self._counterparty.release()
-            self._decided(self._time.now() - self._seen_ts)
+            if self._is_answer_to_market:
+                self._decided(self._time.now() - self._seen_ts)
         blind, self._blind = self._blind, []
         for instrument in blind:
             self._resync(instrument)
@@ -225,6 +238,7 @@ class LiveLoop:
     def _live_on(self) -> None:
         now = self._time.now()
         self._seen_ts = min(now, self._timer_at)
+        self._is_answer_to_market = False
         self._order.live_until(now)
         self._reached = max(self._reached, now)
         self._keep()

@@ -1,0 +1,81 @@
+"""`stakan trade`: run a bot."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+from rich.markup import escape
+
+from stakan.apps.backtest import warm_up
+from stakan.apps.cli.output import errors, out, reports_errors, write_json
+from stakan.apps.config import Settings, load_settings
+from stakan.apps.live.state_folder import StateFolder
+from stakan.apps.summary import print_summary
+from stakan.apps.trade import Ended, Mode, Stopping, settled, trade
+
+EXIT_AT_ONCE = 130
+
+
+@reports_errors
+def trade_command(
+    *,
+    mode: Annotated[Mode, typer.Option("--mode", "-m", help="Where orders go; see below.")] = Mode.PAPER,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="TOML file; `stakan config example` shows all keys.")
+    ] = None,
+    override: Annotated[list[str] | None, typer.Option("--set", help="One key, e.g. venue.environment=local")] = None,
+    instrument: Annotated[list[str] | None, typer.Option("--instrument", "-i", help="Only these.")] = None,
+    confirmed: Annotated[
+        bool, typer.Option("--i-understand-this-is-real-money", help="Demanded by --mode live.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The result as JSON on stdout at the end.")] = False,
+) -> None:
+    """Trade on a live market until it is stopped.
+
+    paper: the real market, orders filled by the simulated exchange; no keys. shadow: decisions only, no order leaves.
+    testnet: orders at Bybit's testnet, demo trading or a local exchange (venue.environment), whose money is not real.
+    live: real money on mainnet.
+
+    Ctrl-C (or SIGTERM) stops gracefully: entries are cancelled, positions stay under their stops at the exchange, the
+    report is written; a second one stops at once. The state folder (trade.state) holds the journal of every run, the
+    socket of `stakan console`, and a lock: one bot at a time.
+
+    A run begins anew each time. It does not take over positions of an earlier one: with testnet and live it refuses to
+    start while the account holds positions or orders. `stakan backtest --run FOLDER` computes a paper run again.
+    """
+    settings = settled(load_settings(config, override or ()), mode, confirmed=confirmed)
+    if instrument:
+        settings = settings.model_copy(update={"instruments": tuple(instrument)})
+    warm_up(_of_any_market(settings))
+    with StateFolder(settings.trade.state) as state, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        ended, at_once = runner.run(_run(settings, mode, state))
+    _show(ended, as_json=as_json)
+    if at_once:
+        raise typer.Exit(EXIT_AT_ONCE)
+
+
+async def _run(settings: Settings, mode: Mode, state: StateFolder) -> tuple[Ended, bool]:
+    stopping = Stopping()
+    ended = await trade(settings, mode, state, stopping, _say)
+    return ended, stopping.at_once.is_set()
+
+
+def _say(text: str) -> None:
+    errors().print(escape(text), soft_wrap=True, highlight=False)
+
+
+def _show(ended: Ended, *, as_json: bool) -> None:
+    for line in ended.left_open:
+        errors().print(f"[yellow]left at the exchange: {escape(line)}[/]", soft_wrap=True)
+    if as_json:
+        write_json(ended.result)
+    else:
+        print_summary(ended.result, out(), ended.folder)
+
+
+def _of_any_market(settings: Settings) -> Settings:
+    """For the warm-up, whose market has other instruments."""
+    densities = {key: value for key, value in settings.densities.items() if key != "instruments"}
+    return settings.model_copy(update={"densities": densities})

@@ -1,0 +1,213 @@
+"""A running bot without its connections: engine, journal, records and read models around one live loop."""
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from stakan import __version__
+from stakan.adapters.exchanges.simulated.exchange import SimulatedExchange
+from stakan.adapters.journal.files import FileJournal
+from stakan.adapters.journal.records import Header
+from stakan.apps.config import Settings, to_toml
+from stakan.apps.identity import assumed_rules, run_identity, simulation_assumptions
+from stakan.apps.live.clock import LiveTime
+from stakan.apps.live.counterparties import Paper
+from stakan.apps.live.latency import DECIDE, Latencies
+from stakan.apps.live.loop import LiveCounterparty, LiveLoop
+from stakan.apps.live.read_model import ReadModel, Surroundings
+from stakan.apps.projection import Hello
+from stakan.apps.recorded_run import JOURNAL_FOLDER
+from stakan.apps.report import render_report
+from stakan.apps.results import DataIdentity, Labelled, RunResult, assemble
+from stakan.apps.results.files import complete_run
+from stakan.apps.watching import RunWatch
+from stakan.apps.wiring import config_hash, engine_config, paper_config
+from stakan.core.domain.commands import CancelOrder
+from stakan.core.domain.events import (
+    AnyEvent,
+    AnyOperatorRequest,
+    Flatten,
+    Halt,
+    MoveStop,
+    PauseEntries,
+)
+from stakan.core.domain.ids import InstrumentId
+from stakan.core.domain.instrument import Instrument
+from stakan.core.domain.orders import Purpose
+from stakan.core.domain.step import Step
+from stakan.core.domain.units import Nanos
+from stakan.core.engine import Engine
+from stakan.core.features.catalogue import FEATURE_SET
+
+
+class BotPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run is made of; `settings` with the balance that it starts with."""
+
+    mode: str
+    """paper, shadow, testnet, live."""
+    settings: Settings
+    instruments: dict[InstrumentId, Instrument]
+    run_folder: Path
+    epoch: str
+    market: str
+    """For people: where the market comes from."""
+    is_synthetic: bool = False
+
+
+class Bot:
+    """One run, from its first event to its report.
+
+    Raises ConfigError where the configuration cannot work, StorageError where the journal cannot be written.
+    """
+
+    def __init__(
+        self,
+        plan: BotPlan,
+        counterparty: LiveCounterparty,
+        time_: LiveTime,
+        resync: Callable[[InstrumentId], None],
+        failed: Callable[[Exception], None] = lambda _error: None,
+    ) -> None:
+        self.plan = plan
+        self.started_ts = Nanos(time_.now())
+        config = engine_config(plan.settings, plan.epoch, plan.instruments)
+        self.engine = Engine(config, plan.instruments.values())
+        self.latencies = Latencies()
+        self.around = Surroundings()
+        self._time = time_
+        self._counterparty = counterparty
+        self._watch = RunWatch(self.engine, plan.instruments)
+        self._began = time.perf_counter()
+        self.loop = LiveLoop(
+            self.engine,
+            counterparty,
+            FileJournal(plan.run_folder / JOURNAL_FOLDER, _header(plan)),
+            time_,
+            resync=resync,
+            observe=self._observe,
+            decided=self._decided,
+            failed=failed,
+        )
+        self.around.take_lag_ns = self.loop.take_lag
+        self.model = ReadModel(self.engine, self.latencies, self.around)
+
+    @property
+    def hello(self) -> Hello:
+        """Who this is, for consoles."""
+        plan = self.plan
+        return Hello(
+            version=__version__,
+            mode=plan.mode,
+            market=plan.market,
+            is_synthetic=plan.is_synthetic,
+            account=plan.settings.account.name,
+            started_ts=self.started_ts,
+            instruments=tuple(plan.instruments.values()),
+            strategies=tuple(name for name, _ in self.engine.config.strategies),
+            candle_interval_ns=self.engine.config.candle_interval_ns,
+            run_folder=str(plan.run_folder.absolute()),
+        )
+
+    # --- what is asked of it ----------------------------------------------------------------------------------------
+
+    def accept(self, request: AnyOperatorRequest) -> str:
+        """Let an operator's request enter now; returns why not where it cannot."""
+        if self.loop.is_over:
+            return "the bot has stopped"
+        if isinstance(request, Flatten | MoveStop):
+            known = self.engine.state.instruments
+            if request.instrument is not None and request.instrument not in known:
+                return f"this bot does not trade {request.instrument}"
+        if isinstance(request, MoveStop):
+            position = self.engine.state.portfolio.position(request.instrument)
+            if position is None or position.size == 0:
+                return f"there is no position in {request.instrument}"
+            if request.stop_loss <= 0:
+                return "a stop is a price above 0"
+        now = self._time.now()
+        self.loop.deliver(msgspec.structs.replace(request, ts_event=now, ts_recv=now))
+        return f"the bot has failed: {self.loop.failure}" if self.loop.failure is not None else ""
+
+    def halt(self, why: str) -> None:
+        """The exchange's side cannot go on: flatten what can be, open nothing until a person releases it."""
+        now = self._time.now()
+        self.loop.deliver(Halt(ts_event=now, ts_recv=now, actor="exchange", request_id=f"halt {now}", why=why))
+
+    def cancel_entries(self, why: str) -> None:
+        """The first half of a graceful stop: nothing opens any more; positions and their stops stay."""
+        now = self._time.now()
+        self.loop.deliver(PauseEntries(ts_event=now, ts_recv=now, actor=why, request_id=f"stop {now}"))
+
+    @property
+    def live_entries(self) -> tuple[CancelOrder, ...]:
+        """Cancels of all entries that may still be filled."""
+        return tuple(
+            CancelOrder(instrument=order.request.instrument, client_order_id=order.id)
+            for order in self.engine.state.portfolio.orders.live.values()
+            if order.request.purpose is Purpose.ENTRY
+        )
+
+    # --- its end ----------------------------------------------------------------------------------------------------
+
+    def finish(self) -> RunResult:
+        """End the run, and write its report beside its journal; raises StorageError."""
+        self.loop.close()
+        result = self.result()
+        complete_run(result, self.plan.run_folder, render_report(result))
+        return result
+
+    def discard(self) -> None:
+        """Let go of a run that has not ended in order: its journal stays, unless nothing has happened yet."""
+        self.loop.abandon()
+        if self.engine.state.number == 0:
+            shutil.rmtree(self.plan.run_folder, ignore_errors=True)
+
+    def result(self) -> RunResult:
+        """What came of it so far."""
+        plan, recorder = self.plan, self._watch.recorder
+        run = run_identity(plan.settings, plan.run_folder.name, f"trade {plan.mode}", self._assumptions())
+        data = DataIdentity(
+            source=plan.market,
+            instruments=tuple(plan.instruments),
+            first_ts=recorder.start_ts,
+            last_ts=recorder.end_ts,
+            is_synthetic=plan.is_synthetic,
+        )
+        fingerprint = self._watch.fingerprint.hexdigest()
+        return assemble(recorder, run, data, fingerprint, time.perf_counter() - self._began)
+
+    def _assumptions(self) -> tuple[Labelled, ...]:
+        rules = assumed_rules(self.plan.instruments)
+        if self.plan.mode != "paper":
+            return rules
+        return (*simulation_assumptions(paper_config(self.plan.settings)), *rules)
+
+    def _observe(self, event: AnyEvent, step: Step) -> None:
+        self._watch.observe(event, step)
+        self.latencies.observe(event, step)
+        self.model.observe(event, step)
+
+    def _decided(self, taken: int) -> None:
+        self.latencies.add(DECIDE, self.engine.state.now, taken)
+
+
+def paper_exchange(settings: Settings, instruments: dict[InstrumentId, Instrument]) -> Paper:
+    """Who takes the orders of a paper run."""
+    return Paper(SimulatedExchange(instruments, paper_config(settings)), list(instruments))
+
+
+def _header(plan: BotPlan) -> Header:
+    return Header(
+        stakan=__version__,
+        account=plan.settings.account.name,
+        run_epoch=plan.epoch,
+        config_hash=config_hash(plan.settings),
+        config=to_toml(plan.settings),
+        instruments=tuple(plan.instruments.values()),
+        feature_set=FEATURE_SET,
+        mode=plan.mode,
+        is_synthetic=plan.is_synthetic,
+    )

@@ -1,0 +1,420 @@
+"""`stakan trade`: one bot on a venue's market, from its pre-flight to its report."""
+
+import asyncio
+import math
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import numpy as np
+
+from stakan.adapters.exchanges.bybit import inquiry
+from stakan.adapters.exchanges.bybit.client import BybitAccount, Told
+from stakan.adapters.exchanges.bybit.endpoints import Environment
+from stakan.adapters.exchanges.bybit.feed import FeedLimits, PublicFeed
+from stakan.adapters.exchanges.bybit.listing import completed, day_tickers, listed
+from stakan.adapters.exchanges.bybit.market_client import MarketClient
+from stakan.adapters.exchanges.bybit.messages import amount
+from stakan.adapters.exchanges.bybit.preflight import Check, Verdict, Wanted, preflight
+from stakan.adapters.exchanges.bybit.rest import Keys
+from stakan.adapters.exchanges.bybit.topics import Topics
+from stakan.adapters.exchanges.bybit.venue import Patience
+from stakan.adapters.instruments import resolve
+from stakan.apps.config import Settings, duration_ns
+from stakan.apps.doctor import venue_of
+from stakan.apps.live.bot import Bot, BotPlan, paper_exchange
+from stakan.apps.live.clock import LoopTime, WallClock
+from stakan.apps.live.counterparties import AtVenue, Shadow
+from stakan.apps.live.loop import LiveCounterparty
+from stakan.apps.live.publisher import Publisher
+from stakan.apps.live.state_folder import StateFolder
+from stakan.apps.results import RunResult
+from stakan.apps.secrets import bybit_keys
+from stakan.core.domain.errors import ConfigError, StakanError, VenueUnavailable
+from stakan.core.domain.events import VenueEvent
+from stakan.core.domain.ids import InstrumentId, split_instrument_id
+from stakan.core.domain.instrument import Category, Instrument
+from stakan.core.domain.units import SECOND, Nanos
+from stakan.core.market.universe import Ranking, UniverseRules, chosen
+
+LOCAL, MAINNET, TESTNET = "local", "mainnet", "testnet"
+SETTLE = "USDT"
+_READY_NS = Nanos(20 * SECOND)
+_POLL_S = 0.02
+_WATCH_S = 0.25
+_LAST_CANCELS_S = 2.0
+"""How long cancels of a bot that has failed get to reach the exchange."""
+
+Say = Callable[[str], None]
+
+
+class Mode(StrEnum):
+    """Where orders go."""
+
+    PAPER = "paper"
+    SHADOW = "shadow"
+    TESTNET = "testnet"
+    LIVE = "live"
+
+    @property
+    def is_at_exchange(self) -> bool:
+        """Whether orders reach an exchange."""
+        return self in (Mode.TESTNET, Mode.LIVE)
+
+
+class BotFailed(StakanError):
+    """The bot ended by itself; the message says what became of orders, and where the evidence is."""
+
+
+class NotFit(StakanError):
+    """Pre-flight speaks against trading."""
+
+
+class Stopping:
+    """Who wants the bot to end: the first signal gracefully, the second at once."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.at_once = asyncio.Event()
+        self.why = ""
+
+    def ask(self, why: str) -> None:
+        """End; when asked again, at once."""
+        if self.asked.is_set():
+            self.at_once.set()
+            return
+        self.why = why
+        self.asked.set()
+
+    @contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """SIGINT and SIGTERM ask."""
+        loop = asyncio.get_running_loop()
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        for number in numbers:
+            loop.add_signal_handler(number, self.ask, number.name)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """What is left of a run."""
+
+    result: RunResult
+    folder: Path
+    left_open: tuple[str, ...]
+    """Positions that stay at the exchange under their stops, and entries whose cancel was not confirmed."""
+
+
+def settled(settings: Settings, mode: Mode, *, confirmed: bool) -> Settings:
+    """The settings as the mode allows them; raises ConfigError where it does not.
+
+    Testnet never means mainnet, live means nothing else.
+    """
+    name = settings.venue.environment
+    if mode is Mode.TESTNET and name == MAINNET:
+        venue = settings.venue.model_copy(update={"environment": TESTNET})
+        return settings.model_copy(update={"venue": venue})
+    if mode is Mode.LIVE and name != MAINNET:
+        raise ConfigError(f"--mode live trades real money on mainnet; venue.environment is {name}: use --mode testnet")
+    if mode is Mode.LIVE and not confirmed:
+        raise ConfigError("--mode live trades real money: add --i-understand-this-is-real-money")
+    return settings
+
+
+async def trade(settings: Settings, mode: Mode, state: StateFolder, stopping: Stopping, say: Say) -> Ended:
+    """Run a bot until it is asked to stop.
+
+    Raises ConfigError, NotFit or VenueError where it cannot begin, BotFailed where it ended by itself, StorageError.
+    """
+    clock = WallClock()
+    venue = venue_of(settings)
+    keys = bybit_keys()
+    if mode.is_at_exchange and keys is None:
+        raise ConfigError(f"--mode {mode} needs BYBIT_API_KEY and BYBIT_API_SECRET in the environment or in .env")
+    chance = np.random.default_rng()
+    async with MarketClient(venue, clock=clock.now, chance=chance, keys=keys) as market:
+        instruments = await instruments_of(market, settings)
+        say(f"{mode} on {venue.name}: {', '.join(split_instrument_id(key)[2] for key in instruments)}")
+        if mode.is_at_exchange:
+            settings = await fit(market, settings, instruments, say)
+        origin = await origin_of(venue)
+        run = state.new_run(mode)
+        plan = BotPlan(
+            mode=mode,
+            settings=settings,
+            instruments=instruments,
+            run_folder=run,
+            epoch=state.epoch_of(run),
+            market=origin.market,
+            is_synthetic=origin.is_synthetic,
+        )
+        session = Session(plan, market, venue, keys, clock, chance)
+        return await session.live(state.folder, stopping, say)
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a market comes from, for people, and whether it is generated."""
+
+    market: str
+    is_synthetic: bool = False
+
+
+async def origin_of(venue: Environment) -> Origin:
+    """Bybit's own, or what a local exchange says of itself; raises VenueUnavailable where it does not say."""
+    if venue.name != LOCAL:
+        return Origin(f"Bybit {venue.name}")
+    url = f"{venue.rest}/local/v1/status"
+    try:
+        async with aiohttp.ClientSession() as session, session.get(url) as reply:
+            about = msgspec.json.decode(await reply.read(), type=Origin)
+    except (aiohttp.ClientError, msgspec.MsgspecError, OSError) as error:
+        raise VenueUnavailable(f"{url} does not say what its market is: {error}") from error
+    return msgspec.structs.replace(about, market=f"local exchange: {about.market}")
+
+
+async def instruments_of(market: MarketClient, settings: Settings) -> dict[InstrumentId, Instrument]:
+    """Named instruments, or the best of a ranking, with their rules; raises ConfigError, VenueError."""
+    venue = market.environment.venue
+    known = await market.carry_out(listed(Category.LINEAR, venue))
+    known = {key: rules for key, rules in known.items() if rules.settle == SETTLE}
+    universe = settings.universe
+    if settings.instruments:
+        names = list(dict.fromkeys(resolve(name, known) for name in settings.instruments))
+    elif universe.ranking == "list":
+        raise ConfigError("name instruments, or set universe.ranking to gainers, losers or volume")
+    else:
+        rules = UniverseRules(
+            ranking=Ranking(universe.ranking),
+            size=universe.size,
+            keep_within=universe.keep_within,
+            min_turnover=universe.min_turnover,
+            max_spread_bps=Decimal(str(universe.max_spread_bps)),
+        )
+        names = list(chosen(await market.carry_out(day_tickers(known, Category.LINEAR, venue)), rules))
+        if not names:
+            raise ConfigError("no instrument passes universe.min_turnover and universe.max_spread_bps")
+    found = await market.carry_out(completed([known[name] for name in names], with_fees=market.keys is not None))
+    return {one.id: one for one in found}
+
+
+async def fit(
+    market: MarketClient, settings: Settings, instruments: dict[InstrumentId, Instrument], say: Say
+) -> Settings:
+    """Pre-flight; the settings with the wallet's balance.
+
+    Raises NotFit where a check failed, or where the account holds what this run does not know.
+    """
+    symbols = [split_instrument_id(key)[2] for key in instruments]
+    wanted = Wanted(symbols=symbols, leverage=settings.account.leverage)
+    checks = await market.carry_out(preflight(wanted, lambda: datetime.now(UTC)))
+    for check in checks:
+        if check.verdict is not Verdict.OK:
+            say(f"{check.verdict}: {check.name}: {check.finding}. {check.mend}".rstrip(". "))
+    if any(check.verdict is Verdict.FAIL for check in checks):
+        raise NotFit(f"pre-flight failed: {_failed(checks)}; `stakan doctor` shows all of it")
+    held = [
+        f"{row.symbol} {row.side} {row.size}" for row in await market.carry_out(inquiry.positions()) if amount(row.size)
+    ]
+    held += [f"order {row.order_id} in {row.symbol}" for row in await market.carry_out(inquiry.open_orders())]
+    if held:
+        raise NotFit(
+            f"the account holds what this run does not know: {', '.join(held)}. Taking over positions after a restart "
+            "is not built yet: close them and cancel the orders at the exchange, then start again"
+        )
+    balance = await _balance(market)
+    return settings.model_copy(update={"account": settings.account.model_copy(update={"starting_balance": balance})})
+
+
+async def _balance(market: MarketClient) -> Decimal:
+    rows = await market.carry_out(inquiry.wallet())
+    found = sum((amount(coin.wallet_balance) for row in rows for coin in row.coin if coin.coin == SETTLE), Decimal(0))
+    if found <= 0:
+        raise NotFit(f"the account has no {SETTLE}")
+    return found
+
+
+def _failed(checks: Sequence[Check]) -> str:
+    return "; ".join(f"{check.name}: {check.finding}" for check in checks if check.verdict is Verdict.FAIL)
+
+
+class Session:
+    """A bot with its connections."""
+
+    def __init__(
+        self,
+        plan: BotPlan,
+        market: MarketClient,
+        venue: Environment,
+        keys: Keys | None,
+        clock: WallClock,
+        chance: np.random.Generator,
+    ) -> None:
+        self._plan = plan
+        self._settings = plan.settings
+        self._market = market
+        self._broke = asyncio.Event()
+        self._notes: list[str] = []
+        self._account: BybitAccount | None = None
+        mode = Mode(plan.mode)
+        if mode.is_at_exchange:
+            assert keys is not None
+            told = Told(deliver=self._deliver, halt=self._halt, note=self._notes.append)
+            window = Patience(receive_window=duration_ns(self._settings.venue.receive_window))
+            self._account = BybitAccount(
+                venue, keys, plan.instruments, told=told, clock=clock.now, chance=chance, patience=window
+            )
+        self.bot = Bot(plan, self._counterparty(mode), LoopTime(clock), self._resync, lambda _error: self._broke.set())
+        self._feed = self._public_feed()
+        around = self.bot.around
+        around.is_connected = lambda: not self._down()
+        around.problems = self._problems
+        around.resyncs = lambda key: self._feed.counters(key).resyncs
+        self._now = clock.now
+
+    async def live(self, folder: Path, stopping: Stopping, say: Say) -> Ended:
+        """Connect, trade until something ends it, stop in order, report."""
+        bot = self.bot
+        try:
+            async with AsyncExitStack() as connections:
+                if self._account is not None:
+                    await connections.enter_async_context(self._account)
+                    await self._prepare(self._account)
+                self._feed.follow(self._plan.instruments.values())
+                publisher = Publisher(folder, bot.hello, bot.model, bot.accept, self._now)
+                await publisher.start()
+                connections.push_async_callback(publisher.stop)
+                say(f"running, {folder / 'bot.sock'} serves the console; Ctrl-C stops")
+                with stopping.on_signals():
+                    error = await self._until_ended(stopping)
+                    await self._stop(stopping, error, say)
+                left = self._left_open()
+                result = bot.finish() if bot.loop.failure is None else bot.result()
+                if error is not None:
+                    raise error
+                return Ended(result, self._plan.run_folder, left)
+        finally:
+            bot.discard()
+
+    async def _prepare(self, account: BybitAccount) -> None:
+        try:
+            await account.ready(_READY_NS)
+        except TimeoutError:
+            raise VenueUnavailable(f"the account's sockets did not come up: {account.private.problem}") from None
+        for rules in self._plan.instruments.values():
+            await account.prepare(rules, min(self._settings.account.leverage, rules.max_leverage))
+
+    async def _until_ended(self, stopping: Stopping) -> Exception | None:
+        """Wait; what ended it, or nothing where it was asked to end."""
+        tasks = [
+            asyncio.create_task(stopping.asked.wait()),
+            asyncio.create_task(self._broke.wait()),
+            asyncio.create_task(self._market.until_failed()),
+            asyncio.create_task(self._watch()),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        errors = [error for task in done if (error := task.exception()) is not None]
+        failure = self.bot.loop.failure or next((e for e in errors if isinstance(e, Exception)), None)
+        if failure is None:
+            return None
+        broken = BotFailed(
+            f"the bot has failed: {type(failure).__name__}: {failure}. Its entries were cancelled, stops stay at the "
+            f"exchange; the evidence is in {self._plan.run_folder}"
+        )
+        broken.__cause__ = failure
+        return broken
+
+    async def _watch(self) -> None:
+        """Raises what ended a socket of the account; keeps the clock's offset."""
+        while True:
+            self.bot.latencies.offset_ns = self._market.server_clock.offset
+            if self._account is not None:
+                self._account.failed()
+            await asyncio.sleep(_WATCH_S)
+
+    async def _stop(self, stopping: Stopping, error: Exception | None, say: Say) -> None:
+        """Cancel entries and wait for it; positions keep their stops."""
+        bot = self.bot
+        if bot.loop.is_over:
+            await self._cancel_directly()
+            return
+        why = f"graceful stop ({stopping.why})" if error is None else "stop after a failure"
+        say(f"{why}: cancelling entries, stops stay; once more stops at once")
+        bot.cancel_entries(why)
+        for _ in range(math.ceil(duration_ns(self._settings.trade.stop_timeout) / SECOND / _POLL_S)):
+            if not bot.live_entries or stopping.at_once.is_set():
+                return
+            await asyncio.sleep(_POLL_S)
+
+    async def _cancel_directly(self) -> None:
+        """The engine is broken: what it knew of its entries is cancelled without it."""
+        if self._account is None or not self.bot.live_entries:
+            return
+        for cancel in self.bot.live_entries:
+            self._account.venue.send(cancel)
+        await asyncio.sleep(_LAST_CANCELS_S)
+
+    def _left_open(self) -> tuple[str, ...]:
+        portfolio = self.bot.engine.state.portfolio
+        held = [
+            f"{split_instrument_id(key)[2]} {position.side.name} {self._plan.instruments[key].size(position.size)}, "
+            + ("no stop" if position.stop_loss is None else "under its stop")
+            for key, position in portfolio.positions.live.items()
+            if position.size
+        ]
+        return (*held, *(f"cancel of {one.client_order_id} not confirmed" for one in self.bot.live_entries))
+
+    # --- parts ------------------------------------------------------------------------------------------------------
+
+    def _counterparty(self, mode: Mode) -> LiveCounterparty:
+        if self._account is not None:
+            return AtVenue(self._account.venue)
+        if mode is Mode.SHADOW:
+            return Shadow()
+        return paper_exchange(self._settings, self._plan.instruments)
+
+    def _public_feed(self) -> PublicFeed:
+        venue = self._settings.venue
+        topics = Topics(depth=venue.depth, depths=dict(venue.depths), best_quotes=venue.best_quotes)
+        limits = FeedLimits(check_every_ns=Nanos(duration_ns(venue.check_interval)))
+        return self._market.feed(topics, self.bot.loop.deliver, limits=limits)
+
+    def _deliver(self, event: VenueEvent) -> None:
+        self.bot.loop.deliver(event)
+
+    def _resync(self, instrument: InstrumentId) -> None:
+        self._feed.resync(instrument)
+
+    def _halt(self, why: str) -> None:
+        self._notes.append(why)
+        self.bot.halt(why)
+
+    def _down(self) -> list[str]:
+        """Connections that are not there."""
+        sockets = [(f"public feed {i + 1}", one) for i, one in enumerate(self._market.sockets)]
+        found = [f"{name}: {one.problem or 'connecting'}" for name, one in sockets if not one.is_open]
+        account = self._account
+        if account is not None:
+            if not account.venue.is_streaming:
+                found.append(f"private stream: {account.private.problem or 'connecting'}")
+            if account.trade is not None and account.venue.trade is None:
+                found.append(f"trade socket: {account.trade.problem or 'connecting'}; orders go over REST")
+        return found
+
+    def _problems(self) -> tuple[str, ...]:
+        refused = [f"{topic}: {why}" for topic, why in self._feed.refused.items()]
+        return (*self._notes[-5:], *refused[:5], *self._down())
