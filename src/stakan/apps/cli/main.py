@@ -17,6 +17,7 @@ from stakan.apps.cli.record import record_command
 from stakan.apps.cli.report import report_command
 from stakan.apps.cli.running import backtest_command, replay_command, synthetic_command
 from stakan.apps.cli.strategies import strategies_command
+from stakan.apps.cli.trade import trade_command
 
 app = typer.Typer(
     name="stakan",
@@ -36,6 +37,7 @@ app.command("replay")(replay_command)
 app.command("import")(import_command)
 app.command("download")(download_command)
 app.command("download-data", hidden=True)(download_command)
+app.command("trade")(trade_command)
 app.command("doctor")(doctor_command)
 app.command("console")(console_command)
 app.add_typer(data_app, name="data")
