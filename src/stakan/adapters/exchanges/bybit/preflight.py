@@ -166,6 +166,9 @@ def _life(key: ApiKey, now: datetime) -> Check:
     except ValueError:
         return Check("key life", Verdict.WARN, f"ends {key.expired_at!r}, which is no time", "look at the exchange")
     end = end if end.tzinfo else end.replace(tzinfo=UTC)
+    if end.timestamp() == 0:
+        # What Bybit shows for a key without an end.
+        return Check("key life", Verdict.OK, "does not expire")
     text = f"until {end:%Y-%m-%d %H:%M} UTC"
     if end <= now:
         return Check("key life", Verdict.FAIL, f"expired: {text}", "make a new key")
