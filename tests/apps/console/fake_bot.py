@@ -4,11 +4,15 @@
 """
 
 import asyncio
+import concurrent.futures
 import contextlib
 import sys
+import threading
 import time
+from collections.abc import Coroutine
 from decimal import Decimal
 from pathlib import Path
+from typing import Any, Self
 
 import msgspec
 import numpy as np
@@ -494,6 +498,61 @@ class FakeBot:
             trades=(*self.backlog.trades, *self._new["trades"]),
             decisions=(*self.backlog.decisions, *self._new["decisions"]),
         )
+
+
+class RunningBot:
+    """A fake bot in a thread of its own; `with` it."""
+
+    def __init__(self, folder: Path, *, past_s: int = 5, is_playing: bool = True, start: int | None = None) -> None:
+        self.bot = FakeBot(folder, start=start)
+        self.bot.pass_time(past_s)
+        self._is_playing = is_playing
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._play: concurrent.futures.Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self.call(self.bot.start())
+        if self._is_playing:
+            self.play()
+        return self
+
+    def play(self) -> None:
+        """Ten updates a second from now on."""
+        self._play = asyncio.run_coroutine_threadsafe(self.bot.play(), self._loop)
+
+    def pause(self) -> None:
+        """Say nothing more, but stay connected."""
+        if self._play is not None:
+            self._play.cancel()
+            self._play = None
+
+    def tell(self, *messages: object) -> None:
+        """Send something out of turn."""
+
+        async def send() -> None:
+            self.bot.send(*messages)
+
+        self.call(send())
+
+    def call(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    def __exit__(self, *_: object) -> None:
+        self.pause()
+        self.call(self.bot.stop())
+        self.call(_settled())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+
+async def _settled() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 async def _main(folder: Path) -> None:

@@ -10,9 +10,12 @@ so a slow reader gets fewer and newer messages and delays nobody. One that takes
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import contextlib
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
+import anyio
 import msgspec
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
@@ -33,7 +36,6 @@ _MOST_TOPICS = 64
 _MOST_BEHIND = 5
 """Frames; a reader that is further behind gets the newest only."""
 _ENDED = 4401
-_GONE = (WebSocketDisconnect, asyncio.CancelledError, TimeoutError)
 _UNKNOWN = 4404
 
 
@@ -247,7 +249,7 @@ async def topics(socket: WebSocket) -> None:
     identity = await _accepted(socket, context)
     if identity is not None:
         reader = _Reader(socket, context, identity)
-        await _either(reader.listen(), reader.tell())
+        await _either(reader.listen, reader.tell)
 
 
 @router.websocket("/ws/book/{symbol}")
@@ -256,7 +258,7 @@ async def book(socket: WebSocket, symbol: str) -> None:
     context = context_of(socket)
     identity = await _accepted(socket, context)
     if identity is not None:
-        await _either(_until_gone(socket), _tell_book(socket, symbol, context, identity))
+        await _either(partial(_until_gone, socket), partial(_tell_book, socket, symbol, context, identity))
 
 
 async def _tell_book(socket: WebSocket, symbol: str, context: Context, identity: Identity) -> None:
@@ -306,15 +308,14 @@ async def _send(socket: WebSocket, data: bytes) -> None:
         await socket.send_text(data.decode())
 
 
-async def _either(*parts: Coroutine[Any, Any, None]) -> None:
+async def _either(*parts: Callable[[], Awaitable[None]]) -> None:
     """Run until one of them ends; a reader that went away or takes nothing is no error."""
-    tasks = [asyncio.ensure_future(part) for part in parts]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException) and not isinstance(result, _GONE):
-            raise result
+    async with anyio.create_task_group() as group:
+
+        async def run(part: Callable[[], Awaitable[None]]) -> None:
+            with contextlib.suppress(WebSocketDisconnect, TimeoutError):
+                await part()
+            group.cancel_scope.cancel()
+
+        for part in parts:
+            group.start_soon(run, part)

@@ -42,10 +42,10 @@ class _File(msgspec.Struct, frozen=True):
 class Users:
     """The users of one state folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, hashing: PasswordHash | None = None) -> None:
         """Read the file; raises StorageError where it is damaged or readable by others."""
         self._path = folder / USERS_FILE
-        self._hashing = PasswordHash.recommended()
+        self._hashing = hashing or PasswordHash.recommended()
         self._turn = asyncio.Semaphore(_HASHES_AT_ONCE)
         self._users = {user.name: user for user in self._read()}
         # Compared with where the name is unknown, so that the time of an answer does not tell which names there are.

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from stakan.apps.cli.output import errors, out, reports_errors
@@ -18,6 +19,9 @@ def console_command(
     ] = None,
     host: Annotated[str | None, typer.Option(help="Where to listen; loopback by default.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one.")] = None,
+    ready_file: Annotated[
+        Path | None, typer.Option("--ready-file", help="Written as JSON with the `url` once it listens, for scripts.")
+    ] = None,
     config: Annotated[Path | None, typer.Option("--config", "-c", help="TOML file.")] = None,
     override: Annotated[list[str] | None, typer.Option("--set", help="One key, e.g. console.session=1h")] = None,
 ) -> None:
@@ -28,6 +32,7 @@ def console_command(
     """
     # NiceGUI takes long to import: only this command pays for it.
     from stakan.apps.api.app import build_api  # noqa: PLC0415
+    from stakan.apps.api.private_files import write_private  # noqa: PLC0415
     from stakan.apps.api.users import FIRST_USER, Users  # noqa: PLC0415
     from stakan.apps.console.page import install_console  # noqa: PLC0415
     from stakan.apps.console.serve import build_context, serve  # noqa: PLC0415
@@ -43,6 +48,8 @@ def console_command(
     install_console(app, context)
 
     def ready(url: str) -> None:
+        if ready_file is not None:
+            write_private(ready_file, msgspec.json.encode({"url": url}))
         out().print(f"[bold]stakan console[/]  {url}", soft_wrap=True)
         if password is not None:
             out().print(f"First login    [bold]{FIRST_USER}[/]  {password}", soft_wrap=True, highlight=False)
