@@ -40,6 +40,7 @@ from stakan.core.domain.events import (
     FeedDown,
     TradePrint,
 )
+from stakan.core.domain.facts import AnyFact, BookGap
 from stakan.core.domain.ids import InstrumentId, split_instrument_id, trade_id_number
 from stakan.core.domain.instrument import Category, Instrument
 from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND, Nanos, Side
@@ -349,14 +350,8 @@ class Connection:
             counters.held_back += 1
             return
         problem = book.apply(event)
-        if book.state is not BookState.LIVE:
-            is_gap = not is_snapshot and event.previous_sequence > book.sequence
-            counters.gaps += is_gap
-            counters.broken += not is_gap
-            # A snapshot that is broken by itself makes the book known to be broken, and is answered like a gap.
-            stream.is_live = True
-            self._deliver(event)
-            self.resync(stream.id, type(problem).__name__)
+        if problem is not None and book.state is not BookState.LIVE:
+            self._on_broken(stream, event, problem)
             return
         if not book.is_fresh:
             counters.stale += 1
@@ -369,6 +364,16 @@ class Connection:
         if stream.comparison is not None:
             stream.comparison.note(data, book)
         self._deliver(event)
+
+    def _on_broken(self, stream: _Stream, event: BookDelta | BookSnapshot, problem: AnyFact) -> None:
+        if type(problem) is BookGap:
+            stream.counters.gaps += 1
+        else:
+            stream.counters.broken += 1
+        # A snapshot that is broken by itself makes the book known to be broken, and is answered like a gap.
+        stream.is_live = True
+        self._deliver(event)
+        self.resync(stream.id, type(problem).__name__)
 
     def _on_snapshot(self, stream: _Stream, event: BookDelta | BookSnapshot) -> None:
         stream.counters.snapshots += 1
