@@ -445,11 +445,12 @@ def test_an_amendment_that_is_refused_changes_nothing(change, code):
     assert (exchange.order(BTC, "a").left, exchange.order(BTC, "a").size) == (3, 5)
 
 
-def test_an_amendment_below_the_minimum_size_is_refused():
-    exchange = an_exchange(a_book(), rules(min_size=5))
+@pytest.mark.parametrize(("changes", "code"), [({"min_size": 5}, 10001), ({"min_notional": Decimal("0.5")}, 110094)])
+def test_an_amendment_below_the_minimum_is_refused(changes, code):
+    exchange = an_exchange(a_book(), rules(**changes))
     apply(exchange, 1, an_order("a", size=6, price=100))
     apply(exchange, 2, an_amendment("a", 100, 4))
-    assert exchange.refused.code == 10001
+    assert exchange.refused.code == code
     assert exchange.order(BTC, "a").size == 6
 
 

@@ -15,10 +15,14 @@ from stakan.core.domain.units import Side, Ticks
 from stakan.core.portfolio.money import ZERO
 
 
-def check_filters(rules: Instrument, order: NewOrder, price: int, is_opening: bool) -> None:
+def check_filters(rules: Instrument, type_: OrderType, size: int, price: int, is_opening: bool) -> None:
     """Size and value of an order against the instrument's rules."""
-    check_size(rules, order.type, order.size)
-    value = rules.notional(price, order.size)
+    largest = rules.max_market_size if type_ is OrderType.MARKET else rules.max_limit_size
+    if size < rules.min_size:
+        raise Refused(10001, f"size {size} lots is under the minimum {rules.min_size}")
+    if size > largest:
+        raise Refused(10001, f"size {size} lots is above the maximum {largest}")
+    value = rules.notional(price, size)
     if is_opening and value < rules.min_notional:
         raise Refused(110094, f"value {value} is under the minimum {rules.min_notional}")
 
@@ -82,15 +86,6 @@ def check_position(lots: int) -> None:
     """A stop needs a position."""
     if not lots:
         raise Refused(10001, "no position to protect")
-
-
-def check_size(rules: Instrument, type_: OrderType, size: int) -> None:
-    """Size of an order against the instrument's rules."""
-    largest = rules.max_market_size if type_ is OrderType.MARKET else rules.max_limit_size
-    if size < rules.min_size:
-        raise Refused(10001, f"size {size} lots is under the minimum {rules.min_size}")
-    if size > largest:
-        raise Refused(10001, f"size {size} lots is above the maximum {largest}")
 
 
 def check_reducible(order: NewOrder, lots: int) -> None:

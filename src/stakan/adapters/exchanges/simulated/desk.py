@@ -12,7 +12,6 @@ from stakan.adapters.exchanges.simulated.checks import (
     check_legs,
     check_money,
     check_reducible,
-    check_size,
     check_trigger,
     limit_price,
     reserved,
@@ -212,8 +211,7 @@ class Desk:
         if request.client_order_id in self._keys:
             raise Refused(110072, "client order id was used before")
         price = self._price_in_force(request, request.price, is_waiting=request.trigger is not None)
-        is_opening = not request.reduce_only and request.size > self._reducible(request.side)
-        check_filters(self.rules, request, self._dearest(request.side, price), is_opening)
+        self._check_filters(request, price, request.size)
         if request.trigger is not None:
             check_trigger(request.trigger, self.reference)
         self._check_carried(request, legs)
@@ -221,6 +219,10 @@ class Desk:
         if request.trigger is None:
             self._check_entry(order)
         return order
+
+    def _check_filters(self, request: NewOrder, price: int, size: int) -> None:
+        is_opening = not request.reduce_only and size > self._reducible(request.side)
+        check_filters(self.rules, request.type, size, self._dearest(request.side, price), is_opening)
 
     def _check_carried(self, request: NewOrder, legs: Legs) -> None:
         """Stop and take-profit of an order: only one that opens has them, and they lie on their sides."""
@@ -256,11 +258,12 @@ class Desk:
             size = change.size
             if size <= order.filled:
                 raise Refused(110064, f"size {size} is not above the {order.filled} lots that are filled")
-            check_size(self.rules, request.type, size)
         if change.price is not UNSET:
             if request.type is OrderType.MARKET:
                 raise Refused(10001, "the price of a market order cannot be amended")
             price = self._price_in_force(request, change.price, is_waiting=order.stage is Stage.UNTRIGGERED)
+        if (price, size) != (order.price, order.size):
+            self._check_filters(request, price, size)
         trigger, legs = self._amended_trigger(order, change), self._amended_legs(order, change)
         changed = msgspec.structs.replace(order, price=price, size=size, trigger=trigger, legs=legs)
         if order.stage is Stage.RESTING and (price, size) != (order.price, order.size):
