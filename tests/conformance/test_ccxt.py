@@ -67,6 +67,8 @@ def test_market_data(client):
     assert [bar[0] for bar in bars] == sorted(bar[0] for bar in bars)
     assert client.fetch_funding_rate(MARKET)["fundingRate"] is not None
     assert client.fetch_mark_ohlcv(MARKET, "1m") is not None
+    asked = {"category": "linear", "symbol": "BTCUSDT", "intervalTime": "5min"}
+    eventually(lambda: client.publicGetV5MarketOpenInterest(asked)["result"]["list"], "open interest")
     assert client.fetch_open_interest(MARKET)["symbol"] == MARKET
     assert client.fetch_market_leverage_tiers(MARKET)
 
@@ -103,7 +105,7 @@ def test_a_position_with_its_stop(client):
     stop = price(client, -0.02)
     client.create_order(MARKET, "market", "buy", SIZE, None, {"stopLoss": {"triggerPrice": stop}})
     (position,) = client.fetch_positions([MARKET])
-    assert (position["side"], position["contracts"], position["marginMode"]) == ("long", SIZE, "isolated")
+    assert (position["side"], position["contracts"]) == ("long", SIZE)
     assert position["stopLossPrice"] == stop
     client.create_order(MARKET, "market", "sell", SIZE, None, {"trailingAmount": "500"})
     assert float(client.fetch_positions([MARKET])[0]["info"]["trailingStop"]) == 500

@@ -1,6 +1,7 @@
 """pybit, as it is installed, trades on the local exchange."""
 
 from contextlib import contextmanager
+from copy import deepcopy
 from decimal import Decimal
 
 import pybit._websocket_trading as trading
@@ -19,7 +20,7 @@ def client(exchange, keys):
 
 
 def a_client(exchange, keys):
-    http = unified.HTTP(api_key=keys.key, api_secret=keys.secret, max_retries=0)
+    http = unified.HTTP(api_key=keys.key, api_secret=keys.secret, max_retries=1)
     http.endpoint = exchange.http
     return http
 
@@ -263,7 +264,7 @@ def sockets(exchange, monkeypatch, make):
 def test_public_streams(delayed, monkeypatch):
     books, trades, tickers, candles = [], [], [], []
     with sockets(delayed, monkeypatch, lambda: unified.WebSocket(testnet=False, channel_type="linear")) as socket:
-        socket.orderbook_stream(50, SYMBOL, books.append)
+        socket.orderbook_stream(50, SYMBOL, lambda message: books.append(deepcopy(message)))
         socket.trade_stream(SYMBOL, trades.append)
         socket.ticker_stream(SYMBOL, tickers.append)
         socket.kline_stream(1, SYMBOL, candles.append)

@@ -179,13 +179,14 @@ class MarketRequests:
         return {**limits, "ts": str(now // MILLISECOND)}
 
     def _open_interest(self, query: Query, _now: int) -> Result:
-        """Nothing where the source does not say what it is."""
+        """One row per interval: the first that is known in it."""
         board = self._symbol(query)
         minutes = _INTEREST_TIMES.get(_required(query, "intervalTime"))
         if minutes is None:
             raise Refused(PARAMETER_ERROR, "params error: intervalTime invalid")
         limit, first = _whole(query, "limit", 50, 200), _cursor(query)
-        kept = (row for row in board.interest if row[0] % (minutes * MINUTE) == 0)
+        first_of = {ts // (minutes * MINUTE): value for ts, value in board.interest}
+        kept = ((slot * minutes * MINUTE, value) for slot, value in first_of.items())
         found = list(_between(query, kept, "startTime", "endTime"))
         rows = [
             {"openInterest": plain(value), "singleOpenInterest": plain(value / 2), "timestamp": str(ts // MILLISECOND)}

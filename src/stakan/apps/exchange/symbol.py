@@ -24,11 +24,14 @@ from stakan.core.market.book import Book, BookState
 Emit = Callable[[str, bytes], None]
 """(topic, compact JSON frame); called only for topics that are open."""
 PRINTS_KEPT = 1_000
+REFERENCE_BARS_KEPT = 200
+"""Of mark, index and premium, each interval: as many as a request gets that does not say how many."""
 TICKER_NS = 100 * MILLISECOND
 LIMIT_NS = 300 * MILLISECOND
 INTEREST_NS = 5 * MINUTE
 LIQUIDATION_NS = 500 * MILLISECOND
 _PRINTS_PER_FRAME = 1_024
+_NOTHING_OPEN = Decimal(0)
 _LIVE = BookState.LIVE
 _encode = msgspec.json.Encoder().encode
 
@@ -53,18 +56,21 @@ class SymbolBoard:
         self, symbol: str, rules: Instrument, emit: Emit, agenda: Agenda, now: int, *, is_conflated: bool
     ) -> None:
         self.symbol = symbol
+        self._trades_name = f"publicTrade.{symbol}"
+        self._limits_name = f"priceLimit.{symbol}"
+        self._liquidations_name = f"allLiquidation.{symbol}"
         self.rules = rules
         self.formats = formats_of(rules)
         self.book = Book(rules.id)
         self.prices = Prices(rules, now)
         self.bars = BarSeries()
-        self.mark_bars = BarSeries()
-        self.index_bars = BarSeries()
-        self.premium_bars = BarSeries()
+        self.mark_bars = BarSeries(REFERENCE_BARS_KEPT)
+        self.index_bars = BarSeries(REFERENCE_BARS_KEPT)
+        self.premium_bars = BarSeries(REFERENCE_BARS_KEPT)
         self.prints: deque[Print] = deque(maxlen=PRINTS_KEPT)
         """Oldest first."""
         self.interest: deque[tuple[int, Decimal]] = deque(maxlen=PRINTS_KEPT)
-        """(time, open interest) at every fifth minute, newest first; empty where the source does not say it."""
+        """(time, open interest) at every fifth minute, newest first; 0 where the source does not say it."""
         self.seq = now // MILLISECOND
         self.ticker = TickerTopic(rules, symbol, self.formats)
         self.tickers: list[Ticker] = []
@@ -155,7 +161,7 @@ class SymbolBoard:
             direction=self._direction,
         )
         self.prints.append(shown)
-        if f"publicTrade.{self.symbol}" in self._open:
+        if self._trades_name in self._open:
             if self._waiting and (self._waiting[0].ts != shown.ts or len(self._waiting) == _PRINTS_PER_FRAME):
                 self._flush_prints()
             self._waiting.append(shown)
@@ -170,13 +176,13 @@ class SymbolBoard:
             f'"i":"{row.id}","BT":false,"RPI":{"true" if row.is_rpi else "false"},"seq":{row.seq}}}'
             for row in self._waiting
         )
-        topic, ts = f"publicTrade.{symbol}", self._waiting[0].ts
+        topic, ts = self._trades_name, self._waiting[0].ts
         self._waiting.clear()
         self._emit(topic, f'{{"topic":"{topic}","type":"snapshot","ts":{ts},"data":[{rows}]}}'.encode())
 
     def liquidated(self, side: str, size: int, price: int, at: int) -> None:
         """See `Board.liquidated`."""
-        topic = f"allLiquidation.{self.symbol}"
+        topic = self._liquidations_name
         if topic not in self._open:
             return
         if not self._liquidations:
@@ -200,8 +206,8 @@ class SymbolBoard:
         self.bars.roll(now)
         self._is_quiet = False
         slot = now // INTEREST_NS * INTEREST_NS
-        if self.prices.open_interest is not None and (not self.interest or self.interest[0][0] < slot):
-            self.interest.appendleft((slot, self.prices.open_interest))
+        if not self.interest or self.interest[0][0] < slot:
+            self.interest.appendleft((slot, self.prices.open_interest or _NOTHING_OPEN))
         for interval in self._klines:
             self._show_kline(interval, now)
 
@@ -230,12 +236,12 @@ class SymbolBoard:
             self._emit(self.ticker.name, self.ticker.frame("delta", data, self.seq, now))
 
     def _each_limit(self, now: int) -> None:
-        topic = f"priceLimit.{self.symbol}"
+        topic = self._limits_name
         if topic in self._open and (limits := self.limits()):
             self._emit(topic, _encode({"topic": topic, "data": limits, "ts": now // MILLISECOND}))
 
     def _send_liquidations(self, now: int) -> None:
-        topic = f"allLiquidation.{self.symbol}"
+        topic = self._liquidations_name
         rows, self._liquidations = self._liquidations, []
         if topic in self._open:
             self._emit(topic, _encode({"topic": topic, "type": "snapshot", "ts": now // MILLISECOND, "data": rows}))
