@@ -172,6 +172,24 @@ def test_during_an_interruption_nothing_is_shown_and_then_a_restart():
         assert (frame["type"], frame["data"]["u"]) == ("snapshot", 1)
 
 
+def test_a_push_that_waits_for_its_interval_is_not_made_from_an_interrupted_book():
+    down = FeedDown(instrument=BTC, ts_event=START + 6 * MILLISECOND, ts_recv=START + 6 * MILLISECOND, why="test")
+    made = handmade(
+        [
+            a_snapshot([(999, 5)], [(1_001, 5)], ts=START),
+            a_delta([(999, 6)], ts=START + 5 * MILLISECOND),
+            down,
+            a_snapshot([(990, 5)], [(1_010, 5)], sequence=9, ts=START + SECOND),
+        ],
+        intervals=Intervals.DOCUMENTED,
+    )
+    made.open("orderbook.200.BTCUSDT")
+    made.run(0.9, step=MILLISECOND)
+    assert len(made.frames["orderbook.200.BTCUSDT"]) == 1
+    made.run(0.2, step=MILLISECOND)
+    assert [one["data"]["u"] for one in contents(made.frames["orderbook.200.BTCUSDT"])] == [1, 1]
+
+
 @pytest.mark.parametrize("fault", ["skip", "restart", "cross", "repeat", "go_back"])
 def test_faults_touch_one_topic_that_is_open(fault):
     made = exchange()

@@ -95,6 +95,13 @@ def test_frames_are_compact_and_name_their_time_and_sequence(changes):
         last = content["data"]["seq"]
 
 
+def test_a_delete_says_0_whatever_the_lot():
+    followed = Followed(lot="0.001")
+    followed.change([(999, 5), (998, 4)], [(1_001, 5)])
+    followed.change([(999, 0)], [])
+    assert msgspec.json.decode(followed.frames[-1])["data"]["b"] == [["99.9", "0"]]
+
+
 @given(messages)
 def test_level_one_is_always_the_whole_touch(changes):
     followed = Followed(depth=1)

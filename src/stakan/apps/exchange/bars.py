@@ -12,7 +12,7 @@ from stakan.core.domain.units import DAY, MINUTE, SECOND
 
 INTERVALS = ("1", "3", "5", "15", "30", "60", "120", "240", "360", "720", "D", "W", "M")
 KEPT = 1_500
-"""Bars of one interval that are remembered: more than a day of minutes and more than a request may ask for."""
+"""Bars of an interval that are remembered: more than a day of minutes and more than a request may ask for."""
 _FIRST_MONDAY = 4 * DAY
 """1970-01-05; weeks begin on Mondays at 00:00 UTC."""
 _LENGTHS = {name: int(name) * MINUTE for name in INTERVALS if name.isdigit()} | {"D": DAY}
@@ -56,10 +56,11 @@ class Bar(msgspec.Struct, gc=False):
 class BarSeries:
     """Bars open at the previous close, as Bybit's do; an interval in which nothing happened has a flat one."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int = KEPT) -> None:
+        """`kept` is the number of closed bars of each interval that are remembered."""
         self._open: dict[str, Bar] = {}
         """The open bar of each interval; those above a minute without the minute that is open."""
-        self._closed: dict[str, deque[Bar]] = {name: deque(maxlen=KEPT) for name in INTERVALS}
+        self._closed: dict[str, deque[Bar]] = {name: deque(maxlen=kept) for name in INTERVALS}
 
     def add(self, ts: int, number: Number, size: int = 0, value: int = 0) -> None:
         """Something happened; `ts` never goes back."""
