@@ -9,15 +9,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import msgspec
+
 from stakan import __version__
-from stakan.adapters.exchanges.simulated.exchange import SimulatedExchange
+from stakan.adapters.exchanges.simulated.exchange import SimulatedExchange, SimulationConfig
 from stakan.adapters.journal.files import FileJournal
 from stakan.adapters.journal.records import Header
 from stakan.adapters.synthetic.config import demo_config
 from stakan.apps.config import Settings, to_toml
 from stakan.apps.driver import VirtualTime
 from stakan.apps.identity import assumed_rules, run_identity, simulation_assumptions
-from stakan.apps.recorded_run import JOURNAL_FOLDER
+from stakan.apps.recorded_arrivals import arrivals_of
+from stakan.apps.recorded_run import JOURNAL_FOLDER, RecordedRun
 from stakan.apps.report import render_report
 from stakan.apps.results import (
     DataIdentity,
@@ -61,8 +64,9 @@ class Backtest:
         run = source.run
         epoch = run.header.run_epoch if run is not None else RUN_EPOCH
         self._config = engine_config(settings, epoch, source.instruments)
-        self._simulation = paper_config(settings) if run is not None and run.is_paper else simulation_config(settings)
-        self._script = run.script if run is not None and run.header.config_hash == config_hash(settings) else None
+        is_the_run = run is not None and run.header.config_hash == config_hash(settings)
+        self._script = run.script if run is not None and is_the_run else None
+        self._simulation = _simulation(settings, run, is_the_run=is_the_run)
         self.engine = Engine(self._config, source.instruments.values())
         self.exchange = SimulatedExchange(source.instruments, self._simulation)
         self._watch = RunWatch(self.engine, source.instruments)
@@ -115,6 +119,19 @@ class Backtest:
             ),
             *assumed_rules(self._source.instruments),
         )
+
+
+def _simulation(settings: Settings, run: RecordedRun | None, *, is_the_run: bool) -> SimulationConfig:
+    """The exchange of a backtest; of a run at an exchange that is computed again, with the very times of that run."""
+    if run is None:
+        return simulation_config(settings)
+    if run.is_paper:
+        return paper_config(settings)
+    config = simulation_config(settings)
+    if not (is_the_run and run.is_at_exchange):
+        return config
+    commands, answers = arrivals_of(run.folder)
+    return msgspec.structs.replace(config, entry_latency=commands, response_latency=answers)
 
 
 def warm_up(settings: Settings) -> None:

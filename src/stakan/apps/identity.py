@@ -13,6 +13,7 @@ from stakan.adapters.exchanges.simulated.models import (
     Latency,
     Queue,
     QueueModel,
+    RecordedArrivals,
     RecordedLatency,
 )
 from stakan.apps.config import Settings, to_toml
@@ -67,6 +68,8 @@ def _latency(model: Latency) -> str:
             return f"log-normal, median {model.median_ns / MILLISECOND:g} ms, sigma {model.sigma:g}"
         case RecordedLatency():
             return f"{len(model.sequence_ns)} recorded delays"
+        case RecordedArrivals():
+            return f"the {len(model.arrivals)} recorded times of the run itself"
 
 
 def _queue(model: QueueModel) -> str:

@@ -26,6 +26,7 @@ from stakan.core.domain.ids import InstrumentId
 
 JOURNAL_FOLDER = "journal"
 PAPER = "paper"
+AT_EXCHANGE = ("testnet", "live")
 _EVENTS_PER_WINDOW = 4096
 
 
@@ -49,6 +50,11 @@ class RecordedRun(msgspec.Struct, frozen=True, kw_only=True):
     def is_paper(self) -> bool:
         """Whether its exchange was the simulated one, living through the market as it was received."""
         return self.header.mode == PAPER
+
+    @property
+    def is_at_exchange(self) -> bool:
+        """Whether its orders reached an exchange."""
+        return self.header.mode in AT_EXCHANGE
 
 
 class RunHistory:
