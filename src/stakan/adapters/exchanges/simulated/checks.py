@@ -94,31 +94,41 @@ def check_reducible(order: NewOrder, lots: int) -> None:
         raise Refused(110017, "reduce-only without a position")
 
 
-def opening_lots(orders: Iterable[tuple[int, int]], closable: int) -> list[tuple[int, int]]:
-    """(price, lots) of one side's orders without what first closes a position of `closable` lots."""
-    opening = []
-    for price, lots in orders:
-        closes = min(lots, closable)
-        closable -= closes
-        if lots > closes:
-            opening.append((price, lots - closes))
-    return opening
+def _opening_values(orders: Iterable[LiveOrder], position: int) -> tuple[int, int]:
+    """Ticks times lots of buys and of sells, without what first closes the position."""
+    buys = sells = 0
+    closed_by_buys, closed_by_sells = max(0, -position), max(0, position)
+    for order in orders:
+        request = order.request
+        if request.reduce_only:
+            continue
+        left = order.left
+        if request.side is Side.BUY:
+            closes = min(left, closed_by_buys) if closed_by_buys else 0
+            closed_by_buys -= closes
+            buys += order.price * (left - closes)
+        else:
+            closes = min(left, closed_by_sells) if closed_by_sells else 0
+            closed_by_sells -= closes
+            sells += order.price * (left - closes)
+    return buys, sells
 
 
 def reserved(rules: Instrument, orders: Iterable[LiveOrder], position: int, terms: Terms) -> Decimal:
-    """Money that resting orders bind: the dearer side, as only one of both can enlarge the position."""
-    dearest = ZERO
-    resting = [order for order in orders if not order.request.reduce_only]
-    for side in Side:
-        mine = [(order.price, order.left) for order in resting if order.side is side]
-        closable = max(0, -position * side)
-        dearest = max(dearest, sum((cost(rules, side, p, n, terms) for p, n in opening_lots(mine, closable)), ZERO))
-    return dearest
+    """Money that resting orders bind: the dearer side, as only one of both can enlarge the position.
+
+    What an order binds is in proportion to its value, so that a side is added up in whole numbers.
+    """
+    buys, sells = _opening_values(orders, position)
+    return max(
+        ZERO,
+        cost(rules, Side.BUY, rules.notional(1, buys), terms),
+        cost(rules, Side.SELL, rules.notional(1, sells), terms),
+    )
 
 
-def cost(rules: Instrument, side: Side, price: int, lots: int, terms: Terms) -> Decimal:
-    """Money that one opening order binds; spot sells deliver what is held and bind none."""
-    value = rules.notional(price, lots)
+def cost(rules: Instrument, side: Side, value: Decimal, terms: Terms) -> Decimal:
+    """Money that opening orders of a value bind; spot sells deliver what is held and bind none."""
     if rules.is_linear:
         return order_cost(value, side, terms)
     return value * (1 + terms.taker_fee) if side is Side.BUY else ZERO
