@@ -1,0 +1,118 @@
+"""Budgets: no window of the exchange ever sees more than we may, and its own words count more than our sums."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stakan.adapters.exchanges.bybit.limits import BAN, PER_SECOND, Group, RateLimiter, Window
+from stakan.core.domain.errors import RateLimited
+from stakan.core.domain.units import MILLISECOND, SECOND
+
+NOW = 1_000 * SECOND
+
+
+@given(st.lists(st.integers(0, SECOND // 3), min_size=1, max_size=80), st.integers(1, 9))
+def test_no_rolling_second_has_more_than_its_tokens(steps, most):
+    window, now, used = Window(most, SECOND), NOW, []
+    for step in steps:
+        now += step
+        at = now + window.wait(now)
+        window.take(at)
+        used.append(at)
+    assert used == sorted(used)
+    for index, first in enumerate(used):
+        assert sum(first <= other < first + SECOND for other in used[index:]) <= most
+
+
+@given(st.lists(st.sampled_from(list(Group)), min_size=1, max_size=700))
+def test_the_address_is_never_asked_more_than_it_may(groups):
+    limiter, now, used = RateLimiter(), NOW, []
+    for group in groups:
+        now += MILLISECOND
+        used.append(now + limiter.acquire(group, now, 10**15, over_http=True))
+    used.sort()
+    for index, first in enumerate(used):
+        assert sum(first <= other < first + 5 * SECOND for other in used[index:]) <= 600
+
+
+def test_documented_limits_are_kept_with_a_margin():
+    assert PER_SECOND[Group.CREATE] == PER_SECOND[Group.CANCEL] == 10
+    limiter = RateLimiter()
+    waits = [limiter.acquire(Group.CREATE, NOW, SECOND, over_http=False) for _ in range(9)]
+    assert waits == [0] * 8 + [SECOND]
+
+
+def test_groups_have_budgets_of_their_own():
+    limiter = RateLimiter()
+    for _ in range(8):
+        limiter.acquire(Group.CREATE, NOW, 0, over_http=False)
+    assert limiter.acquire(Group.CANCEL, NOW, 0, over_http=False) == 0
+
+
+def test_no_patience_refuses_at_once_and_books_nothing():
+    limiter = RateLimiter()
+    for _ in range(8):
+        limiter.acquire(Group.CREATE, NOW, 0, over_http=False)
+    with pytest.raises(RateLimited) as refused:
+        limiter.acquire(Group.CREATE, NOW, 0, over_http=False)
+    assert refused.value.retry_after_ns == SECOND
+    assert limiter.acquire(Group.CREATE, NOW + SECOND, 0, over_http=False) == 0
+
+
+def is_allowed(limiter, group, now):
+    try:
+        return limiter.acquire(group, now, 0, over_http=True) == 0
+    except RateLimited:
+        return False
+
+
+def test_queries_leave_room_for_orders_at_the_address():
+    limiter = RateLimiter()
+    for second in range(4):
+        for group in (Group.MARKET, Group.POSITIONS, Group.ORDERS):
+            for _ in range(42):
+                is_allowed(limiter, group, NOW + second * SECOND)
+    later = NOW + 4 * SECOND
+    assert not is_allowed(limiter, Group.POSITIONS, later)
+    assert is_allowed(limiter, Group.CREATE, later)
+
+
+def test_the_trade_socket_does_not_use_the_address_budget_of_http():
+    limiter = RateLimiter()
+    limiter.ban(NOW)
+    assert limiter.acquire(Group.CREATE, NOW, 0, over_http=False) == 0
+
+
+def test_headers_lower_what_we_believe_to_have():
+    limiter = RateLimiter()
+    limiter.acquire(Group.CREATE, NOW, 0, over_http=False)
+    # Another program used six of ten: three remain at the exchange.
+    limiter.learn(Group.CREATE, 10, 3, NOW + SECOND, NOW)
+    assert [limiter.acquire(Group.CREATE, NOW, SECOND, over_http=False) for _ in range(4)] == [0, 0, 0, SECOND]
+
+
+def test_headers_of_a_better_account_raise_it():
+    limiter = RateLimiter()
+    limiter.learn(Group.CREATE, 40, 39, NOW + SECOND, NOW)
+    assert [limiter.acquire(Group.CREATE, NOW, 0, over_http=False) for _ in range(34)] == [0] * 34
+
+
+def test_nothing_left_means_waiting_for_the_reset():
+    limiter = RateLimiter()
+    limiter.learn(Group.CREATE, 10, 0, NOW + SECOND // 2, NOW)
+    assert limiter.acquire(Group.CREATE, NOW, SECOND, over_http=False) >= SECOND // 2
+
+
+def test_a_refusal_of_the_account_blocks_its_group_alone():
+    limiter = RateLimiter()
+    limiter.refused(Group.CREATE, NOW + 2 * SECOND)
+    assert limiter.acquire(Group.CREATE, NOW, 3 * SECOND, over_http=False) == 2 * SECOND
+    assert limiter.acquire(Group.CANCEL, NOW, 0, over_http=False) == 0
+
+
+def test_a_refused_address_is_silent_for_ten_minutes():
+    limiter = RateLimiter()
+    limiter.ban(NOW)
+    with pytest.raises(RateLimited):
+        limiter.acquire(Group.MARKET, NOW + BAN - SECOND, 0, over_http=True)
+    assert limiter.acquire(Group.MARKET, NOW + BAN, 0, over_http=True) == 0

@@ -1,0 +1,169 @@
+"""HTTP as it is: what is signed is what travels, and what comes back, or does not, is judged."""
+
+import asyncio
+import time
+from urllib.parse import parse_qsl
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from stakan.adapters.exchanges.bybit import auth
+from stakan.adapters.exchanges.bybit.errors import Kind, Reaction
+from stakan.adapters.exchanges.bybit.limits import Group, RateLimiter
+from stakan.adapters.exchanges.bybit.messages import OrderIds
+from stakan.adapters.exchanges.bybit.rest import (
+    HttpTransport,
+    Keys,
+    Line,
+    ServerClock,
+    get,
+    measure_clock,
+    pages,
+    patiently,
+    post,
+)
+from stakan.core.domain.errors import DataError, OutcomeUnknown, RequestRefused, VenueUnavailable
+from stakan.core.domain.units import SECOND
+
+KEYS = Keys("KEY", "SECRET")
+OK = '{"retCode":0,"retMsg":"OK","result":{},"unheard":1}'
+
+
+def loop_timers(delay, call):
+    return asyncio.get_running_loop().call_later(delay / SECOND, call).cancel
+
+
+def against(handler, procedure, keys=KEYS, timeout_ns=SECOND):
+    """Carry a procedure out against a server on loopback."""
+
+    async def main():
+        app = web.Application()
+        app.router.add_route("*", "/{tail:.*}", handler)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = site._server.sockets[0].getsockname()[1]
+        clock = ServerClock(time.time_ns)
+        async with aiohttp.ClientSession() as session:
+            transport = HttpTransport(
+                session, f"http://127.0.0.1:{port}", keys, clock, clock=time.time_ns, timeout_ns=timeout_ns
+            )
+            line = Line(transport, RateLimiter(), clock, clock=time.time_ns, timers=loop_timers)
+            try:
+                result = await asyncio.wait_for(line.carry_out(procedure(clock)), 10)
+            finally:
+                await transport.close()
+                await runner.cleanup()
+        return result, line
+
+    return asyncio.run(main())
+
+
+def asked(request):
+    return lambda _: patiently(request, attempts=2, pause_ns=1)
+
+
+def test_what_is_signed_is_what_travels():
+    seen = []
+
+    async def handler(request):
+        content = await request.read() if request.method == "POST" else request.rel_url.raw_query_string.encode()
+        head = request.headers
+        expected = auth.sign_request(
+            "SECRET", head["X-BAPI-TIMESTAMP"], head["X-BAPI-API-KEY"], head["X-BAPI-RECV-WINDOW"], content
+        )
+        seen.append((request.method, request.path, content, head["X-BAPI-SIGN"] == expected))
+        return web.Response(text=OK)
+
+    odd = get(Kind.QUERY, Group.ORDERS, "/v5/order/realtime", symbol="A B&C/ü", cursor="x%3A2,1", empty="")
+    against(handler, asked(odd))
+    against(handler, asked(post(Kind.SET, Group.SETTINGS, "/v5/position/set-leverage", symbol="BTCUSDT", price="1.50")))
+    assert [entry[3] for entry in seen] == [True, True]
+    assert parse_qsl(seen[0][2].decode()) == [("symbol", "A B&C/ü"), ("cursor", "x%3A2,1")]
+    assert seen[1][:3] == ("POST", "/v5/position/set-leverage", b'{"symbol":"BTCUSDT","price":"1.50"}')
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "kind", "error"),
+    [
+        (200, '{"retCode":10001,"retMsg":"params error"}', Kind.QUERY, RequestRefused),
+        (200, '{"retCode":10016,"retMsg":"server error"}', Kind.QUERY, VenueUnavailable),
+        (200, '{"retCode":10016,"retMsg":"server error"}', Kind.SET, OutcomeUnknown),
+        (401, "", Kind.QUERY, RequestRefused),
+        (502, "<html>bad gateway</html>", Kind.QUERY, VenueUnavailable),
+        (502, "<html>bad gateway</html>", Kind.SET, OutcomeUnknown),
+        (403, "access too frequent", Kind.QUERY, RequestRefused),
+        (200, "[1, 2]", Kind.SET, OutcomeUnknown),
+    ],
+)
+def test_answers_are_judged_by_code_and_status(status, text, kind, error):
+    async def handler(_):
+        return web.Response(status=status, text=text)
+
+    request = get(kind, Group.ACCOUNT, "/v5/account/info")
+    with pytest.raises(error, match="/v5/account/info"):
+        against(handler, asked(request))
+
+
+def test_an_answer_that_does_not_come_is_unknown_and_no_connection_is_not():
+    async def handler(_):
+        await asyncio.sleep(5)
+        return web.Response(text=OK)
+
+    def reply(request):
+        def procedure(_):
+            return (yield request)
+
+        return procedure
+
+    change = post(Kind.CREATE, Group.CREATE, "/v5/order/create", symbol="X")
+    lost, _ = against(handler, reply(change), timeout_ns=SECOND // 20)
+    assert (lost.reaction, lost.was_sent) == (Reaction.AMBIG, True)
+    unsent, _ = against(handler, reply(change), keys=None)
+    assert (unsent.reaction, unsent.was_sent) == (Reaction.RETRY, False)
+
+
+def test_headers_of_answers_steer_the_limits():
+    async def handler(_):
+        ahead = str(time.time_ns() // 1_000_000 + 800)
+        head = {"X-Bapi-Limit": "50", "X-Bapi-Limit-Status": "0", "X-Bapi-Limit-Reset-Timestamp": ahead}
+        return web.Response(text=OK, headers=head)
+
+    _, line = against(handler, asked(get(Kind.QUERY, Group.ORDERS, "/v5/order/realtime")))
+    assert line._limiter.acquire(Group.ORDERS, time.time_ns(), SECOND, over_http=True) > 0
+
+
+def test_all_pages_are_read_and_an_endless_cursor_is_refused():
+    async def handler(request):
+        page = int(request.query.get("cursor", "0"))
+        after = page + 1 if page < 2 or request.path == "/endless" else ""
+        text = f'{{"retCode":0,"result":{{"list":[{{"orderId":"{page}"}}],"nextPageCursor":"{after}"}}}}'
+        return web.Response(text=text)
+
+    rows, _ = against(handler, lambda _: pages(get(Kind.QUERY, Group.MARKET, "/list"), OrderIds))
+    assert [row.order_id for row in rows] == ["0", "1", "2"]
+    with pytest.raises(DataError, match="cursor"):
+        against(handler, lambda _: pages(get(Kind.QUERY, Group.MARKET, "/endless"), OrderIds), timeout_ns=9 * SECOND)
+
+
+def test_the_clock_of_the_exchange_is_measured():
+    async def handler(_):
+        return web.Response(text=f'{{"retCode":0,"result":{{"timeNano":"{time.time_ns() + 3 * SECOND}"}}}}')
+
+    clocks = []
+
+    def procedure(clock):
+        clocks.append(clock)
+        return measure_clock(clock, time.time_ns)
+
+    against(handler, procedure)
+    assert abs(clocks[0].offset - 3 * SECOND) < SECOND
+    assert clocks[0].is_synced
+
+
+def test_keys_show_nothing():
+    for text in (repr(KEYS), str(KEYS), f"{KEYS}", repr([KEYS]), repr({"keys": KEYS})):
+        assert "KEY" not in text
+        assert "SECRET" not in text
