@@ -182,6 +182,17 @@ def test_a_market_order_carries_its_protective_price():
     assert execution["orderPrice"] == "57000.00"
 
 
+def test_a_market_order_without_a_market_is_cancelled_with_its_protective_price():
+    world = World()
+    world.move(MID, depth=0)
+    row = world.row(world.order())
+    assert (row["orderStatus"], row["rejectReason"], row["price"]) == (
+        "Cancelled",
+        "EC_NoImmediateQtyToFill",
+        "63000.00",
+    )
+
+
 def test_a_slippage_tolerance_bounds_a_market_order():
     world = World()
     order_id = world.order(qty="5.000", slippageToleranceType="TickSize", slippageTolerance="10")

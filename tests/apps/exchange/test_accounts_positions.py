@@ -100,6 +100,17 @@ def test_a_stop_that_finds_nothing_to_take_is_spent():
     assert world.live() == []
 
 
+def test_a_stop_that_the_price_has_passed_fires_with_the_fill_that_brings_it():
+    world = World()
+    world.order(price="59500", stopLoss="59400", slTriggerBy="MarkPrice")
+    world.pushes()
+    world.mark(590_000)
+    world.trade(Side.SELL, 594_900, 50_000)
+    history = {row["stopOrderType"]: row for row in world.done("order/history")["list"]}
+    assert history["StopLoss"]["orderStatus"] == "Filled"
+    assert world.position()["size"] == "0"
+
+
 def test_turning_over_replaces_the_stop():
     world = World()
     world.order(stopLoss="59000")

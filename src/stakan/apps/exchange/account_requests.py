@@ -6,7 +6,7 @@ from stakan.apps.exchange import parameters
 from stakan.apps.exchange.order_entry import chosen_symbols, rules_of
 from stakan.apps.exchange.refusal import Refused
 from stakan.apps.exchange.replies import Reply
-from stakan.apps.exchange.text import plain
+from stakan.apps.exchange.text import trimmed
 from stakan.apps.exchange.trading import Trading
 from stakan.core.portfolio.money import ZERO
 
@@ -43,7 +43,7 @@ def fee_rate(trading: Trading, asked: parameters.FeeRate, _now: int) -> dict[str
     rows = []
     for symbol in sorted(chosen_symbols(trading, asked.symbol, asked.base_coin)):
         fees = trading.venue.fees(rules_of(trading, symbol))
-        rows.append({"symbol": symbol, "takerFeeRate": plain(fees.taker), "makerFeeRate": plain(fees.maker)})
+        rows.append({"symbol": symbol, "takerFeeRate": trimmed(fees.taker), "makerFeeRate": trimmed(fees.maker)})
     return {"category": "linear", "list": rows}
 
 
@@ -69,7 +69,7 @@ def set_limit_price_action(trading: Trading, asked: parameters.LimitPriceAction,
 
 def withdrawal(trading: Trading, asked: parameters.Withdrawal, _now: int) -> dict[str, Any]:
     """`account/withdrawal`: what neither positions nor orders bind."""
-    free = plain(max(trading.venue.wallet().available, ZERO))
+    free = trimmed(max(trading.venue.wallet().available, ZERO))
     amounts = {coin: free if coin == _SETTLE else "0" for coin in asked.coin_name.split(",")}
     return {"availableWithdrawal": next(iter(amounts.values())), "availableWithdrawalMap": amounts}
 

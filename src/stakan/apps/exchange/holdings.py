@@ -10,7 +10,7 @@ from stakan.adapters.exchanges.simulated.orders import Execution
 from stakan.adapters.exchanges.simulated.views import PositionView
 from stakan.apps.exchange.orders import SIDE_NAMES
 from stakan.apps.exchange.rows import AddedMargin, ClosedPnlRow, PositionRow
-from stakan.apps.exchange.text import EMPTY, eight, optional_price, plain, price_text, size_text
+from stakan.apps.exchange.text import EMPTY, eight, optional_price, price_text, size_text, trimmed
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.units import Side
 from stakan.core.portfolio.money import ZERO, minus, per_unit, plus, share
@@ -31,7 +31,6 @@ class Holding(msgspec.Struct, kw_only=True):
     sequence: int = 0
     """Of the last execution."""
     auto_add_margin: int = 0
-    is_liquidated: bool = False
     legs: dict[str, str] = msgspec.field(default_factory=dict)
     """Order ids of the position's stop, take-profit and trailing stop by `stopOrderType`."""
     partial_legs: list[str] = msgspec.field(default_factory=list)
@@ -45,7 +44,6 @@ class Holding(msgspec.Struct, kw_only=True):
         if self.lots and abs(self.lots) == abs(moved) - closed:
             self.created_ms = self.created_ms or at_ms
             self.opened_ms = at_ms
-            self.is_liquidated = False
 
 
 class Closing(msgspec.Struct, kw_only=True):
@@ -97,15 +95,15 @@ class Closing(msgspec.Struct, kw_only=True):
             order_type=self.order_type,
             exec_type=self.exec_type,
             closed_size=size_text(rules, self.lots),
-            cum_entry_value=plain(self.entry_value),
+            cum_entry_value=trimmed(self.entry_value),
             avg_entry_price=eight(per_unit(self.entry_value, size)),
-            cum_exit_value=plain(self.exit_value),
+            cum_exit_value=trimmed(self.exit_value),
             avg_exit_price=eight(per_unit(self.exit_value, size)),
-            closed_pnl=plain(self.net),
+            closed_pnl=trimmed(self.net),
             fill_count=str(self.fills),
-            leverage=plain(self.leverage),
-            open_fee=plain(self.open_fee),
-            close_fee=plain(self.close_fee),
+            leverage=trimmed(self.leverage),
+            open_fee=trimmed(self.open_fee),
+            close_fee=trimmed(self.close_fee),
             created_time=str(self.created_ms),
             updated_time=str(self.updated_ms),
         )
@@ -124,15 +122,15 @@ def position_row(
         entry_price=average if is_pushed else UNSET,
         avg_price=UNSET if is_pushed else average,
         risk_id=rules.margin_tiers.index(tier) + 1 if tier in rules.margin_tiers else 1,
-        risk_limit_value=plain(tier.notional_limit) if tier.notional_limit.is_finite() else EMPTY,
+        risk_limit_value=trimmed(tier.notional_limit) if tier.notional_limit.is_finite() else EMPTY,
         symbol=holding.symbol,
         side=SIDE_NAMES[side] if lots else EMPTY,
         size=size_text(rules, lots),
-        leverage=plain(now.leverage),
+        leverage=trimmed(now.leverage),
         break_even_price=_break_even(now, rules, taker_fee) if lots else EMPTY,
         position_value=eight(rules.value_at(mark, lots)) if lots else "0",
         position_balance=margin,
-        mark_price=plain(mark),
+        mark_price=trimmed(mark),
         position_im=margin,
         position_im_by_mp=margin,
         position_mm=maintenance,
@@ -147,7 +145,6 @@ def position_row(
         updated_time=str(holding.updated_ms),
         open_time=str(holding.opened_ms) if lots else "0",
         liq_price=_liquidation_text(rules, now.liquidation_price, side),
-        position_status="Liq" if holding.is_liquidated else "Normal",
         auto_add_margin=holding.auto_add_margin,
         seq=holding.sequence,
     )

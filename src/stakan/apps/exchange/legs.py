@@ -69,8 +69,14 @@ def removal(instrument: InstrumentId, kind: StopKind) -> SetTradingStop:
 
 
 def changed(trading: "Trading", holding: Holding, cause: ProtectionCause) -> None:
-    """The core tells of another protection; what stands in the end is taken over by `sync`."""
-    if cause in (ProtectionCause.CLOSED, ProtectionCause.TURNED):
+    """The core tells of another protection; what stands in the end is taken over by `sync`.
+
+    Legs that an order brought are shown at once: where the price has passed them already they fire next.
+    """
+    if cause is ProtectionCause.ATTACHED:
+        if trading.filling is not None and trading.filling.attached is not None:
+            _bring(trading, holding, trading.filling.attached)
+    elif cause in (ProtectionCause.CLOSED, ProtectionCause.TURNED):
         _clear(trading, holding)
     elif cause in _FIRED:
         leg = trading.orders.live.get(holding.legs.pop(_FIRED[cause], ""))
@@ -78,6 +84,18 @@ def changed(trading: "Trading", holding: Holding, cause: ProtectionCause) -> Non
             fire(trading, leg)
             trading.end(leg, (Status.CANCELLED, UNKNOWN, trading.uncertain.ioc_rest_reason))
         _clear(trading, holding)
+
+
+def _bring(trading: "Trading", holding: Holding, attached: Attached) -> None:
+    """The legs of an order go over to the position."""
+    against, along = (2, 1) if holding.lots > 0 else (1, 2)
+    brought = (
+        (StopKind.STOP_LOSS, attached.stop_loss, attached.sl_trigger_by, against),
+        (StopKind.TAKE_PROFIT, attached.take_profit, attached.tp_trigger_by, along),
+    )
+    for kind, price, by, direction in brought:
+        if price is not None and holding.legs.get(kind) not in trading.orders.live:
+            holding.legs[kind] = _show(trading, holding.symbol, kind, (price, by, direction), holding.lots)
 
 
 def fire(trading: "Trading", leg: Order) -> None:

@@ -80,7 +80,7 @@ def _order(trading: Trading, rules: Instrument, asked: Create, now: int) -> Orde
         side=side,
         type=asked.order_type,
         time_in_force=(asked.time_in_force or "GTC") if is_limit else "IOC",
-        price=_price(trading, rules, asked, side) if is_limit else 0,
+        price=_price(trading, rules, asked, side, trigger),
         size=_size(trading, rules, asked, side),
         reduce_only=reduces,
         close_on_trigger=asked.close_on_trigger,
@@ -126,7 +126,10 @@ def _check_room(trading: Trading, order: Order) -> None:
         raise Refused(110020, f"not allowed to have more than {ACTIVE_LIMIT} active orders")
 
 
-def _price(trading: Trading, rules: Instrument, asked: Create, side: Side) -> int:
+def _price(trading: Trading, rules: Instrument, asked: Create, side: Side, trigger: int | None) -> int:
+    """Limit of an order; of a market order the protective price, as soon as it enters."""
+    if asked.order_type == "Market":
+        return trading.protective(asked.symbol, side) if trigger is None else 0
     if asked.bbo_side_type:
         queue = side if asked.bbo_side_type == "Queue" else side.opposite
         found = trading.market.level(asked.symbol, queue, asked.bbo_level or 1)

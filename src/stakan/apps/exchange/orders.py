@@ -8,7 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from stakan.apps.exchange.rows import OrderRow
-from stakan.apps.exchange.text import EMPTY, eight, optional_price, plain, price_text, size_text
+from stakan.apps.exchange.text import EMPTY, eight, optional_price, price_text, size_text, trimmed
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.units import Side
 from stakan.core.portfolio.money import ZERO, per_unit, plus
@@ -196,7 +196,7 @@ def order_row(order: Order, rules: Instrument) -> OrderRow:
     """The order as Bybit writes it."""
     left = order.left
     attached = order.attached or _NOTHING_ATTACHED
-    fee = plain(order.fee)
+    fee = trimmed(order.fee)
     is_priced = order.type == "Limit" or order.price > 0
     return OrderRow(
         symbol=order.symbol,
@@ -213,12 +213,12 @@ def order_row(order: Order, rules: Instrument) -> OrderRow:
         qty=size_text(rules, order.size),
         avg_price=eight(per_unit(order.value, rules.size(order.filled))) if order.filled else EMPTY,
         leaves_qty=size_text(rules, left),
-        leaves_value=plain(rules.notional(order.price, left)) if left else "0",
+        leaves_value=trimmed(rules.notional(order.price, left)) if left else "0",
         cum_exec_qty=size_text(rules, order.filled),
-        cum_exec_value=plain(order.value),
+        cum_exec_value=trimmed(order.value),
         cum_exec_fee=fee,
         cum_fee_detail={rules.settle: fee} if order.filled else {},
-        closed_pnl=plain(order.closed_pnl),
+        closed_pnl=trimmed(order.closed_pnl),
         order_type=order.type,
         stop_order_type=order.stop_kind.value,
         trigger_price=optional_price(rules, order.trigger_price),

@@ -157,7 +157,8 @@ class PositionRow(msgspec.Struct, rename="camel", kw_only=True, gc=False):
     tpsl_mode: str = "Full"
     liq_price: str
     bust_price: str = ""
-    position_status: str
+    position_status: str = "Normal"
+    """A take-over is instantaneous here."""
     adl_rank_indicator: int = 0
     auto_add_margin: int
     leverage_sys_updated_time: str = ""

@@ -9,7 +9,7 @@ _EIGHT = Decimal("1E-8")
 _WIDE = Context(prec=80, rounding=ROUND_HALF_EVEN)
 
 
-def plain(value: Decimal) -> str:
+def trimmed(value: Decimal) -> str:
     """All digits of a value and no superfluous zero: `0.01`, `640`, `-3.5`."""
     if not value:
         return "0"
@@ -21,7 +21,7 @@ def plain(value: Decimal) -> str:
 
 def eight(value: Decimal) -> str:
     """At most eight digits after the point, as Bybit shows averages and margins."""
-    return plain(value.quantize(_EIGHT, context=_WIDE)) if value else "0"
+    return trimmed(value.quantize(_EIGHT, context=_WIDE)) if value else "0"
 
 
 def price_text(rules: Instrument, ticks: int) -> str:

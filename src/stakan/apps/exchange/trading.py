@@ -4,6 +4,7 @@ import hashlib
 from decimal import Decimal
 from typing import Any
 
+from stakan.adapters.exchanges.simulated.margin import protective_price
 from stakan.adapters.exchanges.simulated.orders import Execution, Maker
 from stakan.adapters.exchanges.simulated.refusals import CancelCause, ProtectionCause
 from stakan.adapters.exchanges.simulated.requests import PlaceOrder, Request
@@ -24,7 +25,7 @@ from stakan.apps.exchange.orders import (
 from stakan.apps.exchange.outcomes import Ending, ending
 from stakan.apps.exchange.replies import Push, Topic
 from stakan.apps.exchange.rows import CoinRow, ExecutionRow, FastExecutionRow, PositionRow, TransactionRow, WalletRow
-from stakan.apps.exchange.text import EMPTY, eight, plain, price_text, size_text
+from stakan.apps.exchange.text import EMPTY, eight, price_text, size_text, trimmed
 from stakan.apps.exchange.uncertain import Uncertain
 from stakan.apps.exchange.venue import Published, Quote, Venue
 from stakan.core.domain.commands import CancelOrder
@@ -136,6 +137,11 @@ class Trading:
         finally:
             self._ends.pop(order.order_id, None)
 
+    def protective(self, symbol: str, side: Side) -> int:
+        """Limit that a market order of now carries; 0 where no mark is known."""
+        mark = self.market.quote(symbol).mark
+        return 0 if mark is None else protective_price(self.market.instruments[symbol], side, mark)
+
     def refresh(self, order: Order) -> None:
         """Bring what moves without an event up to date: where a trailing stop stands."""
         if order.stop_kind is StopKind.TRAILING and not order.is_closed:
@@ -176,6 +182,11 @@ class Trading:
         order.end(*how, self.at_ms)
         self.orders.retire(order)
         self.tell(order)
+
+    @property
+    def filling(self) -> Order | None:
+        """The order whose execution was told last in this instant."""
+        return self._group_order
 
     def ending_of(self, order: Order) -> Ending | None:
         """How a request said that an order is to end, once."""
@@ -230,6 +241,8 @@ class Trading:
     def _trigger(self, order: Order) -> None:
         order.status = Status.TRIGGERED
         order.updated_ms = self.at_ms
+        if order.type == "Market":
+            order.price = self.protective(order.symbol, order.side)
         if self.uncertain.tells_triggered:
             self.tell(order)
         self.touch(order)
@@ -273,7 +286,6 @@ class Trading:
         if done.maker is Maker.OWNER:
             return self._order(event.client_order_id)
         if done.maker is Maker.LIQUIDATION:
-            holding.is_liquidated = True
             return self._take_over(event, done)
         leg = self.orders.live.get(holding.legs.get(legs.KIND_OF[done.maker], EMPTY))
         if leg is None:
@@ -316,10 +328,10 @@ class Trading:
             exec_id=_uuid(f"{self.uid}/execution/{self.sequence}"),
             exec_price=price_text(rules, event.price),
             exec_qty=size_text(rules, event.size),
-            exec_value=plain(done.value),
-            exec_fee=plain(event.fee),
-            fee_rate=plain(done.fee_rate),
-            exec_pnl=plain(done.realised),
+            exec_value=trimmed(done.value),
+            exec_fee=trimmed(event.fee),
+            fee_rate=trimmed(done.fee_rate),
+            exec_pnl=trimmed(done.realised),
             exec_type="BustTrade" if done.maker is Maker.LIQUIDATION else "Trade",
             exec_time=str(self.at_ms),
             is_maker=event.is_maker,
@@ -370,17 +382,17 @@ class Trading:
             stop_order_type=UNKNOWN,
             create_type=EMPTY,
             exec_id=_uuid(f"{self.uid}/execution/{self.sequence}"),
-            exec_price=plain(event.mark),
+            exec_price=trimmed(event.mark),
             exec_qty=size_text(rules, abs(event.position)),
-            exec_value=plain(abs(rules.value_at(event.mark, event.position))),
-            exec_fee=plain(event.amount),
-            fee_rate=plain(event.rate),
+            exec_value=trimmed(abs(rules.value_at(event.mark, event.position))),
+            exec_fee=trimmed(event.amount),
+            fee_rate=trimmed(event.rate),
             exec_pnl="0",
             exec_type="Funding",
             exec_time=str(self.at_ms),
             is_maker=False,
             closed_size="0",
-            mark_price=plain(event.mark),
+            mark_price=trimmed(event.mark),
             index_price=_price(self.market.quote(symbol).index),
             seq=self.sequence,
         )
@@ -409,13 +421,13 @@ class Trading:
             transaction_time=row.exec_time,
             type=kind,
             qty=row.exec_qty,
-            size=plain(self.market.instruments[row.symbol].size(held)),
+            size=trimmed(self.market.instruments[row.symbol].size(held)),
             trade_price=row.exec_price,
-            funding=EMPTY if funding is None else plain(funding),
-            fee=plain(fee),
-            cash_flow=plain(cash_flow),
-            change=plain(change),
-            cash_balance=plain(self.balance),
+            funding=EMPTY if funding is None else trimmed(funding),
+            fee=trimmed(fee),
+            cash_flow=trimmed(cash_flow),
+            change=trimmed(change),
+            cash_balance=trimmed(self.balance),
             fee_rate=row.fee_rate,
             trade_id=row.exec_id,
             order_id=row.order_id,
@@ -484,7 +496,7 @@ class Trading:
             ),
             ZERO,
         )
-        balance, equity = plain(wallet.balance), plain(wallet.equity)
+        balance, equity = trimmed(wallet.balance), trimmed(wallet.equity)
         return WalletRow(
             total_equity=equity,
             total_wallet_balance=balance,
@@ -498,7 +510,7 @@ class Trading:
                     total_position_im=eight(wallet.position_margin),
                     total_position_mm=eight(maintenance),
                     unrealised_pnl=eight(wallet.unrealised),
-                    cum_realised_pnl=plain(minus(wallet.balance, self.venue.first_balance)),
+                    cum_realised_pnl=trimmed(minus(wallet.balance, self.venue.first_balance)),
                 )
             ],
         )
@@ -525,7 +537,7 @@ def _known(quote: Quote) -> Decimal:
 
 
 def _price(price: Decimal | None) -> str:
-    return EMPTY if price is None else plain(price)
+    return EMPTY if price is None else trimmed(price)
 
 
 def _uuid(key: str) -> str:

@@ -12,8 +12,8 @@ from stakan.adapters.exchanges.simulated.orders import Execution, LiveOrder
 from stakan.adapters.exchanges.simulated.requests import Legs, Request
 from stakan.adapters.exchanges.simulated.views import PositionView, WalletView
 from stakan.apps.exchange.refusal import Refused
-from stakan.core.domain.batch import MarketBatch, window
-from stakan.core.domain.events import OrderFilled, VenueEvent
+from stakan.core.domain.batch import BatchBuilder, MarketBatch, window
+from stakan.core.domain.events import OrderFilled, TradePrint, VenueEvent
 from stakan.core.domain.ids import ClientOrderId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.units import Nanos, Side
@@ -158,7 +158,7 @@ class Venue:
         """Be what `snapshot` kept, in the market of the present; raises DataError for something else."""
         self._exchange = self._made()
         self._exchange.restore(data)
-        self._tell_present(self._exchange)
+        self._tell_present(self._exchange, has_orders=True)
 
     def _start(self, now: int) -> SimulatedExchange:
         """The core, made and told of the present on first use."""
@@ -171,8 +171,17 @@ class Venue:
     def _made(self) -> SimulatedExchange:
         return SimulatedExchange({one.id: one for one in self._market.instruments.values()}, self._config)
 
-    def _tell_present(self, exchange: SimulatedExchange) -> None:
+    def _tell_present(self, exchange: SimulatedExchange, *, has_orders: bool = False) -> None:
+        """Feed the state of the market; the last print, which happened before, must not meet orders that rest."""
         for symbol in self._market.instruments:
             present = self._market.present(symbol)
             if present is not None:
-                exchange.feed(window((present,)))
+                exchange.feed(window((_without_prints(present) if has_orders else present,)))
+
+
+def _without_prints(batch: MarketBatch) -> MarketBatch:
+    builder = BatchBuilder(batch.instrument)
+    for number, event in enumerate(batch.events()):
+        if not isinstance(event, TradePrint):
+            builder.add(event, number)
+    return builder.build()
