@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from stakan.apps.exchange.agenda import NEVER
 from stakan.core.domain.batch import Ints, Kind, MarketBatch, MarketWindow
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.events import AnyMarketEvent, FeedDown, Levels, Ticker
@@ -20,13 +21,10 @@ AHEAD_NS = 5 * SECOND
 """How far the source is read ahead: what was received later is not older by more than this, at the exchange."""
 SEAM_NS = 1 * SECOND
 """Exchange time between the last row of a lap and the first of the next one."""
-NEVER = 2**62
-_IDS_PER_MILLISECOND = 100_000
-_OTHER = int(Kind.OTHER)
-
-
 PREFETCH_NS = 2 * SECOND
 """Exchange time for which several sources are read in advance, one at a time."""
+_IDS_PER_MILLISECOND = 100_000
+_OTHER = int(Kind.OTHER)
 
 
 class Feed(Protocol):
@@ -66,7 +64,7 @@ class LiveMarket:
     interruptions are passed on; quotes, candles and changes of rules are not, since the exchange makes its own. Trade
     ids are given anew (time and ordinal), so that no two laps or runs have the same ones.
 
-    With `loop` the source is walked again and begins again after its end; each instrument then has a FeedDown first (the seam), and its
+    With `loop` the source is walked again after its end; each instrument then has a FeedDown first (the seam), and its
     book is unknown until the source's snapshot.
     """
 
