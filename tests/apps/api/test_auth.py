@@ -170,6 +170,24 @@ def test_a_role_that_was_taken_away_counts_from_the_next_request(world: World, b
     assert is_problem(world.client.post("/bot/pause", headers=headers), 403, "operators-only")
 
 
+def test_operators_add_and_remove_users(world: World) -> None:
+    headers = world.bearer()
+    body = {"user": "guest", "role": "viewer", "password": "guest password"}
+    assert is_problem(
+        world.client.post("/auth/users", headers=world.bearer("viewer"), json=body), 403, "operators-only"
+    )
+    assert world.client.post("/auth/users", headers=headers, json=body).json() == {"user": "guest", "role": "viewer"}
+    assert is_problem(world.client.post("/auth/users", headers=headers, json=body), 409, "user-exists")
+    guest = world.client.post("/auth/login", json={"user": "guest", "password": "guest password"}).json()
+    world.client.cookies.clear()
+    assert [one["user"] for one in world.client.get("/auth/users", headers=headers).json()][-1] == "guest"
+    assert world.client.delete("/auth/users/guest", headers=headers).status_code == 204
+    gone = {"authorization": f"Bearer {guest['access_token']}"}
+    assert is_problem(world.client.get("/auth/verify", headers=gone), 401, "not-logged-in")
+    assert is_problem(world.client.delete("/auth/users/operator", headers=headers), 409, "last-operator")
+    assert is_problem(world.client.delete("/auth/users/guest", headers=headers), 404, "unknown-user")
+
+
 def test_a_browser_gets_cookies_that_scripts_and_other_sites_cannot_use(world: World) -> None:
     answer = world.client.post("/auth/login", json={"user": "operator", "password": PASSWORDS["operator"]})
     for cookie in answer.headers.get_list("set-cookie"):

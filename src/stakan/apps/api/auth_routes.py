@@ -1,5 +1,7 @@
 """`/auth`: log in and out, refresh, change the password."""
 
+import asyncio
+
 import msgspec
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -7,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from stakan.apps.api.access import (
     REFRESH_COOKIE,
     CurrentContext,
+    Operator,
     Viewer,
     clear_cookies,
     set_cookies,
@@ -14,7 +17,8 @@ from stakan.apps.api.access import (
 from stakan.apps.api.answers import answer, answers
 from stakan.apps.api.problems import Problem
 from stakan.apps.api.sessions import SessionEnded, Tokens
-from stakan.apps.api.users import MAX_PASSWORD, password_problem
+from stakan.apps.api.users import MAX_PASSWORD, Role, password_problem
+from stakan.core.domain.errors import ConfigError
 
 router = APIRouter(prefix="/auth", tags=["auth"])
 
@@ -43,6 +47,14 @@ class NewPassword(Body):
 
     password: SecretStr = Field(max_length=MAX_PASSWORD)
     new_password: SecretStr
+
+
+class NewUser(Body):
+    """Somebody who may use API and console from now on."""
+
+    user: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.@-]+$")
+    role: Role
+    password: SecretStr
 
 
 class Who(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +123,36 @@ async def change_password(request: Request, body: NewPassword, identity: Viewer,
 async def verify(identity: Viewer) -> Response:
     """Who is logged in."""
     return answer(Who(user=identity.user.name, role=identity.user.role))
+
+
+@router.get("/users", **answers(list[Who]))
+async def users(_: Operator, context: CurrentContext) -> Response:
+    """Who may use API and console."""
+    return answer([Who(user=user.name, role=user.role) for user in context.users.all()])
+
+
+@router.post("/users", **answers(Who))
+async def add_user(body: NewUser, _: Operator, context: CurrentContext) -> Response:
+    """Add a user."""
+    if context.users.get(body.user) is not None:
+        raise Problem(409, "user-exists", f"there is a user {body.user} already")
+    if problem := password_problem(body.password.get_secret_value()):
+        raise Problem(422, "weak-password", f"the password {problem}")
+    await asyncio.to_thread(context.users.add, body.user, body.role, body.password.get_secret_value())
+    return answer(Who(user=body.user, role=body.role))
+
+
+@router.delete("/users/{name}", status_code=204)
+async def remove_user(name: str, _: Operator, context: CurrentContext) -> Response:
+    """Take a user away, and every session of theirs; the last operator stays."""
+    if context.users.get(name) is None:
+        raise Problem(404, "unknown-user", f"there is no user {name}")
+    try:
+        context.users.remove(name)
+    except ConfigError as error:
+        raise Problem(409, "last-operator", str(error)) from error
+    context.sessions.close_all(name)
+    return Response(status_code=204)
 
 
 def _given(request: Request, tokens: Tokens) -> Response:

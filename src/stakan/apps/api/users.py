@@ -90,8 +90,21 @@ class Users:
             fresh = await asyncio.to_thread(self._hashing.hash, password)
         self._put(msgspec.structs.replace(user, password_hash=fresh))
 
+    def all(self) -> tuple[User, ...]:
+        """Everybody."""
+        return tuple(self._users.values())
+
+    def remove(self, name: str) -> None:
+        """Take a user away; raises ConfigError where nobody could act any more."""
+        left = {key: user for key, user in self._users.items() if key != name}
+        if not any(user.role is Role.OPERATOR for user in left.values()):
+            raise ConfigError(f"{name} is the last operator")
+        self._write(left)
+
     def _put(self, user: User) -> None:
-        users = {**self._users, user.name: user}
+        self._write({**self._users, user.name: user})
+
+    def _write(self, users: dict[str, User]) -> None:
         write_private(self._path, msgspec.json.format(msgspec.json.encode(_File(tuple(users.values()))), indent=2))
         self._users = users
 

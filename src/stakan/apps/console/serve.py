@@ -1,8 +1,10 @@
 """The console process: API and pages of one bot's state folder, until it is told to stop."""
 
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
@@ -78,3 +80,9 @@ class _Server(uvicorn.Server):
         """Listen, then tell."""
         await super().startup(sockets)  # type: ignore[arg-type]
         self._on_ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
+        """End in order; being told so is no failure, so the signal is not raised again afterwards."""
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        self.should_exit = True

@@ -185,6 +185,8 @@ const stream = new Socket("/ws", {
   },
 });
 
+window.stakan.stream = stream;
+
 /* --- symbols -------------------------------------------------------------------------------------------------------- */
 
 function showPairs() {
@@ -305,7 +307,7 @@ function judge() {
   $("link").title = seen;
   set("banner-text", texts[verdict] || "");
   $("banner").hidden = verdict === "live";
-  if (verdict === "live" && state.status && !state.status.is_connected) {
+  if (verdict === "live" && state.status?.link === "live" && !state.status.is_connected) {
     set("banner-text", "The bot has lost its exchange. It reconnects by itself; its stops rest at the exchange.");
     $("banner").hidden = false;
   }
