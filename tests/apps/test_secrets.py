@@ -1,0 +1,55 @@
+"""API keys: where they come from, and that they do not show."""
+
+import logging
+
+import pytest
+
+from stakan.apps.secrets import bybit_keys
+from stakan.core.domain.errors import ConfigError
+
+KEY, SECRET = "abcdefgh12345", "zyxwvut98765"
+
+
+@pytest.fixture(autouse=True)
+def _no_keys(monkeypatch):
+    monkeypatch.delenv("BYBIT_API_KEY", raising=False)
+    monkeypatch.delenv("BYBIT_API_SECRET", raising=False)
+
+
+def test_there_may_be_none(tmp_path):
+    assert bybit_keys(tmp_path / "none") is None
+
+
+def test_the_file_gives_them_and_the_environment_is_above_it(tmp_path, monkeypatch):
+    file = tmp_path / ".env"
+    file.write_text(f"BYBIT_API_KEY={KEY}\nBYBIT_API_SECRET={SECRET}\nOTHER=1\n")
+    assert bybit_keys(file).secret == SECRET
+    monkeypatch.setenv("BYBIT_API_KEY", "another")
+    monkeypatch.setenv("BYBIT_API_SECRET", "half")
+    assert (bybit_keys(file).key, bybit_keys(file).secret) == ("another", "half")
+
+
+@pytest.mark.parametrize(("there", "missing"), [("KEY", "BYBIT_API_SECRET"), ("SECRET", "BYBIT_API_KEY")])
+def test_half_a_key_is_refused_without_showing_it(tmp_path, monkeypatch, there, missing):
+    monkeypatch.setenv(f"BYBIT_API_{there}", SECRET)
+    with pytest.raises(ConfigError, match=missing) as refused:
+        bybit_keys(tmp_path / "none")
+    assert SECRET not in str(refused.value)
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    file = tmp_path / ".env"
+    file.write_bytes(b"\xff\xfe\x00" + SECRET.encode())
+    with pytest.raises(ConfigError, match="cannot be read") as refused:
+        bybit_keys(file)
+    assert SECRET not in str(refused.value)
+
+
+def test_keys_do_not_show_in_texts_logs_and_tracebacks(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("BYBIT_API_KEY", KEY)
+    monkeypatch.setenv("BYBIT_API_SECRET", SECRET)
+    keys = bybit_keys(tmp_path / "none")
+    with caplog.at_level(logging.DEBUG):
+        logging.getLogger("test").info("keys %s %r", keys, [keys])
+    assert KEY not in caplog.text
+    assert SECRET not in caplog.text
