@@ -16,8 +16,17 @@ from stakan.apps.projection import SOCKET_FILE
 API_KEY = "stakan-key"
 API_SECRET = "stakan-secret"  # noqa: S105 - of the local exchange, whose money is not real
 OPERATOR = "operator"
-SETTINGS = ("engine.candle_interval=5s", "densities.min_notional=50000")
-"""Where no file says otherwise: a demo is minutes long, and synthetic walls are worth less than real ones."""
+_EAGER = (
+    '{name = "imbalance", parameters = {buy_threshold = 0.6, sell_threshold = 0.4, clear_bps = 0.0, stop_bps = 8.0, '
+    "take_profit_bps = 8.0, horizon_s = 20.0}}"
+)
+SETTINGS = (
+    "engine.candle_interval=5s",
+    "engine.cooldown=2s",
+    "densities.min_notional=50000",
+    f'strategies=[{_EAGER}, {{name = "density_breakout"}}, {{name = "density_bounce"}}]',
+)
+"""Where no file says otherwise: minutes must show entries, stops and exits, so it trades far more often than is wise."""
 
 Say = Callable[[str], None]
 

@@ -30,11 +30,7 @@ def replay(header: Header, events: Iterable[tuple[int, AnyEvent]], recorded: Ite
     Recorded steps without an event count as differences. Raises ConfigError where this release cannot build the
     header's configuration, and DataError where its features are others.
     """
-    if header.feature_set != FEATURE_SET:
-        raise DataError(f"the journal was made with features {header.feature_set}, this release has {FEATURE_SET}")
-    settings = settings_from(tomllib.loads(header.config))
-    config = engine_config(settings, header.run_epoch, [rules.id for rules in header.instruments])
-    engine = Engine(config, header.instruments)
+    engine = engine_of(header)
     encode = msgspec.msgpack.Encoder(enc_hook=encode_array, order="deterministic").encode
     expected = _Expected(iter(recorded))
     differences, first, number = 0, None, 0
@@ -48,6 +44,16 @@ def replay(header: Header, events: Iterable[tuple[int, AnyEvent]], recorded: Ite
         differences += left
         first = first or number + 1
     return Replay(number, differences, first)
+
+
+def engine_of(header: Header) -> Engine:
+    """A fresh engine as a journal's was; raises ConfigError or DataError where this release cannot build it."""
+    if header.feature_set != FEATURE_SET:
+        raise DataError(f"the journal was made with features {header.feature_set}, this release has {FEATURE_SET}")
+    settings = settings_from(tomllib.loads(header.config))
+    return Engine(
+        engine_config(settings, header.run_epoch, [rules.id for rules in header.instruments]), header.instruments
+    )
 
 
 class _Expected:

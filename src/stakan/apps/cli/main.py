@@ -14,6 +14,7 @@ from stakan.apps.cli.download import download_command
 from stakan.apps.cli.exchange import exchange_command
 from stakan.apps.cli.importing import import_command
 from stakan.apps.cli.record import record_command
+from stakan.apps.cli.rehearse import rehearse_command
 from stakan.apps.cli.report import report_command
 from stakan.apps.cli.running import backtest_command, replay_command, synthetic_command
 from stakan.apps.cli.strategies import strategies_command
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo_command)
 app.command("exchange")(exchange_command)
+app.command("rehearse")(rehearse_command)
 app.command("synthetic")(synthetic_command)
 app.command("backtest")(backtest_command)
 app.command("backtesting", hidden=True)(backtest_command)

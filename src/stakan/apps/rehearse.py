@@ -1,0 +1,233 @@
+"""Rehearsal of a disaster: a bot trades through chaos, then its books are compared with the exchange's, to the cent."""
+
+import json
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from stakan.adapters.exchanges.bybit.auth import request_headers
+from stakan.adapters.journal.files import read_events, read_header, read_steps
+from stakan.apps.demo import API_KEY, API_SECRET, Demo, DemoPlan, running
+from stakan.apps.recorded_run import JOURNAL_FOLDER
+from stakan.apps.replay import engine_of
+from stakan.core.domain.commands import SubmitOrder
+from stakan.core.domain.errors import DataError
+from stakan.core.domain.ids import InstrumentId, split_instrument_id
+from stakan.core.domain.orders import NewOrder, Purpose
+from stakan.core.domain.units import SECOND
+from stakan.core.engine import Engine
+
+UNPROTECTED_S = 3.0
+"""How long a position may be without a stop while the exchange answers (decision 9) ..."""
+AFTER_OUTAGE_S = 5.0
+"""... and after it answers again."""
+MARGIN_S = 1.0
+"""What closing an unprotected position may take on top: the order's way there and back."""
+CALM_S = 20.0
+"""Fair weather before the comparison: time to look up what was lost."""
+_PAGE = 50
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rehearsal found."""
+
+    chaos: str
+    minutes: float
+    faults: dict[str, int]
+    requests: int
+    orders: int
+    """At the exchange, those of stops and targets not counted."""
+    executions: int
+    intents: int
+    exit_code: int
+    """Of the bot."""
+    doubled: tuple[str, ...]
+    """Client order ids, or intents, that became more than one order or entry."""
+    unknown: tuple[str, ...]
+    """Orders at the exchange that the bot never sent."""
+    exposed_s: tuple[float, ...]
+    """Stretches in which a position had no stop, blackouts taken out."""
+    longest_exposure_s: float
+    over_bound: int
+    """Those that were longer than the bound."""
+    differences: tuple[str, ...]
+    """Between the bot's books and the exchange's, afterwards."""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing was found that must not be."""
+        return not (self.exit_code or self.doubled or self.unknown or self.over_bound or self.differences)
+
+
+def rehearse(plan: DemoPlan, minutes: float, say: Callable[[str], None] = lambda _: None) -> Verdict:
+    """Run the bot through `plan.chaos` for so many minutes and judge; raises ChildFailed where a program dies early."""
+    with running(plan, say) as demo:
+        say(f"{plan.chaos or 'fair weather'} for {minutes:g} minutes")
+        demo.watch(time.monotonic() + minutes * 60)
+        exchange = _Exchange(demo.exchange_url)
+        say("fair weather again, then the bot stops")
+        exchange.control("weather", {"profile": None})
+        demo.watch(time.monotonic() + CALM_S)
+        code = demo.bot.stop()
+        return _judge(demo, exchange, code, minutes)
+
+
+def _judge(demo: Demo, exchange: "_Exchange", code: int, minutes: float) -> Verdict:
+    engine, sent = _books(_journal(demo.state))
+    status = exchange.control("status")
+    orders = [row for row in exchange.history() if row["orderLinkId"]]
+    exposed = _exposures(exchange.control("audit"), status["blackouts"])
+    return Verdict(
+        chaos=demo.plan.chaos or "none",
+        minutes=minutes,
+        faults=status["faults"],
+        requests=status["requests"],
+        orders=len(orders),
+        executions=len(exchange.all("execution/list", category="linear", limit="100")),
+        intents=len({order.intent for order in sent.values() if order.purpose is Purpose.ENTRY}),
+        exit_code=code,
+        doubled=_doubled(orders, sent),
+        unknown=tuple(row["orderLinkId"] for row in orders if row["orderLinkId"] not in sent),
+        exposed_s=tuple(round(length, 3) for length, _ in exposed),
+        longest_exposure_s=round(max((length for length, _ in exposed), default=0.0), 3),
+        over_bound=sum(length > bound + MARGIN_S for length, bound in exposed),
+        differences=tuple(_differences(engine, exchange)),
+    )
+
+
+# --- the bot's side -------------------------------------------------------------------------------------------------
+
+
+def _journal(state: Path) -> Path:
+    found = sorted((state / "runs").glob(f"*/{JOURNAL_FOLDER}"))
+    if len(found) != 1:
+        raise DataError(f"{state}: expected the journal of one run, found {len(found)}")
+    return found[0]
+
+
+def _books(journal: Path) -> tuple[Engine, dict[str, NewOrder]]:
+    """The engine as it was at the end, and every order that it sent."""
+    engine = engine_of(read_header(journal))
+    for _, event in read_events(journal):
+        engine.step(event)
+    sent: dict[str, NewOrder] = {}
+    for step in read_steps(journal):
+        for command in step.commands:
+            if isinstance(command, SubmitOrder):
+                sent[command.order.client_order_id] = command.order
+    return engine, sent
+
+
+# --- the exchange's side --------------------------------------------------------------------------------------------
+
+
+class _Exchange:
+    """Asks the local exchange."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def control(self, name: str, body: dict[str, Any] | None = None) -> Any:
+        """One of its own requests; a POST where there is a body."""
+        content = None if body is None else json.dumps(body).encode()
+        return self._open(urllib.request.Request(f"{self._url}/local/v1/{name}", data=content))  # noqa: S310
+
+    def all(self, operation: str, **query: str) -> list[dict[str, Any]]:
+        """All pages of a list."""
+        rows: list[dict[str, Any]] = []
+        cursor = ""
+        while True:
+            result = self.get(operation, **query, **({"cursor": cursor} if cursor else {}))
+            rows += result["list"]
+            cursor = result.get("nextPageCursor", "")
+            if not cursor or not result["list"]:
+                return rows
+
+    def history(self) -> list[dict[str, Any]]:
+        """All orders, by id: those that live and those that ended."""
+        asked = {"category": "linear", "limit": str(_PAGE)}
+        rows = [*self.all("order/history", **asked), *self.all("order/realtime", **asked, settleCoin="USDT")]
+        return list({row["orderId"]: row for row in rows}.values())
+
+    def get(self, operation: str, **query: str) -> dict[str, Any]:
+        """A signed GET's result; raises DataError where it is refused."""
+        content = urlencode(query)
+        now_ms = int(self._open(f"{self._url}/v5/market/time")["time"])
+        headers = request_headers(API_KEY, API_SECRET, now_ms, 10_000, content.encode())
+        asked = urllib.request.Request(f"{self._url}/v5/{operation}?{content}", headers=headers)  # noqa: S310
+        reply = self._open(asked)
+        if reply["retCode"]:
+            raise DataError(f"{operation}: {reply['retCode']} {reply['retMsg']}")
+        result: dict[str, Any] = reply["result"]
+        return result
+
+    @staticmethod
+    def _open(asked: str | urllib.request.Request) -> Any:
+        with urllib.request.urlopen(asked, timeout=10) as reply:  # noqa: S310 - the exchange that we started
+            return json.load(reply)
+
+
+# --- judging --------------------------------------------------------------------------------------------------------
+
+
+def _doubled(orders: list[dict[str, Any]], sent: dict[str, NewOrder]) -> tuple[str, ...]:
+    """Ids that name two orders, and intents of which two entries got anything."""
+    ids = Counter(row["orderLinkId"] for row in orders)
+    filled = Counter(
+        sent[row["orderLinkId"]].intent
+        for row in orders
+        if row["orderLinkId"] in sent
+        and sent[row["orderLinkId"]].purpose is Purpose.ENTRY
+        and Decimal(row["cumExecQty"]) > 0
+    )
+    return tuple(str(name) for name, count in (*ids.items(), *filled.items()) if count > 1)
+
+
+def _exposures(audit: list[dict[str, int]], blackouts: list[tuple[int, int]]) -> list[tuple[float, float]]:
+    """(seconds, bound) of each stretch without a stop; the time in which nobody could be reached does not count."""
+    found = []
+    for row in audit:
+        dark = [max(0, min(row["until"], end) - max(row["since"], start)) for start, end in blackouts]
+        met = any(start < row["until"] and row["since"] < end for start, end in blackouts)
+        length = (row["until"] - row["since"] - sum(dark)) / SECOND
+        found.append((length, AFTER_OUTAGE_S if met else UNPROTECTED_S))
+    return found
+
+
+def _differences(engine: Engine, exchange: _Exchange) -> Iterator[str]:
+    portfolio = engine.state.portfolio
+    held = {row["symbol"]: row for row in exchange.all("position/list", category="linear", settleCoin="USDT")}
+    for instrument, rules in portfolio.instruments.items():
+        symbol = split_instrument_id(InstrumentId(instrument))[2]
+        position = portfolio.position(instrument)
+        ours = Decimal(0) if position is None else rules.size(position.size) * position.side
+        row = held.get(symbol)
+        theirs = Decimal(0) if row is None else Decimal(row["size"]) * (1 if row["side"] == "Buy" else -1)
+        if ours != theirs:
+            yield f"position of {symbol}: the bot has {ours}, the exchange {theirs}"
+        elif position is not None and row is not None:
+            stop = None if position.stop_loss is None else rules.price(position.stop_loss)
+            their_stop = Decimal(row["stopLoss"]) if row["stopLoss"] else None
+            if stop != their_stop:
+                yield f"stop of {symbol}: the bot has {stop}, the exchange {their_stop}"
+    open_ids = {
+        row["orderLinkId"]
+        for row in exchange.all("order/realtime", category="linear", settleCoin="USDT", limit=str(_PAGE))
+        if row["orderLinkId"]
+    }
+    live = {str(order_id) for order_id in portfolio.orders.live}
+    for order_id in sorted(open_ids ^ live):
+        where = "the exchange" if order_id in open_ids else "the bot"
+        yield f"order {order_id} is open at {where} alone"
+    (wallet,) = exchange.get("account/wallet-balance", accountType="UNIFIED", coin="USDT")["list"]
+    theirs = Decimal(wallet["coin"][0]["walletBalance"])
+    ours = portfolio.ledger.balance
+    if ours != theirs:
+        yield f"balance: the bot has {ours}, the exchange {theirs}"
