@@ -8,7 +8,7 @@ from stakan.adapters.exchanges.simulated.margin import protective_price
 from stakan.adapters.exchanges.simulated.orders import Execution, Maker
 from stakan.adapters.exchanges.simulated.refusals import CancelCause, ProtectionCause
 from stakan.adapters.exchanges.simulated.requests import PlaceOrder, Request
-from stakan.adapters.exchanges.simulated.views import PositionView
+from stakan.adapters.exchanges.simulated.views import PositionView, WalletView
 from stakan.apps.exchange import legs
 from stakan.apps.exchange.history import History
 from stakan.apps.exchange.holdings import Closing, Holding, position_row
@@ -475,7 +475,7 @@ class Trading:
         money = (wallet.balance, wallet.position_margin, wallet.order_margin)
         if money != self._told_wallet:
             self._told_wallet = money
-            self._push("wallet", self.wallet_row())
+            self._push("wallet", self._wallet_row(wallet))
 
     # --- rows -------------------------------------------------------------------------------------------------------
 
@@ -487,7 +487,9 @@ class Trading:
 
     def wallet_row(self) -> WalletRow:
         """The wallet as Bybit writes it; unrealised results at the marks of now."""
-        wallet = self.venue.wallet()
+        return self._wallet_row(self.venue.wallet())
+
+    def _wallet_row(self, wallet: WalletView) -> WalletRow:
         maintenance = sum(
             (
                 self.venue.position(self.market.instruments[holding.symbol]).maintenance
