@@ -124,7 +124,7 @@ def _market(options: Options) -> Row:
     (ours,) = interleaved(options.repetitions, lambda: rate(frames, once))
     return Row(
         name="exchange_board.market",
-        what=f"rows of {_SYMBOLS} generated symbols → book, prices, bars → frames of 50 and 200 levels, prints, tickers",
+        what=f"rows of {_SYMBOLS} generated symbols → book, prices, bars → frames: 50, 200 levels, prints, tickers",
         unit="frames/s",
         event=f"one frame; {frames / seconds:.0f} come in a second of this market",
         data="synthetic market, seed 3",

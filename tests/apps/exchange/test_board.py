@@ -36,7 +36,7 @@ def contents(frames):
     return [msgspec.json.decode(frame) for frame in frames]
 
 
-# --- books --------------------------------------------------------------------------------------------------------------
+# --- books ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("intervals", Intervals)
@@ -215,7 +215,7 @@ def test_faults_touch_one_topic_that_is_open(fault):
         assert isinstance(clients[topic].problems[0], BookGap)
 
 
-# --- prints and the rest ------------------------------------------------------------------------------------------------
+# --- prints and the rest ----------------------------------------------------------------------------------------------
 
 
 def test_decoded_prints_are_the_sources():
@@ -454,7 +454,7 @@ def test_ticker_events_of_the_source_and_a_side_do_not_leak():
     assert event.next_funding_ts > START
 
 
-# --- recorded markets -----------------------------------------------------------------------------------------------------
+# --- recorded markets -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.recorded

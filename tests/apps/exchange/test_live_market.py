@@ -195,7 +195,7 @@ def test_accounts_get_books_prints_and_interruptions():
     assert any(isinstance(event, FeedDown) for event in seen)
 
 
-# --- the clock ----------------------------------------------------------------------------------------------------------
+# --- the clock --------------------------------------------------------------------------------------------------------
 
 
 @given(st.lists(st.integers(0, 10**12), min_size=1), st.integers(-(10**9), 10**9))
@@ -209,7 +209,7 @@ def test_the_clock_tells_whole_milliseconds_and_never_goes_back(walls, skew):
     assert all(now >= (wall + skew) // MILLISECOND * MILLISECOND for now, wall in zip(told, walls, strict=True))
 
 
-# --- feeds --------------------------------------------------------------------------------------------------------------
+# --- feeds ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("step", [5 * MILLISECOND, SECOND])

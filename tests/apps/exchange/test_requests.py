@@ -232,7 +232,7 @@ def test_only_the_last_thousand_prints_are_kept():
     assert len(rows) == 1_000
 
 
-# --- what is listed -----------------------------------------------------------------------------------------------------
+# --- what is listed ---------------------------------------------------------------------------------------------------
 
 
 def test_contracts_of_any_venue_are_listed_under_bybits_name():
@@ -261,7 +261,7 @@ def test_made_up_symbols_are_distinct_and_can_be_generated():
             synthetic_symbols(count)
 
 
-# --- against recorded payloads ------------------------------------------------------------------------------------------
+# --- against recorded payloads ----------------------------------------------------------------------------------------
 
 SHAPES = [
     ("instruments-info", "bybit-docs/market__instrument__1.json", {}),
