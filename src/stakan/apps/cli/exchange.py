@@ -3,10 +3,10 @@
 import asyncio
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -27,12 +27,13 @@ from stakan.apps.exchange.feeds import Market, generated, recorded
 from stakan.apps.exchange.listing import synthetic_symbols
 from stakan.apps.exchange.local import LocalConfig, LocalExchange
 from stakan.apps.exchange.serving import serving
+from stakan.apps.exchange.state import write
 from stakan.apps.sources import Source, from_files, from_store
 from stakan.core.domain.errors import ConfigError, StakanError
 from stakan.core.domain.units import MILLISECOND, SECOND, Nanos
 
 FIRST_UID = 100_000_001
-_BALANCE = Decimal(10_000)
+_KEEP_EVERY_S = 60
 
 
 class PortTaken(StakanError):
@@ -56,6 +57,7 @@ def exchange_command(  # noqa: PLR0913 - one argument per option
     chaos: Annotated[str | None, typer.Option(help=f"Disasters by rate: {', '.join(PROFILES)}.")] = None,
     reply_delay: Annotated[str, typer.Option(help="Least time until an answer; pybit needs 1ms.")] = "2ms",
     reply_spread: Annotated[str, typer.Option(help="Mean of a random part on top of it.")] = "0ms",
+    push_delay: Annotated[str, typer.Option(help="Time until private streams tell.")] = "0ms",
     intervals: Annotated[
         Intervals, typer.Option(help="How often books are pushed: as Bybit does, or with each change of the source.")
     ] = Intervals.DOCUMENTED,
@@ -64,6 +66,10 @@ def exchange_command(  # noqa: PLR0913 - one argument per option
     ] = 1.0,
     account: Annotated[
         list[str] | None, typer.Option(help="NAME:KEY:SECRET[:BALANCE], once per account. Default: stakan-key.")
+    ] = None,
+    balance: Annotated[str, typer.Option(help="USDT of accounts that name none.")] = "10000",
+    state: Annotated[
+        Path | None, typer.Option(help="Accounts are read from this file, and kept in it every minute and at the end.")
     ] = None,
     ready_file: Annotated[Path | None, typer.Option(help="Written as JSON when it listens; for programs.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Counts at the end as JSON.")] = False,
@@ -76,10 +82,11 @@ def exchange_command(  # noqa: PLR0913 - one argument per option
         stakan exchange --symbols 5 --chaos drizzle
     """
     config = LocalConfig(
-        accounts=_accounts(account or []),
+        accounts=_accounts(account or [], _money("--balance", balance)),
         intervals=intervals,
         reply_delay_ns=Nanos(_duration("reply-delay", reply_delay)),
         reply_spread_ns=Nanos(_duration("reply-spread", reply_spread)),
+        push_delay_ns=Nanos(_duration("push-delay", push_delay)),
         rate_factor=rate_factor,
         seed=seed,
     )
@@ -100,6 +107,8 @@ def exchange_command(  # noqa: PLR0913 - one argument per option
             return event_loop.call_later(ns / SECOND, do)
 
         local = LocalExchange(config, open_market, time.time_ns, later, profile)
+        if state is not None and state.exists():
+            local.restore(state.read_bytes())
         about = About(
             market=source.name if source else f"synthetic market, seed {seed}",
             is_synthetic=source is None or source.is_synthetic,
@@ -117,7 +126,7 @@ def exchange_command(  # noqa: PLR0913 - one argument per option
                     _write_ready(ready_file, bound)
                 if not as_json:
                     _introduce(about, config, host, bound, chaos)
-                await _until(stopped, server.ended)
+                await _until(stopped, server.ended, _keeping(local, state))
                 return {**control.status(), "worst_delay_ms": server.late_ns / MILLISECOND}
         except OSError as error:
             raise PortTaken(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
@@ -129,34 +138,56 @@ def exchange_command(  # noqa: PLR0913 - one argument per option
         _conclude(counts)
 
 
-async def _until(stopped: asyncio.Event, ended: "asyncio.Future[None]") -> None:
-    """Wait for a signal; raises what ended the pump where a bug did."""
-    waiting = asyncio.ensure_future(stopped.wait())
+async def _until(stopped: asyncio.Event, ended: "asyncio.Future[None]", keeping: Coroutine[Any, Any, None]) -> None:
+    """Wait for a signal; raises what ended the pump, or the keeping of accounts, where that did."""
+    waiting, kept = asyncio.ensure_future(stopped.wait()), asyncio.ensure_future(keeping)
     try:
-        await asyncio.wait((waiting, ended), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((waiting, ended, kept), return_when=asyncio.FIRST_COMPLETED)
     finally:
         waiting.cancel()
+        kept.cancel()
+        (problem,) = await asyncio.gather(kept, return_exceptions=True)
     if ended.done() and not ended.cancelled():
         ended.result()
+    if isinstance(problem, Exception):
+        raise problem
 
 
-def _accounts(texts: list[str]) -> tuple[AccountConfig, ...]:
+async def _keeping(local: LocalExchange, file: Path | None) -> None:
+    """Keep the accounts in a file every minute and at the end."""
+    try:
+        while True:
+            await asyncio.sleep(_KEEP_EVERY_S)
+            if file is not None:
+                await asyncio.to_thread(write, file, local.save())
+    finally:
+        if file is not None:
+            write(file, local.save())
+
+
+def _accounts(texts: list[str], balance: Decimal) -> tuple[AccountConfig, ...]:
     if not texts:
-        return (AccountConfig(),)
-    return tuple(_account(number, text) for number, text in enumerate(texts))
+        return (AccountConfig(balance=balance),)
+    return tuple(_account(number, text, balance) for number, text in enumerate(texts))
 
 
-def _account(number: int, text: str) -> AccountConfig:
+def _account(number: int, text: str, balance: Decimal) -> AccountConfig:
     parts = text.split(":")
     if len(parts) not in {3, 4} or not all(parts):
         raise ConfigError(f"--account {text!r} should be NAME:KEY:SECRET or NAME:KEY:SECRET:BALANCE")
-    try:
-        balance = Decimal(parts[3]) if len(parts) == 4 else _BALANCE
-    except InvalidOperation:
-        balance = Decimal("NaN")
-    if not (balance.is_finite() and balance > 0):
-        raise ConfigError(f"--account {text!r}: the balance should be a number above 0")
+    if len(parts) == 4:
+        balance = _money(f"--account {text!r}", parts[3])
     return AccountConfig(uid=FIRST_UID + number, keys=(ApiKey(parts[1], parts[2], note=parts[0]),), balance=balance)
+
+
+def _money(option: str, text: str) -> Decimal:
+    try:
+        money = Decimal(text)
+    except InvalidOperation:
+        money = Decimal("NaN")
+    if not (money.is_finite() and money > 0):
+        raise ConfigError(f"{option}: the balance should be a number above 0, not {text!r}")
+    return money
 
 
 def _duration(option: str, text: str) -> int:

@@ -1,6 +1,7 @@
 """Accounts of the local exchange: who may ask, and one account's orders, positions and money behind its requests."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -68,6 +69,8 @@ class ApiKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of `ContractTrade`."""
     ips: tuple[str, ...] = ()
     """Addresses that may use it; empty: all (10010 otherwise, which is the server's to say)."""
+    expires_ms: int = 0
+    """From when on it is refused with 33004; 0: never."""
     note: str = ""
 
 
@@ -213,7 +216,8 @@ class Account:
         return Reply({} if answer is None else answer)
 
     def _key_info(self, key: ApiKey) -> dict[str, Any]:
-        """`user/query-api`: a personal key of a unified account that never expires."""
+        """`user/query-api`: a personal key of a unified account; the expiry of one without is in 1970."""
+        expiry = datetime.fromtimestamp(key.expires_ms / 1000, UTC)
         rights = dict.fromkeys(
             ("Spot", "Wallet", "Options", "Derivatives", "CopyTrading", "BlockTrade", "Exchange", "NFT"), ()
         )
@@ -227,7 +231,7 @@ class Account:
             "ips": key.ips or ("*",),
             "type": 1,
             "deadlineDay": 0,
-            "expiredAt": "1970-01-01T00:00:00Z",
+            "expiredAt": expiry.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "createdAt": "1970-01-01T00:00:00Z",
             "unified": 0,
             "uta": 1,

@@ -100,6 +100,7 @@ class Control:
             "connections": len(local.exchange.open),
             "rows_pushed": dict(sorted(local.pushed.items())),
             "exposed": len(local.audit()),
+            "blackouts": local.chaos.blackouts,
         }
 
     def _status(self, _body: bytes) -> dict[str, Any]:

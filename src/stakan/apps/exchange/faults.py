@@ -2,6 +2,8 @@
 
 A profile says what it does and how often. Nothing here touches the books: faults are about what reaches whom, and
 about which requests are carried out; an order that was accepted stays accepted whatever its owner gets to hear.
+Requests, the frames of each kind of stream, and what time brings are drawn apart: how many frames there were does not
+change what the next request meets.
 """
 
 import random
@@ -15,6 +17,8 @@ from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.units import MILLISECOND, SECOND
 
 T = TypeVar("T")
+SLEW = 0.4
+"""Seconds that a clock which wanders gains or loses in one at most."""
 
 
 class Stream(StrEnum):
@@ -69,7 +73,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """Times per minute at which all connections are cut and none is accepted."""
     blackout_s: tuple[float, float] = (3.0, 12.0)
     skew_s: float = 0.0
-    """How far the clock wanders to either side."""
+    """How far the clock wanders to either side; it goes faster or slower, and never jumps or goes back."""
     skew_every_s: float = 15.0
     troubles: dict[Trouble, float] = {}
     """Share of signed requests (of those that they can befall) by trouble."""
@@ -159,19 +163,23 @@ class Chaos:
     def __init__(self, profile: Profile | None = None, seed: int = 0) -> None:
         self.counts: Counter[str] = Counter()
         self.seed = seed
+        self.blackouts: list[tuple[int, int]] = []
+        """From and to, in the order in which they came."""
         self.profile = Profile()
-        self._random = random.Random(seed)  # noqa: S311 - drawn faults, not secrets
+        self._requests = _draws(seed, "requests")
+        self._frames = {stream: _draws(seed, stream) for stream in Stream}
+        self._times = _draws(seed, "times")
         self._scripted: dict[str, deque[Trouble]] = {}
         self._next: dict[str, int] = {}
         self._dark_until = 0
-        self._skew = 0
+        self._skew = _Skew()
         self.set(profile)
 
     def set(self, profile: Profile | None) -> None:
         """Another weather from now on; None is fair."""
         self.profile = profile or Profile()
         self._next = {}
-        self._skew = 0
+        self._skew.towards(0)
         self._dark_until = 0
 
     def script(self, operation: str, trouble: Trouble, count: int = 1) -> None:
@@ -183,19 +191,20 @@ class Chaos:
         profile = self.profile
         if not (profile.drop or profile.delay or profile.double or profile.late_twin):
             return _AS_IT_IS
-        drawn = self._random.random()
+        chance = self._frames[stream]
+        drawn = chance.random()
         if drawn < profile.drop:
             return self._count(f"{stream} frame lost", Fate(()))
         drawn -= profile.drop
         if drawn < profile.delay:
-            late = self._random.randint(*profile.delay_ms) * MILLISECOND
+            late = chance.randint(*profile.delay_ms) * MILLISECOND
             return self._count(f"{stream} frame late", Fate((late,), overtaken=True))
         drawn -= profile.delay
         if drawn < profile.double:
             return self._count(f"{stream} frame twice", Fate((0, 0)))
         drawn -= profile.double
         if stream is Stream.PRIVATE and drawn < profile.late_twin:
-            later = int(self._random.uniform(1.0, 5.0) * SECOND)
+            later = int(chance.uniform(1.0, 5.0) * SECOND)
             return self._count("private frame again later", Fate((0, later), overtaken=True))
         return _AS_IT_IS
 
@@ -207,7 +216,7 @@ class Chaos:
                 return self._count(waiting[0].value, waiting.popleft())
         if not self.profile.troubles:
             return None
-        drawn = self._random.random()
+        drawn = self._requests.random()
         for trouble, share in self.profile.troubles.items():
             if not _can_befall(trouble, over_socket=over_socket, has_stop=has_stop):
                 continue
@@ -220,9 +229,9 @@ class Chaos:
         """Whether nobody is answered now."""
         return now < self._dark_until
 
-    def skew(self) -> int:
+    def skew(self, now: int) -> int:
         """Nanoseconds by which the clock is wrong now."""
-        return self._skew
+        return self._skew.at(now)
 
     def due(self, now: int) -> Due:
         """What the time brings: cuts, restarts, crossed frames, a blackout, another skew. Call it often."""
@@ -232,14 +241,15 @@ class Chaos:
         cross = self._happens("crossed book", profile.crossings, now)
         black = self._happens("blackout", profile.blackouts, now)
         if black:
-            self._dark_until = now + int(self._random.uniform(*profile.blackout_s) * SECOND)
+            self._dark_until = now + int(self._times.uniform(*profile.blackout_s) * SECOND)
+            self.blackouts.append((now, self._dark_until))
         if profile.skew_s and self._happens("clock moved", 60.0 / profile.skew_every_s, now):
-            self._skew = int(self._random.uniform(-profile.skew_s, profile.skew_s) * SECOND)
+            self._skew.towards(int(self._times.uniform(-profile.skew_s, profile.skew_s) * SECOND))
         return Due(cut, restart, cross, bool(black))
 
     def choose(self, count: int) -> int:
         """One of `count` things, by chance."""
-        return self._random.randrange(count)
+        return self._times.randrange(count)
 
     def _happens(self, what: str, per_minute: float, now: int) -> int:
         """How often something that comes at random, so often a minute, has come since the last call."""
@@ -255,11 +265,35 @@ class Chaos:
         return times
 
     def _wait(self, per_minute: float) -> int:
-        return int(self._random.expovariate(per_minute / 60) * SECOND)
+        return int(self._times.expovariate(per_minute / 60) * SECOND)
 
     def _count(self, what: str, value: T) -> T:
         self.counts[what] += 1
         return value
+
+
+class _Skew:
+    """How wrong a clock is that is pulled towards some error; asked at times that do not go back."""
+
+    def __init__(self) -> None:
+        self._aim = 0
+        self._is = 0
+        self._asked = 0
+
+    def towards(self, aim: int) -> None:
+        """Be wrong by so many nanoseconds, in time."""
+        self._aim = aim
+
+    def at(self, now: int) -> int:
+        """The error now."""
+        step = int(max(0, now - self._asked) * SLEW) if self._asked else 0
+        self._asked = now
+        self._is += max(-step, min(step, self._aim - self._is))
+        return self._is
+
+
+def _draws(seed: int, purpose: str) -> random.Random:
+    return random.Random(f"{seed}/{purpose}")  # noqa: S311 - drawn faults, not secrets
 
 
 def _can_befall(trouble: Trouble, *, over_socket: bool, has_stop: bool) -> bool:

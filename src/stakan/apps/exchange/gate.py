@@ -16,8 +16,15 @@ BAD_TIMESTAMP = 10_002
 BAD_KEY = 10_003
 BAD_SIGNATURE = 10_004
 BAD_ADDRESS = 10_010
+EXPIRED = 33_004
+UNAUTHORISED = frozenset((BAD_KEY, BAD_SIGNATURE, BAD_ADDRESS, EXPIRED))
+"""Codes of callers that are not who they should be."""
 
 Caller = tuple[Account, ApiKey]
+
+
+class Unsigned(Refused):
+    """A request without a signature, where one is asked for."""
 
 
 class Gate:
@@ -29,16 +36,16 @@ class Gate:
     def request(self, headers: Mapping[str, str], content: bytes, now_ms: int, address: str) -> Caller:
         """The caller of a signed REST request; `headers` by lower-case name, `content` the raw query or body.
 
-        Raises Refused with 10001 to 10004 or 10010.
+        Raises Refused with 10001 to 10004, 10010 or 33004; `Unsigned` where headers are missing.
         """
         key, timestamp, signature = (headers.get(f"x-bapi-{name}", "") for name in ("api-key", "timestamp", "sign"))
         if not (key and timestamp and signature):
-            raise Refused(
+            raise Unsigned(
                 PARAMETER_ERROR,
                 f"empty value: apiTimestamp[{timestamp}] apiKey[{key}] apiSignature[{signature}]",
             )
         window = headers.get("x-bapi-recv-window", "") or str(DEFAULT_WINDOW_MS)
-        caller = self._known(key, address)
+        caller = self._known(key, now_ms, address)
         check_time(timestamp, window, now_ms)
         secret = caller[1].secret
         # Some clients sign the query as they wrote it, before their HTTP library encoded it.
@@ -51,22 +58,24 @@ class Gate:
     def login(self, args: Sequence[Any], now_ms: int, address: str) -> Caller:
         """The caller of a socket's `auth`: key, expiry in milliseconds (number or text), signature.
 
-        Raises Refused with 10001, 10003, 10004 or 10010.
+        Raises Refused with 10001, 10003, 10004, 10010 or 33004.
         """
         if len(args) != 3 or not str(args[1]).isdigit():
             raise Refused(PARAMETER_ERROR, "Params Error")
         key, expires, signature = (str(arg) for arg in args)
-        caller = self._known(key, address)
+        caller = self._known(key, now_ms, address)
         if int(expires) <= now_ms:
             raise Refused(BAD_SIGNATURE, "Params Error: expires is in the past")
         if not hmac.compare_digest(sign_login(caller[1].secret, expires).encode(), signature.encode()):
             raise Refused(BAD_SIGNATURE, "error sign! please check your signature generation algorithm.")
         return caller
 
-    def _known(self, key: str, address: str) -> Caller:
+    def _known(self, key: str, now_ms: int, address: str) -> Caller:
         caller = self._accounts.find(key)
         if caller is None:
             raise Refused(BAD_KEY, "API key is invalid.")
+        if 0 < caller[1].expires_ms <= now_ms:
+            raise Refused(EXPIRED, "Your api key has expired.")
         if caller[1].ips and address not in caller[1].ips:
             raise Refused(BAD_ADDRESS, "Unmatched IP, please check your API key's bound IP addresses.")
         return caller

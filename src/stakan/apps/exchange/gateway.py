@@ -8,7 +8,7 @@ import msgspec
 
 from stakan.apps.exchange.accounts import OPERATIONS
 from stakan.apps.exchange.faults import Chaos, Trouble
-from stakan.apps.exchange.gate import Caller, Gate
+from stakan.apps.exchange.gate import UNAUTHORISED, Caller, Gate, Unsigned
 from stakan.apps.exchange.quota import TOO_MANY, AddressQuota, Allowance, Quotas
 from stakan.apps.exchange.refusal import PARAMETER_ERROR, Refused
 from stakan.apps.exchange.replies import Reply
@@ -67,9 +67,10 @@ class Gateway:
         *,
         rate_factor: float = 1.0,
         limits_loopback: bool = False,
+        unauthorised_status: int = 200,
     ) -> None:
-        """`pump` brings the exchange up to the present and returns its time, `flush` sends what the request made private streams say."""
-        self._gate = gate
+        """`pump` lives up to the present and returns the time, `flush` lets private streams tell what happened."""
+        self.gate = gate
         self._market = market
         self._market_paths = frozenset(market.paths)
         self._chaos = chaos
@@ -77,10 +78,12 @@ class Gateway:
         self._flush = flush
         self._rate_factor = rate_factor
         self._limits_loopback = limits_loopback
+        self._unauthorised_status = unauthorised_status
         self._quotas: dict[int, Quotas] = {}
         self._addresses = AddressQuota()
         self.requests = 0
         """Signed operations so far."""
+        self._traces = 0
 
     # --- REST -------------------------------------------------------------------------------------------------------
 
@@ -88,37 +91,40 @@ class Gateway:
         """Answer a REST request."""
         now = self._pump()
         now_ms = now // MILLISECOND
-        is_limited = self._limits_loopback or request.address not in _LOOPBACK
-        if is_limited and not self._addresses.allows(request.address, now_ms):
+        if self.limits(request.address) and not self._addresses.allows(request.address, now_ms):
             return Response(status=403, body=b"access too frequent")
         operation = request.path.removeprefix(PREFIX)
         try:
             if request.path in self._market_paths:
                 return self._public(request, now)
             if request.path == "/v5/system/status":
-                return _answer(Reply({"list": []}), now_ms)
+                return self._answer(Reply({"list": []}), now_ms)
             if request.path.startswith(PREFIX) and operation in OPERATIONS:
-                return self._signed(request, operation, now_ms)
+                return self._signed(request, operation, now)
         except Refused as refused:
-            return _answer(Reply({}, refused.code, refused.message), now_ms)
+            status = 200
+            if isinstance(refused, Unsigned) or refused.code in UNAUTHORISED:
+                status = self._unauthorised_status
+            return self._answer(Reply({}, refused.code, refused.message), now_ms, status=status)
         return Response(status=404, body=b"404 page not found")
 
     def _public(self, request: Request, now: int) -> Response:
         if request.method != "GET":
             return Response(status=404, body=b"404 page not found")
         query = dict(parse_qsl(request.query, keep_blank_values=True))
-        return _answer(Reply(self._market.answer(request.path, query, now)), now // MILLISECOND)
+        return self._answer(Reply(self._market.answer(request.path, query, now)), now // MILLISECOND)
 
-    def _signed(self, request: Request, operation: str, now_ms: int) -> Response:
+    def _signed(self, request: Request, operation: str, now: int) -> Response:
         if request.method != OPERATIONS[operation]:
             return Response(status=404, body=b"404 page not found")
         is_get = request.method == "GET"
         if is_get and request.body:
             return Response(status=403, body=b"Forbidden")
         content = request.query.encode() if is_get else request.body
-        caller = self._gate.request(request.headers, content, now_ms, request.address)
+        now_ms = now // MILLISECOND
+        caller = self.gate.request(request.headers, content, now_ms, request.address)
         params = dict(parse_qsl(request.query, keep_blank_values=True)) if is_get else _parameters(request.body)
-        outcome = self.carry_out(caller, operation, params, over_socket=False)
+        outcome = self.carry_out(caller, operation, params, now)
         match outcome.trouble:
             case Trouble.HTTP_503:
                 return Response(status=503, body=b"Service Unavailable")
@@ -127,19 +133,25 @@ class Gateway:
             case Trouble.LOST_ANSWER:
                 return Response(is_lost=True)
             case _:
-                return _answer(outcome.reply, now_ms, limit_headers(outcome.allowance))
+                return self._answer(outcome.reply, now_ms, limit_headers(outcome.allowance))
 
     # --- what REST and the trade socket share -----------------------------------------------------------------------
 
-    def carry_out(self, caller: Caller, operation: str, params: Mapping[str, Any], *, over_socket: bool) -> Outcome:
-        """A signed operation: budget, faults, and the account's answer."""
+    def over_socket(self, caller: Caller, operation: str, params: Mapping[str, Any]) -> Outcome:
+        """A signed operation that came over the trade socket."""
+        return self.carry_out(caller, operation, params, self._pump(), over_socket=True)
+
+    def carry_out(
+        self, caller: Caller, operation: str, params: Mapping[str, Any], now: int, *, over_socket: bool = False
+    ) -> Outcome:
+        """A signed operation at the present `now`: budget, faults, and the account's answer."""
         account, key = caller
         self.requests += 1
-        now = self._pump()
         quotas = self._quotas.get(account.uid)
         if quotas is None:
             quotas = self._quotas[account.uid] = Quotas(self._rate_factor)
-        units = len(params.get("request") or ()) if operation.endswith(_BATCH) else 1
+        items = params.get("request") if operation.endswith(_BATCH) else None
+        units = len(items) if isinstance(items, list) else 1
         allowance = quotas.take(operation, now // MILLISECOND, max(units, 1))
         if not allowance.granted:
             return Outcome(Reply({}, TOO_MANY, _TOO_MANY_TEXT), allowance)
@@ -154,6 +166,29 @@ class Gateway:
         if trouble is Trouble.LIE:
             reply = Reply({}, SERVER_ERROR, "Server error.")
         return Outcome(reply, allowance, trouble)
+
+    def limits(self, address: str) -> bool:
+        """Whether the limits per address hold for it."""
+        return self._limits_loopback or address not in _LOOPBACK
+
+    def trace(self) -> str:
+        """A number for an answer, by which to find it again."""
+        self._traces += 1
+        return f"{self._traces:016x}"
+
+    def _answer(self, reply: Reply, now_ms: int, headers: dict[str, str] | None = None, status: int = 200) -> Response:
+        body = _encode(
+            {
+                "retCode": reply.code,
+                "retMsg": reply.message,
+                "result": reply.result,
+                "retExtInfo": reply.ext,
+                "time": now_ms,
+            }
+        )
+        extra = {"Ret_code": str(reply.code)} if reply.code else {}
+        always = {"Timenow": str(now_ms), "Traceid": self.trace()}
+        return Response(status=status, body=body, headers={**always, **extra, **(headers or {})})
 
 
 def limit_headers(allowance: Allowance) -> dict[str, str]:
@@ -188,17 +223,3 @@ def _parameters(body: bytes) -> dict[str, Any]:
     if not isinstance(params, dict):
         raise Refused(PARAMETER_ERROR, "params error: the body should be one JSON object")
     return params
-
-
-def _answer(reply: Reply, now_ms: int, headers: dict[str, str] | None = None) -> Response:
-    body = _encode(
-        {
-            "retCode": reply.code,
-            "retMsg": reply.message,
-            "result": reply.result,
-            "retExtInfo": reply.ext,
-            "time": now_ms,
-        }
-    )
-    extra = {"Ret_code": str(reply.code)} if reply.code else {}
-    return Response(body=body, headers={"Timenow": str(now_ms), **extra, **(headers or {})})

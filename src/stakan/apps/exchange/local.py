@@ -7,10 +7,12 @@ virtual time.
 import random
 from collections import Counter
 from collections.abc import Callable
+from decimal import Decimal
 from typing import TypeVar
 
 import msgspec
 
+from stakan.apps.exchange import state
 from stakan.apps.exchange.accounts import AccountConfig, Accounts
 from stakan.apps.exchange.board import Board, BoardConfig, Intervals
 from stakan.apps.exchange.clock import ExchangeClock
@@ -20,6 +22,7 @@ from stakan.apps.exchange.gate import Gate
 from stakan.apps.exchange.gateway import Gateway, Request, Response
 from stakan.apps.exchange.market import for_accounts
 from stakan.apps.exchange.published import BoardView
+from stakan.apps.exchange.quota import ConnectionQuota
 from stakan.apps.exchange.replies import Push
 from stakan.apps.exchange.requests import MarketRequests
 from stakan.apps.exchange.rows import PositionRow
@@ -28,6 +31,7 @@ from stakan.apps.exchange.streams import (
     Exchange,
     PrivateConnection,
     PublicConnection,
+    StatusConnection,
     TradeConnection,
     idle_of,
 )
@@ -39,6 +43,7 @@ PATHS: dict[str, type[Connection]] = {
     "/v5/public/linear": PublicConnection,
     "/v5/private": PrivateConnection,
     "/v5/trade": TradeConnection,
+    "/v5/public/misc/status": StatusConnection,
 }
 
 C = TypeVar("C", bound=Connection)
@@ -53,6 +58,8 @@ class LocalConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Least time until an answer; clients that register their callbacks after sending need a millisecond or two."""
     reply_spread_ns: Nanos = Nanos(0)
     """Mean of what comes on top, exponentially distributed."""
+    push_delay_ns: Nanos = Nanos(0)
+    """How long private streams take to tell what happened."""
     rate_factor: float = 1.0
     """Of the documented limits per account; 0 switches them off."""
     limits_loopback: bool = False
@@ -62,7 +69,7 @@ class LocalConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Exposed(msgspec.Struct, frozen=True):
-    """A stretch in which a position had no stop, by account and symbol; nanoseconds."""
+    """A stretch in which a position had no stop, by account and symbol; nanoseconds of an undisturbed clock."""
 
     uid: int
     symbol: str
@@ -101,16 +108,19 @@ class LocalExchange:
             self._flush,
             rate_factor=config.rate_factor,
             limits_loopback=config.limits_loopback,
+            unauthorised_status=config.uncertain.unauthorised_status,
         )
         self.exchange = Exchange(
             now=self._clock.now,
+            steady=now_ns,
             later=later,
             board=self.board,
-            gate=gate,
             gateway=self.gateway,
             chaos=self.chaos,
             reply_delay=self.reply_delay,
+            push_delay=config.push_delay_ns,
         )
+        self._newcomers = ConnectionQuota()
         self.exposed: list[Exposed] = []
         self._naked: dict[tuple[int, str], int] = {}
         self._connections = 0
@@ -155,7 +165,10 @@ class LocalExchange:
     ) -> Connection | None:
         """A socket opens; None where nobody answers. Raises KeyError for a path that is none of `PATHS`."""
         kind = PATHS[path]
-        if self.chaos.is_dark(self._now_ns()):
+        now = self._now_ns()
+        if self.chaos.is_dark(now):
+            return None
+        if self.gateway.limits(address) and not self._newcomers.allows(address, now // MILLISECOND):
             return None
         self._connections += 1
         idle = idle_of(query.get("max_active_time", ""))
@@ -174,9 +187,22 @@ class LocalExchange:
             connection.cut()
         return len(found)
 
+    def save(self) -> bytes:
+        """All accounts, to `restore` in another life."""
+        return state.encode(self.accounts)
+
+    def restore(self, data: bytes) -> None:
+        """Give accounts that nobody has asked yet what `save` kept, in the market of the present.
+
+        Raises DataError for other bytes, and for accounts and symbols that are not there.
+        """
+        self.pump()
+        state.restore(self.accounts, data)
+        self._flush()
+
     def audit(self) -> list[Exposed]:
         """Stretches in which a position had no stop, those that go on until now included."""
-        now = self._clock.now()
+        now = self._now_ns()
         return [*self.exposed, *(Exposed(uid, symbol, since, now) for (uid, symbol), since in self._naked.items())]
 
     # --- inside -----------------------------------------------------------------------------------------------------
@@ -198,11 +224,11 @@ class LocalExchange:
             if push.topic != "position":
                 continue
             for row in push.rows:
-                self._look_at(uid, row, push.at_ms * MILLISECOND)
+                self._look_at(uid, row)
 
-    def _look_at(self, uid: int, row: PositionRow, at: int) -> None:
-        key = (uid, row.symbol)
-        is_naked = float(row.size) > 0 and not float(row.stop_loss or 0)
+    def _look_at(self, uid: int, row: PositionRow) -> None:
+        key, at = (uid, row.symbol), self._now_ns()
+        is_naked = bool(Decimal(row.size)) and not (row.stop_loss and Decimal(row.stop_loss))
         if is_naked:
             self._naked.setdefault(key, at)
         elif key in self._naked:
@@ -213,19 +239,23 @@ class LocalExchange:
     def _weather(self) -> None:
         now = self._now_ns()
         due = self.chaos.due(now)
-        self._clock.skew_ns = self.chaos.skew()
+        self._clock.skew_ns = self.chaos.skew(now)
         if due.black:
             self.cut()
         for _ in range(due.cut):
             found = list(self.exchange.open.values())
             if found:
                 found[self.chaos.choose(len(found))].cut()
-        books = [topic for topic in self.exchange.topics if topic.startswith("orderbook.") and ".1." not in topic]
-        for count, fault in ((due.restart, self.board.restart), (due.cross, self.board.cross)):
-            for _ in range(count if books else 0):
-                fault(books[self.chaos.choose(len(books))])
+        if due.restart or due.cross:
+            self._disturb_books(due.restart, due.cross)
         if now >= self._next_idle_check:
             self._next_idle_check = now + IDLE_CHECK_NS
             for connection in list(self.exchange.open.values()):
-                if self._clock.now() - connection.heard > connection.idle_ns:
+                if now - connection.active > connection.idle_ns:
                     connection.cut()
+
+    def _disturb_books(self, restarts: int, crossings: int) -> None:
+        books = [topic for topic in self.exchange.topics if topic.startswith("orderbook.") and ".1." not in topic]
+        for count, fault in ((restarts, self.board.restart), (crossings, self.board.cross)):
+            for _ in range(count if books else 0):
+                fault(books[self.chaos.choose(len(books))])

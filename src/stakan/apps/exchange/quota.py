@@ -10,6 +10,9 @@ from typing import NamedTuple
 WINDOW_MS = 1_000
 ADDRESS_WINDOW_MS = 5_000
 ADDRESS_LIMIT = 600
+LOCKOUT_MS = 600_000
+CONNECTION_WINDOW_MS = 300_000
+NEW_CONNECTIONS = 500
 TOO_MANY = 10_006
 
 _PER_SECOND = {
@@ -61,18 +64,40 @@ class Quotas:
 
 
 class AddressQuota:
-    """Requests of one address over five seconds; beyond it everything is refused with HTTP 403 for a while."""
+    """Requests of one address over five seconds; one too many locks the address out for ten minutes (HTTP 403)."""
 
     def __init__(self, limit: int = ADDRESS_LIMIT) -> None:
         self._limit = limit
         self._used: dict[str, deque[int]] = {}
+        self._locked_until: dict[str, int] = {}
 
     def allows(self, address: str, now_ms: int) -> bool:
-        """Count a request; False where it is one too many."""
-        used = self._used.setdefault(address, deque())
-        while used and used[0] <= now_ms - ADDRESS_WINDOW_MS:
-            used.popleft()
-        if len(used) >= self._limit:
+        """Count a request; False where it is one too many, or comes from an address that is locked out."""
+        if now_ms < self._locked_until.get(address, 0):
             return False
-        used.append(now_ms)
-        return True
+        if _count(self._used.setdefault(address, deque()), now_ms, ADDRESS_WINDOW_MS, self._limit):
+            return True
+        self._locked_until[address] = now_ms + LOCKOUT_MS
+        return False
+
+
+class ConnectionQuota:
+    """New connections of one address over five minutes."""
+
+    def __init__(self, limit: int = NEW_CONNECTIONS) -> None:
+        self._limit = limit
+        self._used: dict[str, deque[int]] = {}
+
+    def allows(self, address: str, now_ms: int) -> bool:
+        """Count a new connection; False where it is one too many."""
+        return _count(self._used.setdefault(address, deque()), now_ms, CONNECTION_WINDOW_MS, self._limit)
+
+
+def _count(used: deque[int], now_ms: int, window_ms: int, limit: int) -> bool:
+    """Note another one in a rolling window, unless there were too many."""
+    while used and used[0] <= now_ms - window_ms:
+        used.popleft()
+    if len(used) >= limit:
+        return False
+    used.append(now_ms)
+    return True

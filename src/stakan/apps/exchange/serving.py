@@ -13,43 +13,43 @@ from stakan.apps.exchange.gateway import Request, Response
 from stakan.apps.exchange.local import PATHS, LocalExchange
 from stakan.core.domain.units import MILLISECOND, SECOND
 
-MAX_WAITING = 64 << 20
-"""Bytes that a client may leave unread before it is cut off."""
+MAX_WAITING = 16 << 20
+"""Bytes that a client may leave unread, beyond what sockets hold, before it is cut off."""
 _LONGEST_SLEEP_NS = 20 * MILLISECOND
 _SHORTEST_SLEEP_NS = MILLISECOND // 2
-_STATUS_PATH = "/v5/public/misc/status"
 
 
 class _Client:
     """The sending side of one socket: frames wait here, and a client that does not read them is cut off."""
 
-    def __init__(self, socket: web.WebSocketResponse) -> None:
+    def __init__(self, socket: web.WebSocketResponse, max_waiting: int) -> None:
         self._socket = socket
+        self._max_waiting = max_waiting
         self._waiting: deque[bytes] = deque()
         self._bytes = 0
         self._wake = asyncio.Event()
-        self._is_over = False
+        self.is_over = asyncio.Event()
+        """It is to be cut off, whatever it is doing."""
 
     def send(self, frame: bytes) -> None:
         """Put a frame behind those that wait."""
-        if self._is_over:
+        if self.is_over.is_set():
             return
         self._waiting.append(frame)
         self._bytes += len(frame)
         self._wake.set()
-        if self._bytes > MAX_WAITING:
+        if self._bytes > self._max_waiting:
             self.cut()
 
     def cut(self) -> None:
         """End the connection without waiting for the client."""
-        self._is_over = True
         self._waiting.clear()
-        self._wake.set()
+        self.is_over.set()
 
-    async def run(self) -> None:
-        """Write until it is cut."""
+    async def write(self) -> None:
+        """Write what there is to write, as fast as the client reads."""
         socket, waiting = self._socket, self._waiting
-        while not self._is_over:
+        while True:
             await self._wake.wait()
             self._wake.clear()
             while waiting:
@@ -61,8 +61,9 @@ class _Client:
 class Server:
     """Serves one exchange; `start` it, then let it `run`."""
 
-    def __init__(self, local: LocalExchange, control: Control) -> None:
+    def __init__(self, local: LocalExchange, control: Control, max_waiting: int = MAX_WAITING) -> None:
         self._local = local
+        self._max_waiting = max_waiting
         self._control = control
         self._runner: web.AppRunner | None = None
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -122,7 +123,7 @@ class Server:
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse(compress=False, max_msg_size=1 << 20)
-        client = _Client(socket)
+        client = _Client(socket, self._max_waiting)
         connection = self._local.connect(
             request.path, dict(request.query), client.send, client.cut, request.remote or ""
         )
@@ -130,14 +131,14 @@ class Server:
             return _lost(request)
         try:
             await socket.prepare(request)
-            writing = asyncio.create_task(client.run())
-            reading = asyncio.create_task(_read(socket, connection.receive))
+            works = (client.write(), _read(socket, connection.receive), client.is_over.wait())
+            tasks = [asyncio.ensure_future(work) for work in works]
             try:
-                await asyncio.wait((writing, reading), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for task in (writing, reading):
+                for task in tasks:
                     task.cancel()
-                for result in await asyncio.gather(writing, reading, return_exceptions=True):
+                for result in await asyncio.gather(*tasks, return_exceptions=True):
                     if isinstance(result, Exception) and not isinstance(result, ConnectionError):
                         raise result
         finally:
@@ -174,9 +175,11 @@ def _response(answer: Response) -> web.Response:
 
 
 @asynccontextmanager
-async def serving(local: LocalExchange, control: Control, host: str, port: int) -> AsyncIterator[tuple[Server, int]]:
-    """A server that listens while the block runs, and its port."""
-    server = Server(local, control)
+async def serving(
+    local: LocalExchange, control: Control, host: str, port: int, max_waiting: int = MAX_WAITING
+) -> AsyncIterator[tuple[Server, int]]:
+    """A server that listens while the block runs, and its port; `max_waiting` see `MAX_WAITING`."""
+    server = Server(local, control, max_waiting)
     bound = await server.start(host, port)
     try:
         yield server, bound

@@ -14,9 +14,9 @@ import msgspec
 from stakan.apps.exchange.accounts import OPERATIONS
 from stakan.apps.exchange.board import Board
 from stakan.apps.exchange.faults import Chaos, Stream, Trouble
-from stakan.apps.exchange.gate import DEFAULT_WINDOW_MS, Caller, Gate, check_time
+from stakan.apps.exchange.gate import DEFAULT_WINDOW_MS, Caller, check_time
 from stakan.apps.exchange.gateway import Gateway, Outcome, limit_headers
-from stakan.apps.exchange.refusal import Refused
+from stakan.apps.exchange.refusal import PARAMETER_ERROR, Refused
 from stakan.apps.exchange.replies import Push
 from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND
 
@@ -25,12 +25,14 @@ MAX_ARGS_CHARACTERS = 21_000
 IDLE_NS = 10 * MINUTE
 KEPT_REQUEST_IDS = 1_000
 PRIVATE_TOPICS = ("order", "execution", "execution.fast", "position", "wallet", "greeks", "dcp")
+STATUS_TOPIC = "system.status"
 _CATEGORIES = ("linear", "inverse", "spot", "option")
 _DUPLICATE_ID = 20_006
 _UNKNOWN_OP = 10_404
 _LOGGED_IN = 20_001
 _NOT_LOGGED_IN = 10_003
 _MAX_ID = 36
+_SHORTEST_WAIT = MILLISECOND // 10
 
 _encode = msgspec.json.Encoder().encode
 
@@ -42,18 +44,24 @@ class Exchange:
         self,
         *,
         now: Callable[[], int],
+        steady: Callable[[], int],
         later: Callable[[int, Callable[[], None]], object],
         board: Board,
-        gate: Gate,
         gateway: Gateway,
         chaos: Chaos,
         reply_delay: Callable[[], int],
+        push_delay: int = 0,
     ) -> None:
-        """`now` is the exchange's time, `later(ns, do)` a timer, `reply_delay` draws how long an answer takes (ns)."""
+        """`now` is the exchange's time, which faults may bend; `steady` the time of the timers, which they do not.
+
+        `later(ns, do)` is a timer, `reply_delay` draws how long an answer takes, `push_delay` is how long private
+        streams take to tell; nanoseconds.
+        """
         self.now = now
+        self.steady = steady
+        self.push_delay = push_delay
         self.later = later
         self.board = board
-        self.gate = gate
         self.gateway = gateway
         self.chaos = chaos
         self.reply_delay = reply_delay
@@ -95,8 +103,8 @@ class Connection:
         self.exchange = exchange
         self.address = address
         self.idle_ns = idle_ns
-        self.heard = exchange.now()
-        """When the client last sent something."""
+        self.active = exchange.steady()
+        """When something last came from the client or went to it, in the time of the timers."""
         self._send = send
         self._cut = cut
         self._waiting: deque[tuple[int, bytes]] = deque()
@@ -105,7 +113,7 @@ class Connection:
 
     def receive(self, text: bytes | str) -> None:
         """A text frame of the client; never raises for what it sends."""
-        self.heard = self.exchange.now()
+        self.active = self.exchange.steady()
         try:
             message = msgspec.json.decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -126,14 +134,14 @@ class Connection:
         if not self._is_closed:
             self._cut()
 
-    def data(self, frame: bytes) -> None:
+    def data(self, frame: bytes, delay: int = 0) -> None:
         """A frame with data: it may meet a fault."""
         fate = self.exchange.chaos.fate(self.stream)
-        for delay in fate.deliveries:
-            if delay and fate.overtaken:
-                self.exchange.later(delay, partial(self._now, frame))
+        for late in fate.deliveries:
+            if late and fate.overtaken:
+                self.exchange.later(late, partial(self._now, frame))
             else:
-                self._in_order(frame, delay)
+                self._in_order(frame, delay + late)
 
     def answer(self, message: Mapping[str, Any], delay: int | None = None) -> None:
         """An answer, after the delay that answers take."""
@@ -143,11 +151,10 @@ class Connection:
         raise NotImplementedError
 
     def _in_order(self, frame: bytes, delay: int) -> None:
-        now = self.exchange.now()
         if not self._waiting and delay <= 0:
             self._now(frame)
             return
-        at = now + delay
+        at = self.exchange.steady() + delay
         if self._waiting:
             at = max(at, self._waiting[-1][0])
         else:
@@ -155,14 +162,15 @@ class Connection:
         self._waiting.append((at, frame))
 
     def _release(self) -> None:
-        now = self.exchange.now()
+        now = self.exchange.steady()
         while self._waiting and self._waiting[0][0] <= now:
             self._now(self._waiting.popleft()[1])
         if self._waiting:
-            self.exchange.later(max(self._waiting[0][0] - now, MILLISECOND // 10), self._release)
+            self.exchange.later(max(self._waiting[0][0] - now, _SHORTEST_WAIT), self._release)
 
     def _now(self, frame: bytes) -> None:
         if not self._is_closed:
+            self.active = self.exchange.steady()
             self.exchange.frames_out += 1
             self._send(frame)
 
@@ -204,16 +212,14 @@ class PublicConnection(Connection):
         self.answer(_said(message, self.id, "subscribe"))
         for topic in topics:
             self._topics.add(topic)
-            self.exchange.topics.setdefault(topic, {})[self.number] = self
-            for frame in self.exchange.board.open(topic):
-                self.data(frame)
+            self._open(topic)
 
     def _complaint(self, topics: list[str]) -> str:
         if not topics:
             return "error:no topics"
         for topic in topics:
             try:
-                self.exchange.board.check(topic)
+                self._check(topic)
             except Refused as refused:
                 return refused.message
             if topic in self._topics:
@@ -225,11 +231,37 @@ class PublicConnection(Connection):
     def _drop(self, topic: str) -> None:
         if topic in self._topics:
             self._topics.discard(topic)
-            self.exchange.board.close(topic)
-            subscribers = self.exchange.topics[topic]
-            del subscribers[self.number]
-            if not subscribers:
-                del self.exchange.topics[topic]
+            self._shut(topic)
+
+    def _check(self, topic: str) -> None:
+        """Raises Refused with the protocol's text where there is no such topic."""
+        self.exchange.board.check(topic)
+
+    def _open(self, topic: str) -> None:
+        self.exchange.topics.setdefault(topic, {})[self.number] = self
+        for frame in self.exchange.board.open(topic):
+            self.data(frame)
+
+    def _shut(self, topic: str) -> None:
+        self.exchange.board.close(topic)
+        subscribers = self.exchange.topics[topic]
+        del subscribers[self.number]
+        if not subscribers:
+            del self.exchange.topics[topic]
+
+
+class StatusConnection(PublicConnection):
+    """`/v5/public/misc/status`: maintenance, of which there is none; interruptions under 10 s are not announced."""
+
+    def _check(self, topic: str) -> None:
+        if topic != STATUS_TOPIC:
+            raise Refused(PARAMETER_ERROR, f"error:handler not found,topic:{topic}")
+
+    def _open(self, topic: str) -> None:
+        """Nothing is told before there is something to tell."""
+
+    def _shut(self, topic: str) -> None:
+        """Nobody is told anything."""
 
 
 class PrivateConnection(Connection):
@@ -246,8 +278,7 @@ class PrivateConnection(Connection):
 
     def close(self) -> None:
         """The socket is gone."""
-        if self._caller is not None:
-            self.exchange.private.get(self._caller[0].uid, {}).pop(self.number, None)
+        self._leave()
         super().close()
 
     def tell_of(self, push: Push) -> None:
@@ -257,7 +288,7 @@ class PrivateConnection(Connection):
             envelope = {"topic": name, "creationTime": self.exchange.now() // MILLISECOND, "data": push.rows}
             if push.topic != "execution.fast":
                 envelope = {"id": f"{self.id}-{self._pushed}", **envelope}
-            self.data(_encode(envelope))
+            self.data(_encode(envelope), self.exchange.push_delay)
 
     def _take(self, message: dict[str, Any]) -> None:
         match message.get("op"):
@@ -282,13 +313,18 @@ class PrivateConnection(Connection):
     def _login(self, message: dict[str, Any]) -> None:
         now = self.exchange.now()
         try:
-            caller = self.exchange.gate.login(_list(message.get("args")), now // MILLISECOND, self.address)
+            caller = self.exchange.gateway.gate.login(_list(message.get("args")), now // MILLISECOND, self.address)
         except Refused as refused:
             self.answer(_said(message, self.id, "auth", refused.message, is_good=False))
             return
+        self._leave()
         self._caller = caller
         self.exchange.private.setdefault(caller[0].uid, {})[self.number] = self
         self.answer(_said(message, self.id, "auth"))
+
+    def _leave(self) -> None:
+        if self._caller is not None:
+            self.exchange.private[self._caller[0].uid].pop(self.number, None)
 
     def _subscribe(self, message: dict[str, Any]) -> None:
         topics = _topics(message)
@@ -345,7 +381,7 @@ class TradeConnection(Connection):
         else:
             now_ms = self.exchange.now() // MILLISECOND
             try:
-                self._caller = self.exchange.gate.login(_list(message.get("args")), now_ms, self.address)
+                self._caller = self.exchange.gateway.gate.login(_list(message.get("args")), now_ms, self.address)
             except Refused as refused:
                 code, text = refused.code, refused.message
         self.answer({**_id_of(message), "retCode": code, "retMsg": text, "op": "auth"} | self._conn)
@@ -388,7 +424,7 @@ class TradeConnection(Connection):
         args = _list(message.get("args"))
         if len(args) != 1 or not isinstance(args[0], dict):
             raise Refused(_UNKNOWN_OP, "args should hold exactly one object")
-        return self.exchange.gateway.carry_out(self._caller, operation, args[0], over_socket=True)
+        return self.exchange.gateway.over_socket(self._caller, operation, args[0])
 
     def _said(
         self, op: str, request_id: object, code: int, text: str, data: Any, ext: Any, limits: dict[str, str]
@@ -400,7 +436,7 @@ class TradeConnection(Connection):
             "op": op,
             "data": data,
             "retExtInfo": ext,
-            "header": {**limits, "Timenow": now_ms},
+            "header": {**limits, "Traceid": self.exchange.gateway.trace(), "Timenow": now_ms},
             "connId": self.id,
         }
         return said if request_id is None else {"reqId": request_id, **said}

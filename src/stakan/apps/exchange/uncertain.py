@@ -22,6 +22,8 @@ class Uncertain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """`rejectReason` of a FOK order that could not be filled as a whole."""
     longest_link_id: int = 36
     """Characters of an `orderLinkId`; 45 was seen enforced."""
+    unauthorised_status: int = 200
+    """HTTP status of answers to requests that are not signed or not signed right; 401 was seen too."""
     largest_batch: int = 20
     """Orders of one batch request; the page on rate limits says 10."""
     too_large_code: int = 10001
