@@ -199,6 +199,15 @@ def test_partial_legs_are_added_and_pair_off():
     assert world.position()["size"] == "0.200"
 
 
+def test_a_stop_of_the_whole_and_one_of_a_part_at_the_same_price_close_no_more_than_there_is():
+    world = World()
+    world.order(qty="1.000", stopLoss="59000")
+    assert stop(world, tpslMode="Partial", stopLoss="59000", takeProfit="61000", slSize="0.4", tpSize="0.4") == 0
+    world.move(589_000)
+    assert world.position()["size"] == "0"
+    assert world.live() == []
+
+
 def test_partial_legs_need_equal_sizes_within_the_position():
     world = World()
     world.order(qty="1.000")

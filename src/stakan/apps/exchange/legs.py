@@ -12,7 +12,7 @@ from stakan.adapters.exchanges.simulated.requests import Legs, PlaceOrder, SetTr
 from stakan.adapters.exchanges.simulated.views import PositionView
 from stakan.apps.exchange.holdings import Holding
 from stakan.apps.exchange.orders import PARTIAL_LEGS, UNKNOWN, Attached, Order, Status, StopKind
-from stakan.apps.exchange.outcomes import cleared_ending, user_ending
+from stakan.apps.exchange.outcomes import Ending, cleared_ending, user_ending
 from stakan.apps.exchange.refusal import Refused
 from stakan.core.domain.ids import ClientOrderId, InstrumentId, IntentId
 from stakan.core.domain.orders import (
@@ -208,7 +208,16 @@ def _pair_off(trading: "Trading", order: Order, at: int) -> None:
     other = trading.orders.live.get(order.pair)
     if other is not None and not other.is_closed:
         status = user_ending(other, trading.uncertain)[0]
-        trading.cancel(other, (status, _OTHER_FIRST[order.stop_kind], "EC_NoError"), at)
+        _let_go(trading, other, (status, _OTHER_FIRST[order.stop_kind], "EC_NoError"), at)
+
+
+def _let_go(trading: "Trading", leg: Order, how: Ending, at: int) -> None:
+    """Cancel a leg; the market may have ended it in the same instant."""
+    try:
+        trading.cancel(leg, how, at)
+    except Refused:
+        if not leg.is_closed:
+            raise
 
 
 def _tidy(trading: "Trading", holding: Holding, at: int) -> None:
@@ -221,7 +230,7 @@ def _tidy(trading: "Trading", holding: Holding, at: int) -> None:
     for order_id in live:
         leg = trading.orders.live.get(order_id)
         if leg is not None:
-            trading.cancel(leg, cleared_ending(trading.uncertain), at)
+            _let_go(trading, leg, cleared_ending(trading.uncertain), at)
 
 
 def place(
