@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,8 @@ from stakan.adapters.parquet.layout import recordings
 from stakan.adapters.parquet.reader import MarketStore
 from stakan.adapters.parquet.writer import MarketWriter
 from stakan.apps.cli.main import app
-from stakan.core.domain.events import BookDelta, BookSnapshot, TradePrint
+from stakan.core.domain.events import BookDelta, BookSnapshot, FeedDown, TradePrint
+from stakan.core.domain.facts import BookGap
 from stakan.core.market.book import Book, BookState
 
 GUARD_S = 60
@@ -130,6 +132,21 @@ def test_a_killed_recorder_leaves_a_readable_store(exchange, tmp_path):
     assert ran.exit_code == 0, ran.output
 
 
+def test_gaps_and_interruptions_are_in_the_recording(tmp_path):
+    with TinyBybit() as breaking:
+        breaking.is_breaking = True
+        ran = CliRunner().invoke(app, [*arguments(breaking, tmp_path, "BTCUSDT"), "--for", "3s", "--json"])
+    assert ran.exit_code == 0, ran.output
+    status = json.loads(ran.stdout)["status"]
+    assert status["gaps"] == status["resyncs"] > 2
+    assert status["interruptions"] > 0
+    events = events_of(tmp_path)
+    book = Book("local:linear:BTCUSDT")
+    problems = [book.apply(event) for event in events if isinstance(event, BookSnapshot | BookDelta)]
+    assert sum(isinstance(problem, BookGap) for problem in problems) == status["gaps"]
+    assert sum(isinstance(event, FeedDown) for event in events) == status["interruptions"]
+
+
 def test_a_full_disk_is_said_in_one_line(exchange, tmp_path, monkeypatch):
     calls = itertools.count()
 
@@ -150,6 +167,19 @@ def test_a_ranking_names_the_instruments(exchange, tmp_path):
     ran = CliRunner().invoke(app, [*arguments(exchange, tmp_path), *ranked, "--for", "1s", "--json"])
     assert ran.exit_code == 0, ran.output
     assert json.loads(ran.stdout)["status"]["instruments"] == ["local:linear:BTCUSDT", "local:linear:ETHUSDT"]
+
+
+def test_a_ranking_is_followed_while_it_changes(tmp_path):
+    ranked = ("ranking=volume", "size=1", "keep_within=1", "refresh=1s")
+    options = [word for setting in ranked for word in ("--set", f"universe.{setting}")]
+    with TinyBybit() as tiny:
+        change = threading.Timer(1.5, tiny.turnover.update, [{"BTCUSDT": "20000000"}])
+        change.start()
+        ran = CliRunner().invoke(app, [*arguments(tiny, tmp_path), *options, "--for", "4s", "--json"])
+        change.join()
+    assert ran.exit_code == 0, ran.output
+    assert json.loads(ran.stdout)["status"]["instruments"] == ["local:linear:ETHUSDT"]
+    check_books(events_of(tmp_path), 2)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ class TinyBybit:
     def __init__(self, *, every_s: float = 0.005) -> None:
         self.url = ""
         self.pushed = 0
+        self.turnover = dict(_TURNOVER)
         self.is_breaking = False
         """Leave every tenth update out."""
         self._every_s = every_s
@@ -74,7 +75,7 @@ class TinyBybit:
         return {"category": "linear", "nextPageCursor": "", "list": list(tier_rows(query["symbol"]))}
 
     def _tickers(self, _query) -> dict:
-        return {"category": "linear", "list": [ticker_row(name, _TURNOVER[name]) for name in SYMBOLS]}
+        return {"category": "linear", "list": [ticker_row(name, self.turnover[name]) for name in SYMBOLS]}
 
     def _recent_trade(self, _query) -> dict:
         return {"category": "linear", "list": []}

@@ -61,6 +61,11 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     gaps: int
     resyncs: int
     interruptions: int
+    checks: int
+    """Comparisons of a book with a REST snapshot that said something."""
+    differences: int
+    """Those that failed."""
+    unclear_checks: int
     usable: int
     """Instruments with a live book."""
     lag_ns: int
@@ -301,6 +306,9 @@ class _Recorder:
             gaps=sum(counter.gaps for counter in counters),
             resyncs=sum(counter.resyncs for counter in counters),
             interruptions=sum(counter.interruptions for counter in counters),
+            checks=sum(counter.checks for counter in counters),
+            differences=sum(counter.differences for counter in counters),
+            unclear_checks=sum(counter.unclear_checks for counter in counters),
             usable=sum(state.score > 0 for state in health),
             lag_ns=max((state.lag_ns for state in health), default=0),
             refused=feed.refused,
@@ -318,8 +326,8 @@ class _Recorder:
             await asyncio.sleep(every_s)
             if not self._universe.is_ranked:
                 continue
-            with contextlib.suppress(VenueError):
-                # Without an answer the old universe stays until the next time.
+            with contextlib.suppress(VenueError, DataError):
+                # Without an answer, or with one that leaves nothing, the old universe stays until the next time.
                 wanted = await self._universe.choose(self.feed.instruments)
                 rules = await self._universe.rules([name for name in wanted if name not in self.feed.instruments])
                 self.feed.forget([name for name in self.feed.instruments if name not in wanted])

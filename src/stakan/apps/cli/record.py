@@ -144,6 +144,10 @@ def _print(result: Result) -> None:
     table.add_row("sequence gaps", f"{result.status.gaps}")
     table.add_row("resyncs", f"{result.status.resyncs}")
     table.add_row("interruptions", f"{result.status.interruptions}")
+    status = result.status
+    equal = status.checks - status.differences
+    checks = f"{equal} equal to REST, {status.differences} not, {status.unclear_checks} unclear"
+    table.add_row("comparisons", checks if status.checks + status.unclear_checks else "none")
     for topic, why in sorted(result.status.refused.items()):
         table.add_row("refused", f"{topic}: {why}")
     for name in result.raw_files:

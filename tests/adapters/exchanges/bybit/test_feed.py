@@ -210,6 +210,21 @@ def test_snapshot_then_deltas_are_delivered():
     assert world.feed.health(BTC.id, world.now).reasons == ("shallow",)
 
 
+def test_lateness_is_judged_by_changes_and_the_clock_of_the_exchange():
+    world = opened(limits=FeedLimits(check_every_ns=0))
+    many = [(1000 - i, 1) for i in range(10)], [(1001 + i, 1) for i in range(10)]
+    world.link.push(snapshot(10, *many, ts=START - 60 * SECOND))
+    assert world.feed.health(BTC.id, world.now).score == 1.0
+    world.link.push(delta(11, bids=[(1000, 2)], ts=START - 2 * SECOND))
+    late = world.feed.health(BTC.id, world.now)
+    assert late.reasons == (FeedReason.LATE,)
+    assert 0 < late.score < 0.5
+    world.link.push(delta(12, bids=[(1000, 2)], ts=START - 5 * SECOND))
+    assert world.feed.health(BTC.id, world.now).score == 0.0
+    world.link.push(delta(13, bids=[(1000, 2)], ts=START))
+    assert world.feed.health(BTC.id, world.now).score == 1.0
+
+
 def test_what_is_old_is_dropped():
     world = opened()
     world.link.push(snapshot(10))
@@ -528,6 +543,16 @@ def test_what_moved_between_two_messages_is_no_difference():
     world.link.push(delta(11, bids=[(1000, 0), (990, 1), (949, 9)], asks=[(1001, 99)], seq=120))
     theirs = [(price, size) for price, size in MANY_BIDS if price != 1000]
     world.asked[0][2](rest_book([*theirs, (949, 9)], MANY_ASKS, 110))
+    world.pass_time(SECOND)
+    assert (world.feed.counters(BTC.id).checks, world.feed.counters(BTC.id).differences) == (1, 0)
+
+
+def test_what_moved_twice_between_two_messages_says_nothing():
+    world = checked()
+    moved = [(price, 99) for price, _ in MANY_BIDS[:20]]
+    world.link.push(delta(11, bids=moved, seq=120))
+    theirs = [(price, 50 if price > 980 else size) for price, size in MANY_BIDS]
+    world.asked[0][2](rest_book(theirs, MANY_ASKS, 110))
     world.pass_time(SECOND)
     assert (world.feed.counters(BTC.id).checks, world.feed.counters(BTC.id).differences) == (1, 0)
 

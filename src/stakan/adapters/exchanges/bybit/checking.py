@@ -1,7 +1,7 @@
 """Compares our book with a REST snapshot of the same moment (decision 16), level by level.
 
 REST's `u` belongs to another stream; `seq` is the engine's own and comparable. Streams are conflated, so REST may show
-a state between two of our messages: a level may then be what it was before or what it became after.
+a state between two of our messages: a level that changed from one to the other then says nothing.
 """
 
 import re
@@ -91,8 +91,9 @@ def _compare(theirs: Sides, before: Sides, after: Sides) -> Verdict:
         # A level that we have inside the range that REST shows, and REST has not, differs as well.
         ours = {price for price in before[which] if _is_inside(price, worst, which)}
         for price in shown.keys() | ours:
-            size = shown.get(price, 0)
-            if size not in (before[which].get(price, 0), after[which].get(price, 0)):
+            was, became = before[which].get(price, 0), after[which].get(price, 0)
+            # A level that moved between the two may have been anything in the meantime.
+            if was == became != shown.get(price, 0):
                 different += 1
     return Verdict(different, levels)
 

@@ -154,6 +154,7 @@ class _Stream:
         self.is_refused = False
         self.waiting_since = 0
         self.resyncs: deque[int] = deque(maxlen=16)
+        self.snapshot_at = 0
         self.heard = 0
         """Receive time of the newest message that did not move the book."""
         self.last_frame = b""
@@ -272,7 +273,9 @@ class Connection:
         if not stream.is_live:
             return FeedHealth(0.0, (FeedReason.UNSYNCED,))
         book = stream.book
-        lag = book.ts_recv + self._outside.offset() - book.ts_event
+        # A snapshot shows a state that may have stood for long: only a change says how late we are.
+        is_change = book.ts_recv != stream.snapshot_at
+        lag = max(0, book.ts_recv + self._outside.offset() - book.ts_event) if is_change else 0
         recent = self._recent_resyncs(stream, now)
         differs = stream.failed_checks > 0
         return feed_health(book, now, lag, recent, differs=differs, limits=self._limits.health)
@@ -377,6 +380,7 @@ class Connection:
 
     def _on_snapshot(self, stream: _Stream, event: BookDelta | BookSnapshot) -> None:
         stream.counters.snapshots += 1
+        stream.snapshot_at = event.ts_recv
         stream.counters.restarts += event.sequence == _RESTART
         stream.is_live = True
         if stream.needs_fill:
