@@ -85,7 +85,7 @@ export function ladder(box, book) {
       ink.textAlign = "left";
       ink.font = `680 16px ${colours.sans}`;
       ink.fillStyle = rising > 0 ? colours.up : rising < 0 ? colours.down : colours.text;
-      ink.fillText(number(now.mid * book.pair.tick, book.pair.price_digits), 22, y + MIDDLE / 2);
+      ink.fillText(number(now.mid * book.pair.tick, book.pair.price_digits + 1), 22, y + MIDDLE / 2);
       ink.textAlign = "right";
       ink.font = `500 11px ${colours.sans}`;
       ink.fillStyle = colours.dim;

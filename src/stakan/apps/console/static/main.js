@@ -185,7 +185,7 @@ const stream = new Socket("/ws", {
   },
 });
 
-window.stakan.stream = stream;
+Object.assign(window.stakan, { stream, frames: () => book.received });
 
 /* --- symbols -------------------------------------------------------------------------------------------------------- */
 
