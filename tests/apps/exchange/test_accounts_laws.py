@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.apps.exchange.accounts_world import MID, MS, SYMBOL, World
 
+from stakan.apps.exchange import parameters
+from stakan.apps.exchange.accounts import OPERATIONS
 from stakan.core.domain.errors import DataError
 from stakan.core.domain.units import Side
 
@@ -219,6 +221,28 @@ def test_a_restored_account_answers_as_the_one_that_was_kept(before, after):
     assert other.position() == kept.position()
     assert other.wallet() == kept.wallet()
     assert play(other, after).done("order/history")["list"] is not None
+
+
+NAMES = sorted(
+    {name for kind in parameters.Parameters.__subclasses__() for name in kind.__struct_encode_fields__}
+    | set(parameters.Create.__struct_encode_fields__)
+    | set(parameters.TradingStop.__struct_encode_fields__)
+)
+VALUES = st.sampled_from(
+    [None, "", 0, -1, 1.5, "x", "NaN", "Infinity", "1e30", "9" * 400, True, [], {}, [{}], SYMBOL, "Buy", "0.01"]
+)
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(sorted(OPERATIONS)), st.dictionaries(st.sampled_from(NAMES), VALUES), st.booleans())
+def test_nothing_that_a_client_sends_raises(operation, params, is_order):
+    world = World()
+    world.order(stopLoss="59000")
+    usual = {"side": "Buy", "orderType": "Limit", "qty": "0.01", "price": "59990", "buyLeverage": "5", "margin": "1"}
+    reply = world.ask(operation, **({"symbol": SYMBOL} | (usual if is_order else {}) | params))
+    assert isinstance(reply["code"], int)
+    assert reply["message"]
+    assert world.position()["size"]
 
 
 def test_other_bytes_are_no_state():
