@@ -225,6 +225,21 @@ def test_lateness_is_judged_by_changes_and_the_clock_of_the_exchange():
     assert world.feed.health(BTC.id, world.now).score == 1.0
 
 
+def test_a_connection_that_stays_late_is_made_anew_once_a_minute():
+    world = opened()
+    update_id = 10
+    for _ in range(70):
+        if not world.link.is_open:
+            world.link.open()
+            world.link.acknowledge()
+        if world.feed.book(BTC.id).state is not BookState.LIVE:
+            world.link.push(snapshot(update_id, ts=world.now))
+        update_id += 1
+        world.link.push(delta(update_id, bids=[(1000, 2)], ts=world.now - 4 * SECOND))
+        world.pass_time(SECOND)
+    assert world.link.reconnects == ["late by 4.0 s", "late by 4.0 s"]
+
+
 def test_what_is_old_is_dropped():
     world = opened()
     world.link.push(snapshot(10))

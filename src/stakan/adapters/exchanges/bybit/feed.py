@@ -108,6 +108,9 @@ class FeedLimits(msgspec.Struct, frozen=True, kw_only=True):
     """A book without a message while the instrument's other topics speak is resynced."""
     dead_after_ns: Nanos = Nanos(30 * SECOND)
     """A connection without any data is made anew, whatever its pongs say."""
+    late_for_ns: Nanos = Nanos(5 * SECOND)
+    """A connection that is so late for so long that its books are worth nothing is made anew, once a minute at most:
+    what waits in it is lost, and what comes then is fresh."""
     undecodable: int = 10
     """So many frames that are no frames, `resyncs_within_ns`, make the connection anew."""
     unknown_deletes_share: float = 0.1
@@ -215,6 +218,8 @@ class Connection:
         self._asked: dict[str, tuple[str, tuple[str, ...], int]] = {}
         self._undecodable: deque[int] = deque(maxlen=limits.undecodable)
         self._last_data = 0
+        self._late_since = 0
+        self._left_late = 0
         self._is_leaving = False
         self._cancel_tick: Callable[[], None] = _nothing
         self.refused: dict[str, str] = {}
@@ -272,13 +277,10 @@ class Connection:
             return FeedHealth(0.0, (FeedReason.DISCONNECTED,))
         if not stream.is_live:
             return FeedHealth(0.0, (FeedReason.UNSYNCED,))
-        book = stream.book
-        # A snapshot shows a state that may have stood for long: only a change says how late we are.
-        is_change = book.ts_recv != stream.snapshot_at
-        lag = max(0, book.ts_recv + self._outside.offset() - book.ts_event) if is_change else 0
+        lag = self._lag(stream)
         recent = self._recent_resyncs(stream, now)
         differs = stream.failed_checks > 0
-        return feed_health(book, now, lag, recent, differs=differs, limits=self._limits.health)
+        return feed_health(stream.book, now, lag, recent, differs=differs, limits=self._limits.health)
 
     def counters(self, instrument: InstrumentId) -> FeedCounters:
         """What happened to the stream of an instrument."""
@@ -496,7 +498,32 @@ class Connection:
             waits = not (stream.is_live or stream.is_refused)
             if waits and now - stream.waiting_since > limits.unsynced_for_ns:
                 return f"{stream.book_topic}: no snapshot"
+        return self._why_late(now)
+
+    def _why_late(self, now: int) -> str:
+        limits = self._limits
+        live = [stream for stream in self._streams.values() if stream.is_live]
+        # What came late once and then fell silent says nothing about now.
+        recent = [stream for stream in live if now - stream.book.ts_recv < limits.late_for_ns]
+        worst = max((self._lag(stream) for stream in recent), default=0)
+        if worst < limits.health.useless_after_ns:
+            self._late_since = 0
+        elif not self._late_since:
+            self._late_since = now
+        elif now - self._late_since > limits.late_for_ns and now - self._left_late > MINUTE:
+            self._late_since, self._left_late = 0, now
+            return f"late by {worst / SECOND:.1f} s"
         return ""
+
+    def _lag(self, stream: _Stream) -> int:
+        """Age of the newest change when it came, by the exchange's clock; 0 where nothing has changed yet.
+
+        A snapshot says nothing: it shows a state that may have stood for long.
+        """
+        book = stream.book
+        if book.ts_recv == stream.snapshot_at:
+            return 0
+        return max(0, book.ts_recv + self._outside.offset() - book.ts_event)
 
     def _look_after(self, stream: _Stream, now: int) -> None:
         limits, book = self._limits, stream.book
