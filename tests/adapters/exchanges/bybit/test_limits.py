@@ -116,3 +116,13 @@ def test_a_refused_address_is_silent_for_ten_minutes():
     with pytest.raises(RateLimited):
         limiter.acquire(Group.MARKET, NOW + BAN - SECOND, 0, over_http=True)
     assert limiter.acquire(Group.MARKET, NOW + BAN, 0, over_http=True) == 0
+
+
+def test_a_place_that_is_given_back_is_free_again():
+    limiter = RateLimiter()
+    for _ in range(8):
+        limiter.acquire(Group.CREATE, NOW, 0, over_http=False)
+    for _ in range(20):
+        wait = limiter.acquire(Group.CREATE, NOW, SECOND, over_http=False)
+        limiter.give_back(Group.CREATE, NOW + wait)
+    assert limiter.acquire(Group.CREATE, NOW, SECOND, over_http=False) == SECOND

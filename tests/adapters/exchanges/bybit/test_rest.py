@@ -109,7 +109,7 @@ def test_answers_are_judged_by_code_and_status(status, text, kind, error):
 
 def test_an_answer_that_does_not_come_is_unknown_and_no_connection_is_not():
     async def handler(_):
-        await asyncio.sleep(5)
+        await asyncio.sleep(0.5)
         return web.Response(text=OK)
 
     def reply(request):

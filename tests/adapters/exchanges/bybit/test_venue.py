@@ -375,6 +375,20 @@ def test_a_cancel_that_comes_too_late_finds_the_fill(code):
     assert bench.kinds() == ["OrderFilled"]
 
 
+@pytest.mark.parametrize("how", [110001, "silence", "accepted"])
+def test_an_amendment_that_loses_to_the_fill_is_refused(how):
+    bench = placed()
+    bench.exchange.fill(NAME, 10, is_told=False)
+    if how == "accepted":
+        bench.exchange._order_amend = lambda body: (0, {})
+    else:
+        bench.exchange.script[AMEND] = [how]
+    bench.send(AMEND_IT)
+    bench.time.run(20 * SECOND)
+    assert bench.kinds() == ["OrderFilled", "CancelRejected"]
+    assert bench.told[1].is_amendment
+
+
 @pytest.mark.parametrize("command", [CANCEL_IT, AMEND_IT])
 @pytest.mark.parametrize("how", ["silence", 10000, 110001])
 def test_a_change_without_effect_is_refused_in_the_end(command, how):

@@ -7,6 +7,7 @@ No clock and no waiting in here: `acquire` says how long to wait and books the p
 
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -94,6 +95,11 @@ class Window:
         """Use a token at a moment, not before the last one."""
         self._taken.append(max(at, self._taken[-1]) if self._taken else at)
 
+    def give_back(self, at: int) -> None:
+        """A token that was booked for a moment was not used; places behind it stay as they are."""
+        with suppress(ValueError):
+            self._taken.remove(at)
+
     def learn(self, limit: int, left: int, reset: int, now: int) -> None:
         """The exchange says: `left` of `limit` remain, and none of the rest comes back before `reset`."""
         if limit > 0:
@@ -133,6 +139,10 @@ class RateLimiter:
         if over_http:
             self._address.take(now + wait)
         return wait
+
+    def give_back(self, group: Group, at: int) -> None:
+        """A place on the trade socket that was booked for a moment is not needed."""
+        self._groups[group].give_back(at)
 
     def learn(self, group: Group, limit: int, left: int, reset: int, now: int) -> None:
         """Take over what the headers of an answer say; `reset` in nanoseconds of our clock."""

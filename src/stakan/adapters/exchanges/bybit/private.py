@@ -262,9 +262,9 @@ class Translator:
         return order is None or (order.is_over and order.booked >= order.told)
 
     def awaits_terms(self, client: ClientOrderId) -> bool:
-        """Whether an amendment was asked for and is not in force."""
+        """Whether an amendment was asked for and neither came into force nor was given up."""
         order = self._orders.get(client)
-        return order is not None and order.asked is not None and not order.is_over
+        return order is not None and order.asked is not None
 
     def open_orders(self) -> list[tuple[InstrumentId, ClientOrderId]]:
         """Orders that the exchange has spoken of and that have not ended."""

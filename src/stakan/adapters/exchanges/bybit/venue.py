@@ -129,7 +129,8 @@ class _Flight(msgspec.Struct, kw_only=True):
     began: int
     sent: int = 0
     attempts: int = 0
-    is_waiting: bool = False
+    booked: int = 0
+    """When its turn within the limits is; 0 where it does not wait for one."""
     is_over: bool = False
     call_off: Callable[[], None] | None = None
 
@@ -307,6 +308,8 @@ class BybitVenue:
         if waiting is None:
             return False
         if isinstance(command, CancelOrder):
+            if waiting.booked:
+                self.limiter.give_back(waiting.group, waiting.booked)
             self._land(waiting)
             self._soon(self._failed(waiting.instrument, waiting.client, "cancelled before it was sent"))
         else:
@@ -347,13 +350,14 @@ class BybitVenue:
         if not (flight.op and self.trade is not None):
             self._by_rest(flight)
             return
+        now = self._clock()
         try:
-            wait = self.limiter.acquire(flight.group, self._clock(), self.patience.turn, over_http=False)
+            wait = self.limiter.acquire(flight.group, now, self.patience.turn, over_http=False)
         except RateLimited as error:
             self._soon_do(partial(self._not_sent, flight, f"our own limit: {error}"))
             return
         if wait:
-            flight.is_waiting = True
+            flight.booked = now + wait
             if flight.kind is Kind.CREATE:
                 self._waiting[flight.client] = flight
             flight.call_off = self._timers(wait, lambda: self._by_socket(flight))
@@ -361,7 +365,7 @@ class BybitVenue:
             self._by_socket(flight)
 
     def _by_socket(self, flight: _Flight) -> None:
-        flight.is_waiting = False
+        flight.booked = 0
         self._waiting.pop(flight.client, None)
         trade = self.trade
         name = f"{self._session}-{next(self._numbers)}"
@@ -458,7 +462,7 @@ class BybitVenue:
         elif flight.kind is Kind.CREATE:
             if not known.is_seen(flight.client):
                 self._look_up(flight)
-        elif not known.is_over(flight.client) and (flight.kind is Kind.CANCEL or known.awaits_terms(flight.client)):
+        elif known.awaits_terms(flight.client) if flight.kind is Kind.AMEND else not known.is_over(flight.client):
             self._look_up(flight)
 
     def _again(self, flight: _Flight, reply: Reply) -> None:
@@ -474,14 +478,12 @@ class BybitVenue:
             return
         base = self.patience.first_retry << (flight.attempts - 1)
         jittered = base + int(self._ports.chance.integers(0, base // 2 + 1))
-        flight.is_waiting = True
         if flight.kind is Kind.CREATE:
             self._waiting[flight.client] = flight
         flight.call_off = self._timers(jittered, lambda: self._relaunch(flight))
 
     def _relaunch(self, flight: _Flight) -> None:
         self._waiting.pop(flight.client, None)
-        flight.is_waiting = False
         if flight.kind is Kind.CREATE and self.translator.is_seen(flight.client):
             return
         self._launch(flight)
@@ -590,9 +592,14 @@ class BybitVenue:
             if sighting is not None:
                 self._take(sighting)
             known = self.translator
-            if known.is_over(flight.client) and known.is_seen(flight.client):
+            is_over = known.is_over(flight.client) and known.is_seen(flight.client)
+            if flight.kind is Kind.AMEND and not known.awaits_terms(flight.client):
                 return
-            if flight.kind is Kind.AMEND and known.is_seen(flight.client) and not known.awaits_terms(flight.client):
+            if is_over and flight.kind is Kind.CANCEL:
+                return
+            if is_over:
+                # The engine counts with the larger of two sizes until it is told that the new one does not come.
+                self._refused(flight, why or "the order was finished first")
                 return
             if self._clock() >= until:
                 self._refused(flight, why or "accepted, without effect")
