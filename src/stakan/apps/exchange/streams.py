@@ -217,6 +217,8 @@ class PublicConnection(Connection):
     def _complaint(self, topics: list[str]) -> str:
         if not topics:
             return "error:no topics"
+        if sum(map(len, self._topics)) + sum(map(len, topics)) > MAX_ARGS_CHARACTERS:
+            return f"error:args of a connection are limited to {MAX_ARGS_CHARACTERS} characters"
         for topic in topics:
             try:
                 self._check(topic)
@@ -224,8 +226,6 @@ class PublicConnection(Connection):
                 return refused.message
             if topic in self._topics:
                 return f"error:already subscribed,topic:{topic}"
-        if sum(map(len, self._topics)) + sum(map(len, topics)) > MAX_ARGS_CHARACTERS:
-            return f"error:args of a connection are limited to {MAX_ARGS_CHARACTERS} characters"
         return ""
 
     def _drop(self, topic: str) -> None:
