@@ -16,7 +16,7 @@ from bench._rows import Options, Row, pin
 from bench._table import legend, table
 from bench.document import Saved
 
-MODULES = ("book", "engine_path", "feed", "exchange_board", "matching", "session", "day", "parts")
+MODULES = ("book", "engine_path", "feed", "exchange_board", "matching", "session", "day", "parts", "order_path")
 """One file each, in the order of the table."""
 
 

@@ -24,7 +24,7 @@ from stakan.core.domain.events import (
 _FROM_EXCHANGE = (OrderEvent, FundingCharged, ProtectionChanged, ProtectionRejected)
 _OWN_WORDS = (OrderFailed, OutcomeLost)
 """What our side says of an order, and the exchange never did."""
-_CHANGED = {
+_CHANGED: dict[type, tuple[type, ...]] = {
     CancelOrder: (OrderCancelled, CancelRejected),
     AmendOrder: (OrderAmended, CancelRejected),
     SetProtection: (ProtectionChanged, ProtectionRejected),
@@ -43,7 +43,7 @@ def arrivals_of(journal: Path) -> tuple[RecordedArrivals, RecordedArrivals]:
 def _answers(records: Iterable[Record]) -> Iterable[VenueEvent]:
     for record in records:
         if isinstance(record, Inbox) and isinstance(record.event, _FROM_EXCHANGE):
-            yield record.event  # type: ignore[misc]  # the closed family of what an exchange says
+            yield record.event
 
 
 def _of_answers(answers: list[VenueEvent]) -> RecordedArrivals:

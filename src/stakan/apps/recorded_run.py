@@ -81,7 +81,7 @@ class RunHistory:
     def _events(self) -> Iterator[AnyMarketEvent]:
         for _, event in read_events(self._run.folder, torn=not self._run.is_complete):
             if isinstance(event, MarketEvent) and event.instrument in self._chosen:
-                yield event  # type: ignore[misc]  # the closed family of market events
+                yield event
 
     def _window(self, builders: dict[InstrumentId, BatchBuilder]) -> MarketWindow:
         batches = tuple(builder.build() for builder in builders.values() if len(builder))
@@ -116,7 +116,7 @@ def _whole_script(journal: Path) -> Script:
     """Of an orderly run: requests and the last event that is not market data are among its decisions."""
     events = [record.event for record in read_intact(journal / DECISIONS) if isinstance(record, Inbox)]
     return Script(
-        requests=tuple(event for event in events if isinstance(event, OperatorRequest)),  # type: ignore[misc]
+        requests=tuple(event for event in events if isinstance(event, OperatorRequest)),
         end_ts=events[-1].ts_recv if events else 0,
     )
 
@@ -128,4 +128,4 @@ def _torn_script(journal: Path) -> Script:
         last = event.ts_recv
         if isinstance(event, OperatorRequest):
             requests.append(event)
-    return Script(requests=tuple(requests), end_ts=last)  # type: ignore[arg-type]
+    return Script(requests=tuple(requests), end_ts=last)

@@ -34,6 +34,7 @@ from stakan.apps.live.counterparties import AtVenue, Shadow
 from stakan.apps.live.loop import LiveCounterparty
 from stakan.apps.live.publisher import Publisher
 from stakan.apps.live.state_folder import StateFolder
+from stakan.apps.projection import Latency
 from stakan.apps.results import RunResult
 from stakan.apps.secrets import bybit_keys
 from stakan.core.domain.errors import ConfigError, StakanError, VenueUnavailable
@@ -113,6 +114,8 @@ class Ended(msgspec.Struct, frozen=True):
     folder: Path
     left_open: tuple[str, ...]
     """Positions that stay at the exchange under their stops, and entries whose cancel was not confirmed."""
+    latencies: tuple[Latency, ...]
+    """Of the last minutes."""
 
 
 def settled(settings: Settings, mode: Mode, *, confirmed: bool) -> Settings:
@@ -297,11 +300,11 @@ class Session:
                 with stopping.on_signals():
                     error = await self._until_ended(stopping)
                     await self._stop(stopping, error, say)
-                left = self._left_open()
+                left, latencies = self._left_open(), bot.latencies.summary(self._now())
                 result = bot.finish() if bot.loop.failure is None else bot.result()
                 if error is not None:
                     raise error
-                return Ended(result, self._plan.run_folder, left)
+                return Ended(result, self._plan.run_folder, left, latencies)
         finally:
             bot.discard()
 

@@ -7,6 +7,7 @@ import stat
 
 import msgspec
 import pytest
+import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.apps.live.builders import PaperRun, TestTime, some_settings
@@ -41,7 +42,9 @@ def in_time(coroutine):
         async with asyncio.timeout(LIMIT_S):
             return await coroutine
 
-    return asyncio.run(guarded())
+    # On the loop that a bot runs on.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(guarded())
 
 
 def a_request(name="1"):

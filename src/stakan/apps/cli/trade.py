@@ -73,6 +73,9 @@ def _show(ended: Ended, *, as_json: bool) -> None:
         write_json(ended.result)
     else:
         print_summary(ended.result, out(), ended.folder)
+        for stage in ended.latencies:
+            line = f"{stage.p50:.2f} ms half of the time, {stage.p99:.2f} ms 99 %, {stage.worst:.2f} ms worst"
+            out().print(f"{stage.stage:<12}{line}, {stage.count} samples", highlight=False)
 
 
 def _of_any_market(settings: Settings) -> Settings:

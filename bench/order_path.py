@@ -1,0 +1,99 @@
+"""Frame received to order frame written: a bot at the local exchange over loopback, journal on and synced.
+
+The bot of `stakan trade` as it is, in this process; the exchange in another one, on another core where there is one.
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from unittest import mock
+
+import uvloop
+
+from bench import pulse
+from bench._rows import Measured, Options, Row
+from stakan.apps.backtest import warm_up
+from stakan.apps.config import Settings, load_settings
+from stakan.apps.live.latency import DECIDE
+from stakan.apps.live.state_folder import StateFolder
+from stakan.apps.processes import Child
+from stakan.apps.trade import Ended, Mode, Stopping, trade
+
+SYMBOLS = 20
+SECONDS = 30.0
+_BARS = {"p50": 1.0, "p99": 5.0}
+_KEYS = {"BYBIT_API_KEY": "stakan-key", "BYBIT_API_SECRET": "stakan-secret"}
+
+
+def run(options: Options) -> list[Row]:
+    """Rows `order_path.*`."""
+    scratch = Path(tempfile.mkdtemp(prefix="order-path-"))
+    try:
+        ended = [_once(scratch / str(number), options) for number in range(min(options.repetitions, 3))]
+    finally:
+        shutil.rmtree(scratch)
+    return [_row(name, bar, ended) for name, bar in _BARS.items()]
+
+
+def _row(name: str, bar: float, ended: list[Ended]) -> Row:
+    stages = [{stage.stage: stage for stage in one.latencies}[DECIDE] for one in ended]
+    result = ended[-1].result
+    return Row(
+        name=f"order_path.{name}",
+        what="frame stamped on receipt to order written to the trade socket: decode, book, first feature set, decision "
+        "on every message, risk, journal synced to the disk, signature",
+        unit="ms",
+        event=f"one order; {name} of a run of {SECONDS:g} s, a sample is a run",
+        data=f"synthetic market of {SYMBOLS} symbols at its own rate from the local exchange, loopback",
+        ours=Measured(tuple(getattr(stage, name) for stage in stages)),
+        bar=bar,
+        lower=True,
+        note=f"{sum(stage.count for stage in stages)} orders; {result.speed.events_per_second:.0f} events/s; worst "
+        f"{max(stage.worst for stage in stages):.2f} ms",
+    )
+
+
+def _once(folder: Path, options: Options) -> Ended:
+    ready = folder / "exchange.json"
+    words = ["exchange", "--symbols", str(SYMBOLS), "--port", "0", "--rate-factor", "0", "--reply-delay", "0ms"]
+    with Child("exchange", [*words, "--ready-file", str(ready)], folder) as exchange:
+        port = exchange.until(ready)["port"]
+        others = set(range(os.cpu_count() or 1)) - os.sched_getaffinity(0)
+        if others:
+            os.sched_setaffinity(exchange.pid, others)
+        settings = _settings(folder, port)
+        warm_up(settings)
+        with (
+            mock.patch.dict(os.environ, _KEYS),
+            StateFolder(folder / "state") as state,
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            return runner.run(_trade(settings, state, max(4.0, SECONDS * options.scale)))
+
+
+async def _trade(settings: Settings, state: StateFolder, seconds: float) -> Ended:
+    stopping = Stopping()
+    asyncio.get_running_loop().call_later(seconds, stopping.ask, "measured")
+    return await trade(settings, Mode.TESTNET, state, stopping, lambda _text: None)
+
+
+def _settings(folder: Path, port: int) -> Settings:
+    return load_settings(
+        None,
+        [
+            "venue.environment=local",
+            f"venue.local_url=http://127.0.0.1:{port}",
+            f"trade.state={folder / 'state'}",
+            "universe.ranking=volume",
+            f"universe.size={SYMBOLS}",
+            "universe.min_turnover=0",
+            "universe.max_spread_bps=1000",
+            "engine.decision_interval=0s",
+            "engine.candle_interval=1s",
+            "engine.cooldown=0s",
+            f'strategies=[{{name="pulse",file="{pulse.__file__}"}}]',
+        ],
+        {},
+    )
