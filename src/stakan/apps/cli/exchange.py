@@ -49,6 +49,9 @@ def exchange_command(  # noqa: PLR0913 - one argument per option
         typer.Option("--data", "-d", help="Recorded data instead: a store folder, or the files of one recording."),
     ] = None,
     rules: Annotated[Path | None, typer.Option("--instruments", help="TOML of tick and lot sizes, for files.")] = None,
+    pace: Annotated[
+        float | None, typer.Option(min=0.1, max=50, help="Book messages a second of each synthetic symbol.")
+    ] = None,
     speed: Annotated[float, typer.Option(min=0.01, max=1000, help="Of the market; its times are wall times.")] = 1.0,
     loop: Annotated[bool, typer.Option("--loop", help="Begin recorded data again at its end, with a seam.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same market and same faults.")] = 7,
@@ -98,7 +101,10 @@ def exchange_command(  # noqa: PLR0913 - one argument per option
     def open_market(start: int) -> Market:
         if source is not None:
             return recorded(source, start, speed=speed, loop=loop)
-        return generated(SyntheticConfig(symbols=synthetic_symbols(symbols), seed=seed), start, speed=speed)
+        made = synthetic_symbols(symbols)
+        if pace is not None:
+            made = tuple(msgspec.structs.replace(symbol, messages_per_second=pace) for symbol in made)
+        return generated(SyntheticConfig(symbols=made, seed=seed), start, speed=speed)
 
     async def program() -> dict[str, object]:
         event_loop = asyncio.get_running_loop()
