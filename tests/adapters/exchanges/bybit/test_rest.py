@@ -163,6 +163,18 @@ def test_the_clock_of_the_exchange_is_measured():
     assert clocks[0].is_synced
 
 
+def test_the_quickest_answer_counts_until_the_clocks_disagree():
+    clock = ServerClock(lambda: 0)
+    clock.observe(0, 100, 1_050)
+    assert (clock.offset, clock.error) == (1_000, 50)
+    clock.observe(1_000, 1_400, 2_210)
+    assert (clock.offset, clock.error) == (1_000, 50)
+    clock.observe(2_000, 2_020, 3_010)
+    assert clock.error == 10
+    clock.observe(3_000, 3_400, 9_200)
+    assert (clock.offset, clock.error) == (6_000, 200)
+
+
 def test_keys_show_nothing():
     for text in (repr(KEYS), str(KEYS), f"{KEYS}", repr([KEYS]), repr({"keys": KEYS})):
         assert "KEY" not in text

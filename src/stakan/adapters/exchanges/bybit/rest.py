@@ -168,8 +168,11 @@ class ServerClock:
     def observe(self, sent: int, received: int, server: int) -> None:
         """A question that was sent and answered at these moments of ours was answered at `server` of theirs."""
         error = max(0, received - sent) // 2
-        if self.error is None or error <= self.error or received - self._measured > _FRESH_FOR:
-            self.offset, self.error, self._measured = server - (sent + received) // 2, error, received
+        offset = server - (sent + received) // 2
+        is_better = self.error is None or error <= self.error or received - self._measured > _FRESH_FOR
+        # Two measurements that exclude each other mean that one of the clocks was set: the newer one holds.
+        if is_better or abs(offset - self.offset) > error + (self.error or 0):
+            self.offset, self.error, self._measured = offset, error, received
 
     @property
     def is_synced(self) -> bool:

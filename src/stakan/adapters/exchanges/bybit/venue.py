@@ -18,7 +18,8 @@ from itertools import count
 import msgspec
 import numpy as np
 
-from stakan.adapters.exchanges.bybit import inquiry
+from stakan.adapters.exchanges.bybit import bodies, inquiry
+from stakan.adapters.exchanges.bybit.bodies import symbol_of
 from stakan.adapters.exchanges.bybit.errors import (
     CLOCK_OFF,
     DUPLICATE_ID,
@@ -54,20 +55,11 @@ from stakan.core.domain.events import (
     ProtectionRejected,
     VenueEvent,
 )
-from stakan.core.domain.ids import ClientOrderId, InstrumentId, VenueOrderId, split_instrument_id
+from stakan.core.domain.ids import ClientOrderId, InstrumentId, VenueOrderId
 from stakan.core.domain.instrument import Instrument
-from stakan.core.domain.orders import NewOrder, OrderType, TimeInForce, Trigger, TriggerDirection, TriggerSource
-from stakan.core.domain.units import MILLISECOND, SECOND, Side, Ticks
+from stakan.core.domain.orders import NewOrder
+from stakan.core.domain.units import MILLISECOND, SECOND, Ticks
 
-_SIDES = {Side.BUY: "Buy", Side.SELL: "Sell"}
-_TIMES = {
-    TimeInForce.GTC: "GTC",
-    TimeInForce.IOC: "IOC",
-    TimeInForce.FOK: "FOK",
-    TimeInForce.POST_ONLY: "PostOnly",
-}
-_SOURCES = {TriggerSource.MARK: "MarkPrice", TriggerSource.LAST: "LastPrice", TriggerSource.INDEX: "IndexPrice"}
-_DIRECTIONS = {TriggerDirection.RISES: 1, TriggerDirection.FALLS: 2}
 _PROOF_MARGIN = 10 * SECOND
 """Beyond the receive window, until an order that is nowhere was never accepted (decision 3)."""
 _FIRST_DECIDES = frozenset((DUPLICATE_ID, 10014, 20006))
@@ -211,7 +203,7 @@ class BybitVenue:
         self._rules[rules.id] = rules
         self.translator.list_instrument(rules)
         asked = self.server_clock.millis()
-        rows = yield from inquiry.prepare(_symbol(rules.id), leverage)
+        rows = yield from inquiry.prepare(symbol_of(rules.id), leverage)
         self._tell(self.translator.positions(rows, self._clock(), asked))
         self._prepared[rules.id] = leverage
 
@@ -233,15 +225,14 @@ class BybitVenue:
             case SubmitOrder(order=order):
                 self._submit(order)
             case CancelOrder():
-                self._change(command, Kind.CANCEL, Group.CANCEL, {})
+                self._change(command, Kind.CANCEL, Group.CANCEL, bodies.cancellation(command))
             case AmendOrder():
                 rules = self._rules.get(command.instrument)
                 if rules is None:
                     self._soon(self._change_refused(command, "this instrument is not known"))
                     return
-                terms = {"price": _text(rules.price(command.price)), "qty": _text(rules.size(command.size))}
                 self.translator.expect_terms(command.client_order_id, command.price, command.size)
-                self._change(command, Kind.AMEND, Group.AMEND, terms)
+                self._change(command, Kind.AMEND, Group.AMEND, bodies.amendment(command, rules))
             case SetProtection():
                 self._protect(command)
 
@@ -258,7 +249,7 @@ class BybitVenue:
                 group=Group.CREATE,
                 path="/v5/order/create",
                 op=b"order.create",
-                body=self._encode(_body(order, self._rules[order.instrument])),
+                body=self._encode(bodies.creation(order, self._rules[order.instrument])),
                 client=order.client_order_id,
                 order=order,
                 began=self._clock(),
@@ -279,16 +270,10 @@ class BybitVenue:
             return "isolated margin, one-way mode and leverage are not asserted: prepare the instrument first"
         return None
 
-    def _change(self, command: CancelOrder | AmendOrder, kind: Kind, group: Group, terms: dict[str, str]) -> None:
+    def _change(self, command: CancelOrder | AmendOrder, kind: Kind, group: Group, body: dict[str, object]) -> None:
         if self._drop_waiting(command):
             return
         name = kind.value
-        body = {
-            "category": "linear",
-            "symbol": _symbol(command.instrument),
-            "orderLinkId": command.client_order_id,
-            **terms,
-        }
         self._launch(
             _Flight(
                 kind=kind,
@@ -322,22 +307,12 @@ class BybitVenue:
         if rules is None:
             self._soon(self._unprotected(command.instrument, "this instrument is not known"))
             return
-        body = {
-            "category": "linear",
-            "symbol": _symbol(command.instrument),
-            "tpslMode": "Full",
-            "positionIdx": 0,
-            "stopLoss": _price_or_none(rules, command.stop_loss),
-            "takeProfit": _price_or_none(rules, command.take_profit),
-            "slTriggerBy": _SOURCES[TriggerSource.MARK],
-            "tpTriggerBy": _SOURCES[TriggerSource.MARK],
-        }
         flight = _Flight(
             kind=Kind.PROTECT,
             instrument=command.instrument,
             group=Group.PROTECT,
             path="/v5/position/trading-stop",
-            body=self._encode(body),
+            body=self._encode(bodies.protection(command, rules)),
             protection=(command.stop_loss, command.take_profit),
             began=self._clock(),
         )
@@ -609,7 +584,7 @@ class BybitVenue:
 
     def _sighting(self, flight: _Flight) -> Procedure[Sighting | None]:
         try:
-            return (yield from inquiry.find_order(_symbol(flight.instrument), flight.client))
+            return (yield from inquiry.find_order(symbol_of(flight.instrument), flight.client))
         except VenueError as error:
             self._ports.note(f"look-up of {flight.client}: {error}")
             return None
@@ -626,7 +601,7 @@ class BybitVenue:
             return False
         row: OrderRow = sighting.orders[0]
         oldest = (flight.began + self.server_clock.offset - _CLOCK_TOLERANCE) // MILLISECOND
-        is_same = row.side == _SIDES[order.side] and Decimal(row.qty or 0) == rules.size(order.size)
+        is_same = row.side == bodies.SIDES[order.side] and Decimal(row.qty or 0) == rules.size(order.size)
         if order.price is not None:
             is_same = is_same and Decimal(row.price or 0) == rules.price(order.price)
         return is_same and millis(row.created_time) >= oldest
@@ -653,7 +628,7 @@ class BybitVenue:
     def _confirm_protection(self, flight: _Flight) -> Procedure[None]:
         asked = self.server_clock.millis()
         try:
-            rows = yield from inquiry.position(_symbol(flight.instrument))
+            rows = yield from inquiry.position(symbol_of(flight.instrument))
         except VenueError as error:
             self._refused(flight, str(error))
             return
@@ -712,8 +687,8 @@ class BybitVenue:
         found = {row.order_link_id for row in rows}
         for instrument, client in expected:
             if client not in found and not known.is_over(client):
-                self._take((yield from inquiry.find_order(_symbol(instrument), client)))
-        held = [_symbol(key) for key, holding in known.holdings.items() if holding.lots or known.protection(key)[0]]
+                self._take((yield from inquiry.find_order(symbol_of(instrument), client)))
+        held = [symbol_of(key) for key, holding in known.holdings.items() if holding.lots or known.protection(key)[0]]
         positions = yield from inquiry.positions(held)
         self._tell(known.positions(positions, self._clock(), asked))
         known.wallet((yield from inquiry.wallet()))
@@ -760,7 +735,7 @@ class BybitVenue:
 
     def _executions(self, instrument: InstrumentId, client: ClientOrderId) -> Procedure[None]:
         try:
-            rows = yield from inquiry.executions_of(_symbol(instrument), client)
+            rows = yield from inquiry.executions_of(symbol_of(instrument), client)
             self._tell(self.translator.executions(rows, self._clock()))
         except VenueError as error:
             self._ports.note(f"executions of {client}: {error}")
@@ -827,58 +802,6 @@ class BybitVenue:
     def _unprotected(self, instrument: InstrumentId, why: str) -> ProtectionRejected:
         now = self._clock()
         return ProtectionRejected(ts_event=now, ts_recv=now, instrument=instrument, why=why)
-
-
-def _body(order: NewOrder, rules: Instrument) -> dict[str, object]:
-    """`order/create`; an entry carries its stop, for the whole position and as a market order."""
-    body: dict[str, object] = {
-        "category": "linear",
-        "symbol": _symbol(order.instrument),
-        "side": _SIDES[order.side],
-        "orderType": "Limit" if order.type is OrderType.LIMIT else "Market",
-        "qty": _text(rules.size(order.size)),
-        "timeInForce": _TIMES[order.time_in_force],
-        "positionIdx": 0,
-        "orderLinkId": order.client_order_id,
-        "reduceOnly": order.reduce_only,
-    }
-    if order.price is not None:
-        body["price"] = _text(rules.price(order.price))
-    if order.close_on_trigger:
-        body["closeOnTrigger"] = True
-    if order.trigger is not None:
-        body |= _condition(order.trigger, rules)
-    if order.stop_loss is not None or order.take_profit is not None:
-        body["tpslMode"] = "Full"
-    if order.stop_loss is not None:
-        body["stopLoss"] = _text(rules.price(order.stop_loss))
-        body["slTriggerBy"] = _SOURCES[order.trigger_source]
-        body["slOrderType"] = "Market"
-    if order.take_profit is not None:
-        body["takeProfit"] = _text(rules.price(order.take_profit))
-        body["tpTriggerBy"] = _SOURCES[order.trigger_source]
-        body["tpOrderType"] = "Market"
-    return body
-
-
-def _condition(trigger: Trigger, rules: Instrument) -> dict[str, object]:
-    return {
-        "triggerPrice": _text(rules.price(trigger.price)),
-        "triggerDirection": _DIRECTIONS[trigger.direction],
-        "triggerBy": _SOURCES[trigger.source],
-    }
-
-
-def _price_or_none(rules: Instrument, ticks: Ticks | None) -> str:
-    return "0" if ticks is None else _text(rules.price(ticks))
-
-
-def _text(value: Decimal) -> str:
-    return f"{value:f}"
-
-
-def _symbol(instrument: InstrumentId) -> str:
-    return split_instrument_id(instrument)[2]
 
 
 def _nothing(_: None) -> None:
