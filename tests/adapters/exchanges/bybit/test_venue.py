@@ -349,6 +349,21 @@ def test_a_used_id_of_another_order_halts_the_instrument(difference):
     assert bench.kinds()[-1] == "OrderFailed"
 
 
+def test_after_an_operator_has_looked_orders_leave_again():
+    bench = Bench()
+    bench.exchange.script[CREATE] = [10005]
+    bench.send(SUBMIT)
+    bench.time.run(SECOND)
+    bench.venue.release()
+    bench.exchange.script[CREATE] = [0, 10005]
+    bench.send(SubmitOrder(order=order("s-2")))
+    bench.time.run(SECOND)
+    bench.send(SubmitOrder(order=order("s-3")))
+    bench.time.run(SECOND)
+    assert bench.kinds() == ["OrderRejected", "OrderAccepted", "OrderRejected"]
+    assert len(bench.halts) == 2
+
+
 # --- cancels and amendments -------------------------------------------------------------------------------------------
 
 

@@ -155,7 +155,3 @@ class RateLimiter:
     def ban(self, now: int) -> None:
         """The address was refused (HTTP 403): no HTTP at all for ten minutes."""
         self._silent_until = max(self._silent_until, now + BAN)
-
-    def silent_until(self) -> int:
-        """When HTTP is allowed again; 0 where it was never refused."""
-        return self._silent_until

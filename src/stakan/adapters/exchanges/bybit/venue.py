@@ -192,6 +192,12 @@ class BybitVenue:
         """Executions from this moment on are to be read at the first look, e.g. the last one that a journal knows."""
         self._started = min(self._started, since_millis)
 
+    def release(self) -> None:
+        """An operator has looked into why trading stopped: orders that open may leave again."""
+        self.stopped_for = None
+        self._halted.clear()
+        self._blocked.clear()
+
     def prepare(self, rules: Instrument, leverage: Decimal) -> Procedure[None]:
         """Assert isolated margin, one-way mode and leverage; orders that open are refused before it.
 
