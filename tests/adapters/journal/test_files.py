@@ -16,9 +16,11 @@ from stakan.adapters.journal.files import (
     DECISIONS,
     MARKET,
     FileJournal,
+    is_complete,
     read_events,
     read_header,
     read_records,
+    read_states,
     read_steps,
 )
 from stakan.adapters.journal.records import ENCODER, End, Header, Inbox, Market, Outcome, StateSnapshot
@@ -115,7 +117,33 @@ def test_a_snapshot_of_state_stands_after_its_step(tmp_path):
         Outcome,
         End,
     ]
-    assert list(read_records(tmp_path / DECISIONS))[2] == StateSnapshot(1, b"\x00state\xff")
+    assert list(read_states(tmp_path)) == [(1, b"\x00state\xff")]
+
+
+def test_a_journal_without_an_end_is_read_up_to_the_tear(tmp_path):
+    folder = write(tmp_path, MIXED)
+    assert is_complete(folder)
+    whole = [number for number, _ in read_events(folder)]
+    for name in (DECISIONS, MARKET):
+        file = folder / name
+        file.write_bytes(file.read_bytes()[:-3])
+    assert not is_complete(folder)
+    torn = [number for number, _ in read_events(folder, torn=True)]
+    assert torn == whole[: len(torn)]
+    with pytest.raises(DataError):
+        list(read_events(folder))
+
+
+def test_what_is_synced_and_flushed_survives_the_process(tmp_path):
+    journal = FileJournal(tmp_path, a_header())
+    for number, event in enumerate(MIXED, 1):
+        journal.event(number, event)
+    journal.append(a_step(1))
+    journal.sync()
+    assert len(list(read_steps(tmp_path, torn=True))) == 1
+    journal.flush()
+    assert [number for number, _ in read_events(tmp_path, torn=True)] == list(range(1, len(MIXED) + 1))
+    journal.abandon()
 
 
 def test_an_order_without_facts_is_kept_too(tmp_path):

@@ -4,7 +4,7 @@ import asyncio
 
 import msgspec
 import pytest
-from tests.apps.live.sockets import a_run, computed_again, fills, orders
+from tests.apps.live.sockets import a_run, computed_again, eagerly, fills, orders
 
 from stakan.adapters.journal.files import read_events, read_header, read_steps
 from stakan.apps.replay import replay
@@ -21,8 +21,9 @@ def test_a_paper_run_over_sockets_has_the_fingerprint_of_its_backtest(tmp_path):
     assert ended.result.data.is_synthetic
 
 
-def test_a_run_at_the_exchange_is_backtested_to_the_same_orders_and_fills(tmp_path):
-    ended, _ = asyncio.run(a_run(Mode.TESTNET, tmp_path / "s", 7))
+@pytest.mark.parametrize("how", [{}, {"hold_s": 30, "stop_bps": 5.5}], ids=["by time", "by stop and target"])
+def test_a_run_at_the_exchange_is_backtested_to_the_same_orders_and_fills(tmp_path, how):
+    ended, _ = asyncio.run(a_run(Mode.TESTNET, tmp_path / "s", 5, *eagerly(**how)))
     journal = ended.folder / "journal"
     events = [event for _, event in read_events(journal)]
     steps = list(read_steps(journal))

@@ -13,7 +13,7 @@ from tests.apps.live.builders import PaperRun, TestTime, some_settings
 from tests.core.engine.builders import MS
 from typer.testing import CliRunner
 
-from stakan.adapters.journal.files import MARKET, read_events, read_header, read_steps
+from stakan.adapters.journal.files import MARKET, read_events, read_header, read_states, read_steps
 from stakan.adapters.synthetic.config import demo_config
 from stakan.adapters.synthetic.market import SyntheticMarket
 from stakan.apps.backtest import Backtest
@@ -21,10 +21,12 @@ from stakan.apps.cli.main import app
 from stakan.apps.config import settings_from
 from stakan.apps.replay import replay
 from stakan.apps.sources import from_run
+from stakan.apps.wiring import engine_config
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.errors import DataError
-from stakan.core.domain.events import Flatten, OrderFilled, PauseEntries, ResumeEntries
+from stakan.core.domain.events import Flatten, OrderFilled, PauseEntries, ResumeEntries, encode_array
 from stakan.core.domain.units import SECOND, Nanos
+from stakan.core.engine import Engine
 
 LENGTH = Nanos(40 * SECOND)
 
@@ -140,6 +142,22 @@ def test_the_command_computes_a_run_again(ran, tmp_path):
     assert json.loads(other.stdout)["fingerprint"] != ran.fingerprint.hexdigest()
     refused = CliRunner().invoke(app, [*words, "--data", str(tmp_path)])
     assert refused.exit_code == 2
+
+
+def test_a_state_in_the_journal_is_the_engines_at_that_step(tmp_path):
+    run = a_paper_run(tmp_path / "run", length=Nanos(62 * SECOND))
+    journal = tmp_path / "run" / "journal"
+    ((number, state),) = read_states(journal)
+    header = read_header(journal)
+    settings = from_run(tmp_path / "run").run.settings
+    engine = Engine(
+        engine_config(settings, header.run_epoch, [one.id for one in header.instruments]), header.instruments
+    )
+    engine.restore(state)
+    rest = [event for at, event in read_events(journal) if at > number]
+    assert 100 < len(rest) < len(run.steps) / 2
+    encode = msgspec.msgpack.Encoder(enc_hook=encode_array, order="deterministic").encode
+    assert [encode(engine.step(event)) for event in rest] == [encode(step) for _, step in run.steps[number:]]
 
 
 # --- runs without an end --------------------------------------------------------------------------------------------

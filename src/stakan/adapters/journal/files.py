@@ -37,6 +37,7 @@ from stakan.core.domain.step import Step
 DECISIONS = "decisions.journal"
 MARKET = "market.journal.zst"
 _FRAME = struct.Struct("<II")
+_ZSTD = pa.Codec("zstd", compression_level=1)
 
 
 class FileJournal:
@@ -74,8 +75,8 @@ class FileJournal:
             self._write(self._decisions, Outcome(step))
 
     def snapshot(self, number: int, state: bytes) -> None:
-        """Write the engine's state after step `number`."""
-        self._write(self._decisions, StateSnapshot(number, state))
+        """Write the engine's state after step `number`: compressed, as most of its tables is room to grow."""
+        self._write(self._decisions, StateSnapshot(number, _ZSTD.compress(state, asbytes=True), len(state)))
 
     def sync(self) -> None:
         """Return when every decision so far is on the disk; market events may still be in memory."""
@@ -211,6 +212,14 @@ def _in_order(folder: Path, records: Iterator[Market | Inbox | End]) -> Iterator
 def _place(record: Market | Inbox | End) -> tuple[int, bool]:
     """An end has the number of the last event and comes after it."""
     return record.number, isinstance(record, End)
+
+
+def read_states(folder: Path, *, torn: bool = False) -> Iterator[tuple[int, bytes]]:
+    """The engine's states with the numbers of the steps that they follow: what `Engine.restore` takes."""
+    read = read_intact if torn else read_records
+    for record in read(folder / DECISIONS):
+        if isinstance(record, StateSnapshot):
+            yield record.number, _ZSTD.decompress(record.state, decompressed_size=record.size, asbytes=True)
 
 
 def read_steps(folder: Path, *, torn: bool = False) -> Iterator[Step]:

@@ -53,6 +53,9 @@ class StateSnapshot(msgspec.Struct, frozen=True, tag=True):
 
     number: int
     state: bytes
+    """Compressed (zstd)."""
+    size: int
+    """Bytes of the state itself."""
 
 
 class End(msgspec.Struct, frozen=True, tag=True):
