@@ -71,7 +71,7 @@ def rehearse(plan: DemoPlan, minutes: float, say: Callable[[str], None] = lambda
     with running(plan, say) as demo:
         say(f"{plan.chaos or 'fair weather'} for {minutes:g} minutes")
         demo.watch(time.monotonic() + minutes * 60)
-        exchange = _Exchange(demo.exchange_url)
+        exchange = Asker(demo.exchange_url, API_KEY, API_SECRET)
         say("fair weather again, then the bot stops")
         exchange.control("weather", {"profile": None})
         demo.watch(time.monotonic() + CALM_S)
@@ -79,7 +79,7 @@ def rehearse(plan: DemoPlan, minutes: float, say: Callable[[str], None] = lambda
         return _judge(demo, exchange, code, minutes)
 
 
-def _judge(demo: Demo, exchange: "_Exchange", code: int, minutes: float) -> Verdict:
+def _judge(demo: Demo, exchange: "Asker", code: int, minutes: float) -> Verdict:
     engine, sent = _books(_journal(demo.state))
     status = exchange.control("status")
     orders = [row for row in exchange.history() if row["orderLinkId"]]
@@ -128,11 +128,13 @@ def _books(journal: Path) -> tuple[Engine, dict[str, NewOrder]]:
 # --- the exchange's side --------------------------------------------------------------------------------------------
 
 
-class _Exchange:
-    """Asks the local exchange."""
+class Asker:
+    """Asks a local exchange, one request at a time."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key: str, secret: str) -> None:
         self._url = url
+        self._key = key
+        self._secret = secret
 
     def control(self, name: str, body: dict[str, Any] | None = None) -> Any:
         """One of its own requests; a POST where there is a body."""
@@ -160,7 +162,7 @@ class _Exchange:
         """A signed GET's result; raises DataError where it is refused."""
         content = urlencode(query)
         now_ms = int(self._open(f"{self._url}/v5/market/time")["time"])
-        headers = request_headers(API_KEY, API_SECRET, now_ms, 10_000, content.encode())
+        headers = request_headers(self._key, self._secret, now_ms, 10_000, content.encode())
         asked = urllib.request.Request(f"{self._url}/v5/{operation}?{content}", headers=headers)  # noqa: S310
         reply = self._open(asked)
         if reply["retCode"]:
@@ -201,7 +203,7 @@ def _exposures(audit: list[dict[str, int]], blackouts: list[tuple[int, int]]) ->
     return found
 
 
-def _differences(engine: Engine, exchange: _Exchange) -> Iterator[str]:
+def _differences(engine: Engine, exchange: Asker) -> Iterator[str]:
     portfolio = engine.state.portfolio
     held = {row["symbol"]: row for row in exchange.all("position/list", category="linear", settleCoin="USDT")}
     for instrument, rules in portfolio.instruments.items():
