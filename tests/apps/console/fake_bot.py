@@ -189,6 +189,7 @@ class FakeBot:
         self.path = folder / SOCKET_FILE
         self.rng = np.random.default_rng(seed)
         self.markets = [FakeMarket(*one, self.rng) for one in MARKETS]
+        self.mode = "paper"
         self.started = start if start is not None else time.time_ns()
         self.asked: list[object] = []
         self.balance = START_BALANCE
@@ -210,7 +211,7 @@ class FakeBot:
     def hello(self) -> Hello:
         return Hello(
             version="0.1.0",
-            mode="paper",
+            mode=self.mode,
             market="synthetic market, seed 7",
             is_synthetic=True,
             account="main",

@@ -238,17 +238,25 @@ def test_a_console_that_is_not_heard_is_shown_offline(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
-def test_a_phone_is_wide_enough(browser: Any, url: str, running: RunningBot, scheme: str) -> None:
+def test_a_phone_is_wide_enough(browser: Any, url: str, folder: Path, scheme: str) -> None:
+    bot = RunningBot(folder, past_s=60)
+    bot.bot.mode = "testnet"
     visit = Visit(browser, url, width=390, scheme=scheme)
+    with bot:
+        look_at_a_phone(visit, scheme)
+    visit.context.close()
+    assert visit.wrong == []
+
+
+def look_at_a_phone(visit: Visit, scheme: str) -> None:
     page = visit.login()
+    visit.until("document.getElementById('mode').textContent === 'testnet'")
     assert page.evaluate("document.documentElement.dataset.theme") == scheme
     visit.until("window.stakan.state.trades.length > 0 && window.stakan.state.books.size === 3")
     for y in range(0, 4000, 600):
         page.evaluate(f"window.scrollTo(0, {y})")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.locator(".bar >> text=Flatten all").is_visible()
-    visit.context.close()
-    assert visit.wrong == []
 
 
 def test_the_theme_is_remembered_and_keys_are_listed(visit: Visit) -> None:

@@ -35,9 +35,12 @@ export function number(value, digits = 2) {
   if (!formats.has(digits)) {
     formats.set(digits, new Intl.NumberFormat("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
   }
-  return formats.get(digits).format(value).replace("-", "−");
+  /* What rounds to nothing has no sign. */
+  const shown = Math.abs(value) < 0.5 / 10 ** digits ? 0 : value;
+  return formats.get(digits).format(shown).replace("-", "−");
 }
-export const signed = (value, digits = 2) => (value > 0 ? "+" : "") + number(value, digits);
+export const signed = (value, digits = 2) => (value >= 0.5 / 10 ** digits ? "+" : "") + number(value, digits);
+export const count = (value) => (value < 1e4 ? number(value, 0) : short(value));
 
 /* A size in as few characters as tell it apart: 1,250,000 is 1.25M. */
 export function short(value) {

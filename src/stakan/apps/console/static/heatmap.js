@@ -52,10 +52,15 @@ export function heatmap(box, book) {
     context.imageSmoothingEnabled = false;
     context.drawImage(offscreen, 0, 0, plot.width, plot.height);
     axes(context, visible, shown, low, x, y, plot);
+    context.save();
+    context.beginPath();
+    context.rect(0, 0, plot.width, plot.height);
+    context.clip();
     touch(context, visible, x, y);
     walls(context, visible, x, y, plot);
     prints(context, visible, x, y, plot);
     own(context, last, x, y, plot, visible);
+    context.restore();
     tag(context, number(last.mid * book.pair.tick, book.pair.price_digits), plot.width + 3, y(last.mid), colours.text, colours.panel);
     cross(context, visible, shown, low, x, plot);
     if (!last.isUsable) banner(context, plot, "The book cannot be trusted now");
@@ -70,13 +75,13 @@ export function heatmap(box, book) {
     let lowest = last.mid;
     let highest = last.mid;
     for (const frame of visible) if (frame.mid) { lowest = Math.min(lowest, frame.mid); highest = Math.max(highest, frame.mid); }
-    const wanted = Math.max(12, Math.max(reach * 1.5, Math.min((highest - lowest) * 1.3, reach * 4)) * zoom);
+    const wanted = Math.max(12, Math.max(reach * 1.5, Math.min((highest - lowest) * 1.25, reach * 6)) * zoom);
     if (!Number.isFinite(span)) span = wanted;
-    else if (Math.abs(wanted / span - 1) > 0.15) span += (wanted - span) * 0.2;
-    const fits = highest - lowest < span * 0.8;
+    else if (Math.abs(wanted / span - 1) > 0.12) span += (wanted - span) * 0.35;
+    const fits = highest - lowest < span * 0.97;
     const aim = fits ? (highest + lowest) / 2 : last.mid;
     if (!Number.isFinite(centre) || Math.abs(last.mid - centre) > span * 0.45) centre = aim;
-    else if (Math.abs(aim - centre) > span * 0.05) centre += (aim - centre) * 0.15;
+    else if (Math.abs(aim - centre) > span * 0.05) centre += (aim - centre) * 0.25;
   }
 
   function fill(visible, rows, perRow, low, shown) {

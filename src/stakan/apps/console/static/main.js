@@ -1,6 +1,6 @@
 /* The console's main page: one stream of topics, one of frames, and the widgets that show them. */
 
-import { $, Socket, ago, clock, colours, number, readColours, recall, remember, root, short, signed } from "./core.js";
+import { $, Socket, ago, clock, count, number, readColours, recall, remember, root, short, signed } from "./core.js";
 import { Book } from "./book.js";
 import { heatmap } from "./heatmap.js";
 import { ladder } from "./ladder.js";
@@ -30,7 +30,9 @@ async function refresh() {
   /* One tab at a time: a refresh token counts once. */
   return navigator.locks ? navigator.locks.request("stakan.refresh", renew) : renew();
 }
+let isLeaving = false;
 async function ended() {
+  if (isLeaving) return;
   remember("session", 0);
   try { if (await refresh()) return; } catch { return; }
   try { localStorage.removeItem("stakan.session"); } catch { /* private window */ }
@@ -112,7 +114,7 @@ const stages = new Table("stages", {
   key: (row) => row.stage,
   empty: "Nothing measured yet",
   columns: [
-    (row) => row.stage, (row) => number(row.p50_ms, 2), (row) => number(row.p99_ms, 2), (row) => number(row.worst_ms, 2), (row) => short(row.count),
+    (row) => row.stage, (row) => number(row.p50_ms, 2), (row) => number(row.p99_ms, 2), (row) => number(row.worst_ms, 2), (row) => count(row.count),
   ],
 });
 
@@ -158,7 +160,7 @@ const handlers = {
     append("decisions", 500, { kind: message.kind, data: message.data.map((row) => ({ ...row, key: decided++ })) });
     showDecisions();
   },
-  fills: (message) => { append("fills", 2000, message); state.mine = state.fills; bars.ask(); },
+  fills: (message) => { append("fills", 2000, message); bars.ask(); },
   trades: (message) => { append("trades", 500, message); trades.show([...state.trades].reverse()); showTrades(); },
 };
 
@@ -363,6 +365,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 $("logout").addEventListener("click", async () => {
+  isLeaving = true;
   try { localStorage.removeItem("stakan.session"); } catch { /* private window */ }
   await fetch("/auth/logout", { method: "POST" }).catch(() => {});
   location.replace("/login");
