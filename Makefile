@@ -30,7 +30,7 @@ $(VENV)/dev: $(VENV)/base
 	@$(INSTALL) -e '.[dev]'
 	@touch $@
 
-demo: $(VENV)/base ## ten minutes of a synthetic market through the whole engine, with a report
+demo: $(VENV)/base ## local exchange, bot and console on this machine, nothing to configure
 	@$(BIN)/stakan demo
 
 test: $(VENV)/dev lint types imports ## format, lint, types, import rules and all tests
