@@ -6,7 +6,6 @@ The bot of `stakan trade` as it is, in this process; the exchange in another one
 import asyncio
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from unittest import mock
 
@@ -29,11 +28,13 @@ _KEYS = {"BYBIT_API_KEY": "stakan-key", "BYBIT_API_SECRET": "stakan-secret"}
 
 def run(options: Options) -> list[Row]:
     """Rows `order_path.*`."""
-    scratch = Path(tempfile.mkdtemp(prefix="order-path-"))
+    # Not a temporary folder: those may be in memory, where syncing costs nothing.
+    scratch = options.scratch / "order-path"
+    shutil.rmtree(scratch, ignore_errors=True)
     try:
         ended = [_once(scratch / str(number), options) for number in range(min(options.repetitions, 3))]
     finally:
-        shutil.rmtree(scratch)
+        shutil.rmtree(scratch, ignore_errors=True)
     return [_row(name, bar, ended) for name, bar in _BARS.items()]
 
 
