@@ -225,6 +225,17 @@ def test_private_topics_that_cannot_be(lab):
     assert len(socket.frames) == 4
 
 
+def test_who_is_gone_is_forgotten(lab):
+    socket = lab.private("order")
+    socket.login(BOB)
+    assert lab.local.exchange.private[1] == {}
+    lab.post("order/create", **lab.order())
+    lab.run(10)
+    assert len(socket.frames) == 1
+    socket.connection.close()
+    assert lab.local.exchange.private[2] == {}
+
+
 def test_all_of_a_private_topic_can_be_left(lab):
     socket = lab.private("order", "wallet")
     socket.say(op="unsubscribe", args=["order", "wallet"])

@@ -68,7 +68,7 @@ def exchange_command(  # noqa: PLR0913 - one argument per option
         float, typer.Option(min=0, help="Of Bybit's rate limits per account; 0 switches them off.")
     ] = 1.0,
     account: Annotated[
-        list[str] | None, typer.Option(help="NAME:KEY:SECRET[:BALANCE], once per account. Default: stakan-key.")
+        list[str] | None, typer.Option(help="NAME:API_KEY:SECRET[:BALANCE], once per account. Default: stakan-key.")
     ] = None,
     balance: Annotated[str, typer.Option(help="USDT of accounts that name none.")] = "10000",
     state: Annotated[
@@ -180,7 +180,7 @@ def _accounts(texts: list[str], balance: Decimal) -> tuple[AccountConfig, ...]:
 def _account(number: int, text: str, balance: Decimal) -> AccountConfig:
     parts = text.split(":")
     if len(parts) not in {3, 4} or not all(parts):
-        raise ConfigError(f"--account {text!r} should be NAME:KEY:SECRET or NAME:KEY:SECRET:BALANCE")
+        raise ConfigError(f"--account {text!r} should be NAME:API_KEY:SECRET or NAME:API_KEY:SECRET:BALANCE")
     if len(parts) == 4:
         balance = _money(f"--account {text!r}", parts[3])
     return AccountConfig(uid=FIRST_UID + number, keys=(ApiKey(parts[1], parts[2], note=parts[0]),), balance=balance)

@@ -76,12 +76,12 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
 
 def out() -> Console:
     """Where results go; made per call, so that it is the stream of the moment. Wide where it is no terminal."""
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else _WIDE)
+    return Console(file=sys.stdout, emoji=False, width=None if sys.stdout.isatty() else _WIDE)
 
 
 def errors() -> Console:
     """Where errors and progress go."""
-    return Console(file=sys.stderr)
+    return Console(file=sys.stderr, emoji=False)
 
 
 def write_json(value: Any) -> None:

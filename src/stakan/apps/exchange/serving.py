@@ -123,6 +123,8 @@ class Server:
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse(compress=False, max_msg_size=1 << 20)
+        if not socket.can_prepare(request):
+            return web.Response(status=400, text="this is a path of sockets")
         client = _Client(socket, self._max_waiting)
         connection = self._local.connect(
             request.path, dict(request.query), client.send, client.cut, request.remote or ""

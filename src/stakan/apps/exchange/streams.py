@@ -154,12 +154,9 @@ class Connection:
         if not self._waiting and delay <= 0:
             self._now(frame)
             return
-        at = self.exchange.steady() + delay
-        if self._waiting:
-            at = max(at, self._waiting[-1][0])
-        else:
+        if not self._waiting:
             self.exchange.later(delay, self._release)
-        self._waiting.append((at, frame))
+        self._waiting.append((self.exchange.steady() + delay, frame))
 
     def _release(self) -> None:
         now = self.exchange.steady()
