@@ -163,8 +163,9 @@ function times(context, plot, moments, x) {
   context.textBaseline = "middle";
   context.fillStyle = colours.dim;
   const span = moments.at(-1) - moments[0];
+  const extent = x(moments.length - 1) - x(0);
   const every = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400]
-    .map((s) => s * 1000).find((size) => span / size <= plot.width / 90) || 86_400_000;
+    .map((s) => s * 1000).find((size) => span / size <= Math.max(1, extent / 90)) || 86_400_000;
   for (let index = 1; index < moments.length; index += 1) {
     const here = Math.floor(moments[index] / every);
     if (here === Math.floor(moments[index - 1] / every)) continue;

@@ -187,8 +187,11 @@ export function heatmap(box, book) {
       context.setLineDash([]);
       labels.push({ top, size });
     }
-    labels = labels.sort((a, b) => b.size - a.size).slice(0, 8);
+    labels = labels.sort((a, b) => b.size - a.size).slice(0, 12);
+    const taken = [];
     for (const { top, size } of labels) {
+      if (taken.some((other) => Math.abs(other - top) < 17)) continue;
+      taken.push(top);
       tag(context, short(size * book.pair.lot), plot.width - 4, top, alpha(colours.density, 0.92), colours.isDark ? "#140c24" : "#ffffff", "right");
     }
   }
