@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stakan.apps.config import load_settings
 from stakan.apps.live.clock import WallClock
 from stakan.apps.live.state_folder import EPOCH_FILE, StateFolder
-from stakan.apps.trade import Mode, settled
+from stakan.apps.trade import Mode, Stopping, settled
 from stakan.core.domain.errors import ConfigError, StorageError
 
 HOLD = """
@@ -94,6 +94,14 @@ def test_live_demands_its_flag():
     with pytest.raises(ConfigError, match="--i-understand-this-is-real-money"):
         settled(some("mainnet"), Mode.LIVE, confirmed=False)
     assert settled(some("mainnet"), Mode.LIVE, confirmed=True) == some("mainnet")
+
+
+def test_asked_once_a_bot_stops_gracefully_asked_again_at_once():
+    stopping = Stopping()
+    stopping.ask("SIGINT")
+    assert (stopping.asked.is_set(), stopping.at_once.is_set()) == (True, False)
+    stopping.ask("SIGTERM")
+    assert (stopping.why, stopping.at_once.is_set()) == ("SIGINT", True)
 
 
 # --- clock ----------------------------------------------------------------------------------------------------------
