@@ -16,7 +16,18 @@ from bench._rows import Options, Row, pin
 from bench._table import legend, table
 from bench.document import Saved
 
-MODULES = ("book", "engine_path", "feed", "exchange_board", "matching", "session", "day", "parts", "order_path")
+MODULES = (
+    "book",
+    "engine_path",
+    "feed",
+    "exchange_board",
+    "exchange_server",
+    "matching",
+    "session",
+    "day",
+    "parts",
+    "order_path",
+)
 """One file each, in the order of the table."""
 
 
