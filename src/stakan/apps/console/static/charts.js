@@ -166,10 +166,13 @@ function times(context, plot, moments, x) {
   const extent = x(moments.length - 1) - x(0);
   const every = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400]
     .map((s) => s * 1000).find((size) => span / size <= Math.max(1, extent / 90)) || 86_400_000;
+  let last = -Infinity;
   for (let index = 1; index < moments.length; index += 1) {
     const here = Math.floor(moments[index] / every);
     if (here === Math.floor(moments[index - 1] / every)) continue;
     const left = x(index);
+    if (left - last < 66) continue;
+    last = left;
     if (left > 26 && left < plot.width - 26) context.fillText(clock(here * every), left, plot.height + FOOT / 2 + 1);
   }
 }
