@@ -103,6 +103,10 @@ def test_people_are_told_where_it_listens_and_what_happened(tmp_path):
         (["--balance", "much"], "above 0"),
         (["--reply-delay", "soon"], "reply-delay"),
         (["--loop"], "recorded data"),
+        (["--upstream", "mainnet", "--loop"], "recorded data"),
+        (["--upstream", "mainnet", "--speed", "2"], "a live market has its own"),
+        (["--upstream", "moon"], "mainnet, testnet, demo or local"),
+        (["--upstream", "http://127.0.0.1:1"], "127.0.0.1:1"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_starts(options, text, monkeypatch):

@@ -3,17 +3,19 @@
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 import typer
 import uvloop
 from rich.panel import Panel
 from rich.table import Table
 
+from stakan.adapters.exchanges.bybit.endpoints import Environment, environment
 from stakan.adapters.synthetic.config import SyntheticConfig
 from stakan.apps.cli.data import DEFAULT_DATA
 from stakan.apps.cli.importing import known_instruments
@@ -28,6 +30,8 @@ from stakan.apps.exchange.listing import synthetic_symbols
 from stakan.apps.exchange.local import LocalConfig, LocalExchange
 from stakan.apps.exchange.serving import serving
 from stakan.apps.exchange.state import write
+from stakan.apps.exchange.upstream import following
+from stakan.apps.live.clock import WallClock
 from stakan.apps.sources import Source, from_files, from_store
 from stakan.core.domain.errors import ConfigError, StakanError
 from stakan.core.domain.units import MILLISECOND, SECOND, Nanos
@@ -49,6 +53,11 @@ def exchange_command(  # noqa: PLR0913 - one argument per option
         typer.Option("--data", "-d", help="Recorded data instead: a store folder, or the files of one recording."),
     ] = None,
     rules: Annotated[Path | None, typer.Option("--instruments", help="TOML of tick and lot sizes, for files.")] = None,
+    upstream: Annotated[
+        str | None,
+        typer.Option(help="Live public data instead: mainnet, testnet, demo, or the address of an exchange."),
+    ] = None,
+    follow: Annotated[list[str] | None, typer.Option(help="Symbol of it, once per symbol. Default: BTCUSDT.")] = None,
     pace: Annotated[
         float | None, typer.Option(min=0.1, max=50, help="Book messages a second of each synthetic symbol.")
     ] = None,
@@ -95,8 +104,7 @@ def exchange_command(  # noqa: PLR0913 - one argument per option
     )
     profile = None if chaos is None else profile_named(chaos)
     source = _source(data, rules) if data else None
-    if source is None and loop:
-        raise ConfigError("--loop is for recorded data: a synthetic market has no end")
+    _check_source(source, upstream, loop=loop, speed=speed)
 
     def open_market(start: int) -> Market:
         if source is not None:
@@ -107,6 +115,14 @@ def exchange_command(  # noqa: PLR0913 - one argument per option
         return generated(SyntheticConfig(symbols=made, seed=seed), start, speed=speed)
 
     async def program() -> dict[str, object]:
+        if upstream is None:
+            return await serve(open_market, asyncio.get_running_loop().create_future())
+        others = _environment(upstream)
+        followed = following(others, follow or ["BTCUSDT"], clock=WallClock().now, chance=np.random.default_rng())
+        async with followed as (open_upstream, failed):
+            return await serve(open_upstream, failed)
+
+    async def serve(open_market: Callable[[int], Market], failed: "asyncio.Future[None]") -> dict[str, object]:
         event_loop = asyncio.get_running_loop()
 
         def later(ns: int, do: Callable[[], None]) -> object:
@@ -116,8 +132,8 @@ def exchange_command(  # noqa: PLR0913 - one argument per option
         if state is not None and state.exists():
             local.restore(state.read_bytes())
         about = About(
-            market=source.name if source else f"synthetic market, seed {seed}",
-            is_synthetic=source is None or source.is_synthetic,
+            market=_market_name(source, upstream, seed),
+            is_synthetic=upstream is None and (source is None or source.is_synthetic),
             seed=seed,
             symbols=tuple(local.board.symbols),
             started_ms=local.pump() // MILLISECOND,
@@ -132,7 +148,7 @@ def exchange_command(  # noqa: PLR0913 - one argument per option
                     _write_ready(ready_file, bound)
                 if not as_json:
                     _introduce(about, config, host, bound, chaos)
-                await _until(stopped, server.ended, _keeping(local, state))
+                await _until(stopped, server.ended, failed, asyncio.create_task(_keeping(local, state)))
                 return {**control.status(), "worst_delay_ms": server.late_ns / MILLISECOND}
         except OSError as error:
             raise PortTaken(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
@@ -144,19 +160,19 @@ def exchange_command(  # noqa: PLR0913 - one argument per option
         _conclude(counts)
 
 
-async def _until(stopped: asyncio.Event, ended: "asyncio.Future[None]", keeping: Coroutine[Any, Any, None]) -> None:
-    """Wait for a signal; raises what ended the pump, or the keeping of accounts, where that did."""
-    waiting, kept = asyncio.ensure_future(stopped.wait()), asyncio.ensure_future(keeping)
+async def _until(stopped: asyncio.Event, *jobs: "asyncio.Future[None]") -> None:
+    """Wait for a signal and end the jobs; raises what ended one of them by itself."""
+    waiting = asyncio.ensure_future(stopped.wait())
+    everything: list[asyncio.Future[Any]] = [waiting, *jobs]
     try:
-        await asyncio.wait((waiting, ended, kept), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(everything, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        waiting.cancel()
-        kept.cancel()
-        (problem,) = await asyncio.gather(kept, return_exceptions=True)
-    if ended.done() and not ended.cancelled():
-        ended.result()
-    if isinstance(problem, Exception):
-        raise problem
+        for job in everything:
+            job.cancel()
+        ends = await asyncio.gather(*jobs, return_exceptions=True)
+    for end in ends:
+        if isinstance(end, Exception):
+            raise end
 
 
 async def _keeping(local: LocalExchange, file: Path | None) -> None:
@@ -201,6 +217,27 @@ def _duration(option: str, text: str) -> int:
         return duration_ns(text)
     except ValueError as error:
         raise ConfigError(f"--{option}: {error}") from error
+
+
+def _check_source(source: Source | None, upstream: str | None, *, loop: bool, speed: float) -> None:
+    if source is not None and upstream is not None:
+        raise ConfigError("--data and --upstream are two markets: choose one")
+    if source is None and loop:
+        raise ConfigError("--loop is for recorded data: a live or synthetic market has no end")
+    if upstream is not None and speed != 1:
+        raise ConfigError("--speed is for recorded and synthetic data: a live market has its own")
+
+
+def _market_name(source: Source | None, upstream: str | None, seed: int) -> str:
+    if upstream is not None:
+        return f"live, {upstream}"
+    return source.name if source else f"synthetic market, seed {seed}"
+
+
+def _environment(upstream: str) -> Environment:
+    if "://" in upstream:
+        return environment("local", local_url=upstream)
+    return environment(upstream)
 
 
 def _source(paths: list[Path], rules: Path | None) -> Source:
