@@ -116,6 +116,15 @@ def test_a_stale_book_is_not_traded_on():
     assert decided == [0, SECOND]
 
 
+def test_a_refusal_while_cooling_down_says_how_long_it_lasts():
+    engine = an_engine(Eager(), cooldown_ns=5 * SECOND)
+    flatten = Flatten(ts_event=0, ts_recv=170 * MS, actor="ann", request_id="1")
+    market = list(quiet_market(6))
+    steps = live(engine, [*market[:2], flatten, *market[2:]])
+    told = [fact.detail for fact in facts(steps, SignalRefused) if fact.reason is Reason.COOLING_DOWN]
+    assert told == ["another 5.0 s", "another 4.9 s", "another 4.8 s", "another 4.7 s"]
+
+
 def test_pausing_cancels_entries_and_opens_nothing_until_resumed():
     engine = an_engine(Eager(offset=5, time_in_force=TimeInForce.GTC))
     never = FakeExchange(plan=lambda order: [])

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stakan.core.domain.errors import DataError, InvariantViolated
-from stakan.core.domain.events import FillOrigin, decode_array, encode_array
+from stakan.core.domain.events import FillOrigin, ProtectionChanged, decode_array, encode_array
 from stakan.core.domain.facts import Discrepancy, FillBooked, FundingBooked, PositionClosed, PositionTransitioned
 from stakan.core.domain.instrument import Category
 from stakan.core.domain.orders import PositionStatus, Purpose
@@ -167,6 +167,25 @@ def test_the_exchange_s_own_stop_closes_without_a_discrepancy(make):
     facts = portfolio.apply(make.fill("e2", 10, 990, Side.SELL, "", origin=FillOrigin.STOP_LOSS))
     assert [fact.exit_reason for fact in facts if isinstance(fact, PositionClosed)] == ["stop_loss"]
     assert not any(isinstance(fact, Discrepancy) for fact in facts)
+
+
+@pytest.mark.parametrize("between", [(None, 1100), (990, None)])
+def test_protection_of_a_closed_position_may_go_leg_by_leg_and_any_other_is_a_discrepancy(make, between):
+    def protection(stop, target):
+        return ProtectionChanged(instrument=make.BTC, stop_loss=stop, take_profit=target, ts_event=6, ts_recv=6)
+
+    portfolio = make.portfolio()
+    portfolio.submit(make.order(), 1)
+    portfolio.apply(make.fill("e1", 10))
+    portfolio.apply(protection(990, 1100))
+    portfolio.apply(make.fill("e2", 10, 1010, Side.SELL, "", t=7))
+    assert portfolio.position(make.BTC) is None
+    assert portfolio.apply(protection(*between)) == []
+    assert portfolio.apply(protection(None, None)) == []
+    for stop, target in ((980, None), (None, 1200), (990, 1100)):
+        (fact,) = portfolio.apply(protection(stop, target))
+        assert isinstance(fact, Discrepancy)
+        assert f"stop {stop}, target {target}" in fact.found
 
 
 def test_a_fill_through_zero_closes_one_position_and_opens_an_orphan(make):

@@ -9,7 +9,7 @@ from stakan.core.domain.ids import IntentId
 from stakan.core.domain.orders import NewOrder, OrderType, Purpose
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.trading import Intent, Signal, TradingState
-from stakan.core.domain.units import Nanos, Ticks
+from stakan.core.domain.units import SECOND, Nanos, Ticks
 from stakan.core.engine.account import account_for_entry
 from stakan.core.engine.exits import RESTING
 from stakan.core.engine.state import InstrumentState, Plan
@@ -72,7 +72,7 @@ def _closed_door(turn: Turn, state: InstrumentState) -> Refusal | None:
     if portfolio.orders.of(state.rules.id):
         return Refusal(Reason.ENTRY_IN_FLIGHT, "an order is still on its way")
     if turn.now < state.cool_until:
-        return Refusal(Reason.COOLING_DOWN, f"until {state.cool_until}")
+        return Refusal(Reason.COOLING_DOWN, f"another {(state.cool_until - turn.now) / SECOND:.1f} s")
     health = book_health(state.market.book, turn.now)
     if health.score < turn.config.min_book_health:
         return Refusal(Reason.BOOK_UNHEALTHY, f"{health.score:.2f}: {', '.join(health.reasons)}")

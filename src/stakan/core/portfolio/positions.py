@@ -9,7 +9,7 @@ from stakan.core.domain.facts import AnyFact, Discrepancy, FillBooked, PositionT
 from stakan.core.domain.ids import InstrumentId, PositionId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.orders import PositionStatus, Purpose
-from stakan.core.domain.units import Lots, Nanos, Side
+from stakan.core.domain.units import Lots, Nanos, Side, Ticks
 from stakan.core.portfolio.lifecycle import may_follow
 from stakan.core.portfolio.money import ZERO, minus, plus, share
 from stakan.core.portfolio.orders import Order
@@ -54,6 +54,8 @@ class Positions(msgspec.Struct, kw_only=True):
     live: dict[InstrumentId, Position] = msgspec.field(default_factory=dict)
     made: int = 0
     """How many there ever were: the next one's number."""
+    outlived: dict[InstrumentId, tuple[Ticks | None, Ticks | None]] = msgspec.field(default_factory=dict)
+    """Stop and target of closed positions, which the exchange takes away one after the other."""
 
     def open_for(self, order: Order, now: int) -> list[AnyFact]:
         """An entry was submitted: a position in Opening comes into being unless there is one already."""
@@ -113,12 +115,21 @@ class Positions(msgspec.Struct, kw_only=True):
         """Take over the exchange's stop and take-profit; older messages do not replace newer ones."""
         position = self.live.get(event.instrument)
         if position is None:
-            if event.stop_loss is None and event.take_profit is None:
-                return []
-            return [_differs(event.instrument, "protection", "no position", f"stop at {event.stop_loss} ticks")]
+            return self._outlive(event)
         if event.ts_event >= position.protection_ts_event:
             position.stop_loss, position.take_profit = event.stop_loss, event.take_profit
             position.protection_ts_event = Nanos(event.ts_event)
+        return []
+
+    def _outlive(self, event: ProtectionChanged) -> list[AnyFact]:
+        """Protection without a position: what is left of the last one's is on its way out, any other is reported."""
+        stop, target = self.outlived.get(event.instrument, (None, None))
+        left = (event.stop_loss, event.take_profit)
+        if left == (None, None):
+            self.outlived.pop(event.instrument, None)
+        elif left[0] not in (None, stop) or left[1] not in (None, target):
+            found = f"stop {left[0]}, target {left[1]} (ticks)"
+            return [_differs(event.instrument, "protection", "no position", found)]
         return []
 
     def _reduce(self, position: Position, part: _Part, cause: str) -> list[AnyFact]:
@@ -171,6 +182,7 @@ class Positions(msgspec.Struct, kw_only=True):
         position.status = after
         if after is PositionStatus.CLOSED:
             position.closed_ts = Nanos(now)
+            self.outlived[position.instrument] = (position.stop_loss, position.take_profit)
             del self.live[position.instrument]
         return [_changed(position, before, cause, now)]
 
