@@ -76,7 +76,7 @@ def test_a_read_only_key_asks_but_does_not_trade():
     assert lab.post("order/create", reader, **lab.order())["retCode"] == 10005
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b"12", b'"x"', b"\xff"])
+@pytest.mark.parametrize("body", [b"{", b"[]", b"12", b'"x"', b"\xff", b"[" * 100_000])
 def test_a_body_is_one_json_object(lab, body):
     headers = request_headers(ALICE.key, ALICE.secret, lab.ms, 5000, body)
     assert decoded(lab.ask("POST", "/v5/order/create", "", headers, body))["retCode"] == 10001
@@ -170,6 +170,7 @@ def test_the_exchanges_own_requests_tell_and_do(lab):
     assert lab.tell("POST", "weather", {"profile": "sunshine"}).status == 400
     assert lab.tell("POST", "weather", {"wind": 1}).status == 400
     assert lab.tell("GET", "nothing").status == 404
+    assert json.loads(lab.tell("GET", "profiles").body)["storm"]["troubles"]["lost answer"] == 0.04
     lab.tell("POST", "weather", {"profile": None})
     socket = lab.connect("/v5/public/linear")
     assert json.loads(lab.tell("POST", "cut", {"stream": "private"}).body) == {"cut": 0}

@@ -260,6 +260,9 @@ def _introduce(about: About, config: LocalConfig, host: str, port: int, chaos: s
     table.add_row("Sockets", f"ws://{host}:{port}/v5/public/linear, /v5/private, /v5/trade")
     keys = [key for one in config.accounts for key in one.keys]
     table.add_row("API key, secret", f"{keys[0].key}, {keys[0].secret}" + (f" (of {len(keys)})" if keys[1:] else ""))
+    table.add_row("pybit", f'client.endpoint = "http://{host}:{port}"')
+    table.add_row("ccxt", f'urls.api.public = urls.api.private = "http://{host}:{port}"')
+    table.add_row("", "sockets of both: docs/local-exchange.md")
     table.add_row("Weather", f"{chaos}: {profile_named(chaos).about}" if chaos else "fair")
     table.add_row("Faults on demand", f"http://{host}:{port}/local/v1/status")
     table.add_row("End", "Ctrl-C")

@@ -4,6 +4,7 @@
 | --- | --- |
 | GET status | market, seed, weather, counts of faults, requests, frames, connections |
 | GET audit | stretches in which a position had no stop |
+| GET profiles | chaos profiles: what each does, and how often |
 | POST weather `{"profile": "storm"}` | another chaos profile; null is fair weather |
 | POST script `{"operation": "order/create", "trouble": "lost answer", "count": 1}` | what the next requests meet |
 | POST fault `{"topic": "orderbook.50.BTCUSDT", "kind": "gap"}` | gap, restart, cross, repeat or stale on an open book |
@@ -15,7 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from stakan.apps.exchange.faults import Stream, Trouble, profile_named
+from stakan.apps.exchange.faults import PROFILES, Stream, Trouble, profile_named
 from stakan.apps.exchange.gateway import Request, Response
 from stakan.apps.exchange.local import LocalExchange
 from stakan.core.domain.errors import ConfigError
@@ -65,6 +66,7 @@ class Control:
         self._routes: dict[tuple[str, str], Callable[[bytes], Any]] = {
             ("GET", "status"): self._status,
             ("GET", "audit"): lambda _: self._local.audit(),
+            ("GET", "profiles"): lambda _: PROFILES,
             ("POST", "weather"): self._weather,
             ("POST", "script"): self._script,
             ("POST", "fault"): self._fault,
