@@ -379,7 +379,8 @@ def test_pages_follow_each_other_without_gap_or_overlap():
         if not cursor:
             break
     assert seen == made[::-1]
-    assert world.refused("order/realtime", symbol=SYMBOL, cursor="what") == 10001
+    for wrong in ("what", "²", "9" * 5000):
+        assert world.refused("order/realtime", symbol=SYMBOL, cursor=wrong) == 10001
     assert world.refused("order/realtime", symbol=SYMBOL, limit=51) == 10001
     assert world.refused("order/realtime") == 10001
 

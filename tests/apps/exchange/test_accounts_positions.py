@@ -292,6 +292,14 @@ def test_margin_can_be_added_and_moves_the_liquidation_price():
     assert world.refused("position/add-margin", symbol=SYMBOL, margin="-501") == 10001
 
 
+@pytest.mark.parametrize("number", ["NaN", "sNaN", "Infinity", "1E-9", "1E-999999", "1E+999999"])
+def test_margin_and_leverage_are_numbers_that_can_be_money(number):
+    world = World()
+    world.order(qty="1.000")
+    assert world.refused("position/add-margin", symbol=SYMBOL, margin=number) == 10001
+    assert world.refused("position/set-leverage", symbol=SYMBOL, buyLeverage="5", sellLeverage=number) == 10001
+
+
 # --- liquidation, funding, results ----------------------------------------------------------------------------------
 
 

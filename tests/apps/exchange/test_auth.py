@@ -121,9 +121,10 @@ def test_a_missing_header_is_named(missing):
     assert refused.value.code == 10001
 
 
-@pytest.mark.parametrize("timestamp", ["", "soon", "-1", "1.7e12"])
+@pytest.mark.parametrize("timestamp", ["", "soon", "-1", "1.7e12", "²", "9" * 5000])
 def test_a_timestamp_is_milliseconds(timestamp):
     assert code(check_time, timestamp, "5000", NOW) == 10001
+    assert code(check_time, str(NOW), timestamp, NOW) == 10001
 
 
 def test_strangers_expired_and_bound_keys_are_told_apart():
@@ -141,6 +142,8 @@ def test_strangers_expired_and_bound_keys_are_told_apart():
         ([], 10001),
         (["TESTKEY", NOW + 1], 10001),
         (["TESTKEY", "later", "x"], 10001),
+        (["TESTKEY", "²", "x"], 10001),
+        (["TESTKEY", "9" * 5000, "x"], 10001),
         (["nobody", NOW + 1, "x"], 10003),
         (["TESTKEY", NOW + 1, "x"], 10004),
         (["TESTKEY", NOW, sign_login("TESTSECRET", NOW)], 10004),

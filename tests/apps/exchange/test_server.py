@@ -156,6 +156,19 @@ def test_what_http_says():
     served(use)
 
 
+def test_headers_of_any_bytes_are_answered():
+    async def use(running):
+        for name in ("X-BAPI-API-KEY", "X-BAPI-SIGN", "X-BAPI-TIMESTAMP", "X-BAPI-RECV-WINDOW"):
+            headers = {"X-BAPI-API-KEY": "key0", "X-BAPI-TIMESTAMP": str(now_ms()), "X-BAPI-SIGN": "s", name: "\xff"}
+            lines = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
+            reader, writer = await asyncio.open_connection(HERE, running.port)
+            writer.write(f"GET /v5/account/info HTTP/1.1\r\nHost: x\r\n{lines}\r\n".encode("latin-1"))
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            writer.close()
+
+    served(use)
+
+
 def test_a_query_is_signed_as_it_travels():
     async def use(running):
         for query in ("symbol=BTC%55SDT&category=linear&orderLinkId=%41b-1", "category=linear&symbol=BTCUSDT&limit=5"):

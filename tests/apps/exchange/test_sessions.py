@@ -130,7 +130,7 @@ def test_who_leaves_is_told_nothing_more_and_does_not_disturb_the_others(lab):
     assert lab.local.exchange.open == {}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "1", '"ping"', "null"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "1", '"ping"', "null", "[" * 100_000, "\ud800"])
 @pytest.mark.parametrize("path", [PUBLIC, "/v5/private", "/v5/trade", "/v5/public/misc/status"])
 def test_what_is_no_message_is_answered_and_forgotten(lab, path, text):
     socket = lab.connect(path)
@@ -402,7 +402,10 @@ def test_a_connection_may_ask_for_a_shorter_life(lab):
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("30s", 30), ("600s", 600), ("1m", 60), ("10m", 600), ("29s", 600), ("11m", 600), ("", 600), ("fast", 600)],
+    [
+        *(("30s", 30), ("600s", 600), ("1m", 60), ("10m", 600), ("29s", 600), ("11m", 600)),
+        *(("", 600), ("fast", 600), ("²s", 600), ("9" * 5000 + "s", 600)),
+    ],
 )
 def test_lives_are_read_within_their_bounds(text, seconds):
     assert idle_of(text) == seconds * SECOND

@@ -7,11 +7,14 @@ from urllib.parse import unquote
 
 from stakan.adapters.exchanges.bybit.auth import sign_login, sign_request
 from stakan.apps.exchange.accounts import Account, Accounts, ApiKey
+from stakan.apps.exchange.numbers import whole
 from stakan.apps.exchange.refusal import PARAMETER_ERROR, Refused
 
 DEFAULT_WINDOW_MS = 5_000
 AHEAD_MS = 1_000
 """A timestamp may be ahead of the exchange's clock by less than this, however large the window is."""
+_DIGITS = 18
+"""Of a number of milliseconds, at most."""
 BAD_TIMESTAMP = 10_002
 BAD_KEY = 10_003
 BAD_SIGNATURE = 10_004
@@ -60,11 +63,12 @@ class Gate:
 
         Raises Refused with 10001, 10003, 10004, 10010 or 33004.
         """
-        if len(args) != 3 or not str(args[1]).isdigit():
+        until = whole(str(args[1]), _DIGITS) if len(args) == 3 else None
+        if until is None:
             raise Refused(PARAMETER_ERROR, "Params Error")
         key, expires, signature = (str(arg) for arg in args)
         caller = self._known(key, now_ms, address)
-        if int(expires) <= now_ms:
+        if until <= now_ms:
             raise Refused(BAD_SIGNATURE, "Params Error: expires is in the past")
         if not hmac.compare_digest(sign_login(caller[1].secret, expires).encode(), signature.encode()):
             raise Refused(BAD_SIGNATURE, "error sign! please check your signature generation algorithm.")
@@ -83,9 +87,10 @@ class Gate:
 
 def check_time(timestamp: str, window: str, now_ms: int) -> None:
     """Raises Refused with 10002 unless `now - window <= timestamp < now + 1000`."""
-    if not (timestamp.isdigit() and window.isdigit()):
+    at, within = whole(timestamp, _DIGITS), whole(window, _DIGITS)
+    if at is None or within is None:
         raise Refused(PARAMETER_ERROR, f"timestamp[{timestamp}] and recv_window[{window}] should be milliseconds")
-    if not now_ms - int(window) <= int(timestamp) < now_ms + AHEAD_MS:
+    if not now_ms - within <= at < now_ms + AHEAD_MS:
         raise Refused(
             BAD_TIMESTAMP,
             "invalid request, please check your server timestamp or recv_window param. "

@@ -218,7 +218,7 @@ def _refusal(trouble: Trouble | None) -> Reply | None:
 def _parameters(body: bytes) -> dict[str, Any]:
     try:
         params = msgspec.json.decode(body or b"{}")
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise Refused(PARAMETER_ERROR, f"params error: the body is no JSON ({error})") from None
     if not isinstance(params, dict):
         raise Refused(PARAMETER_ERROR, "params error: the body should be one JSON object")

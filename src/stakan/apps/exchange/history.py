@@ -6,6 +6,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
+from stakan.apps.exchange.numbers import whole
 from stakan.apps.exchange.refusal import PARAMETER_ERROR, Refused
 
 DAY_MS = 86_400_000
@@ -81,9 +82,10 @@ def cut(items: Iterable[Item], wanted: Callable[[Item], bool], limit: int, curso
 def _position(cursor: str) -> int | None:
     if not cursor:
         return None
-    if not (cursor.isascii() and cursor.isdigit()):
+    number = whole(cursor, 18)
+    if number is None:
         raise Refused(PARAMETER_ERROR, "params error: cursor invalid")
-    return int(cursor)
+    return number
 
 
 def listed(rows: list[Any], cursor: str) -> dict[str, Any]:

@@ -54,6 +54,11 @@ def formats_of(rules: Instrument) -> Formats:
     return Formats(price=price, size=size, value=value)
 
 
+def whole(text: str, digits: int) -> int | None:
+    """A number of so many ASCII digits at most; None for any other text."""
+    return int(text) if len(text) <= digits and text.isascii() and text.isdigit() else None
+
+
 def plain(value: Decimal | None) -> str:
     """A decimal without exponent; `""` where there is none."""
     return "" if value is None else format(value, "f")

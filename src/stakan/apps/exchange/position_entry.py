@@ -20,6 +20,7 @@ from stakan.core.domain.units import MILLISECOND, Lots, Side, Ticks
 PARTIAL_LIMIT = 20
 """Legs for parts of one position."""
 _LEVERAGE_STEP = Decimal("0.01")
+_MARGIN_STEP = Decimal("1E-8")
 _UNCHANGED = Refused(34040, "not modified")
 
 NewPrice = Ticks | None | UnsetType
@@ -30,7 +31,7 @@ def set_leverage(trading: Trading, asked: parameters.SetLeverage, now: int) -> N
     """`position/set-leverage`; raises Refused, 110043 where it is in force already."""
     rules = rules_of(trading, asked.symbol)
     leverage = grids.amount(asked.buy_leverage, "buyLeverage")
-    if leverage != asked.sell_leverage:
+    if leverage != grids.amount(asked.sell_leverage, "sellLeverage"):
         raise Refused(PARAMETER_ERROR, "params error: buyLeverage and sellLeverage must be equal in one-way mode")
     if not 1 <= leverage <= rules.max_leverage or leverage % _LEVERAGE_STEP:
         raise Refused(PARAMETER_ERROR, f"params error: leverage should be from 1 to {rules.max_leverage} by 0.01")
@@ -57,7 +58,8 @@ def add_margin(trading: Trading, asked: parameters.AddMargin, now: int) -> Added
     """`position/add-margin`; raises Refused."""
     rules = rules_of(trading, asked.symbol)
     check_index(asked.position_idx)
-    grids.amount(abs(asked.margin), "margin")
+    if grids.amount(asked.margin.copy_abs(), "margin") % _MARGIN_STEP:
+        raise Refused(PARAMETER_ERROR, "params error: margin has too many decimals")
     trading.carry_out(ChangeMargin(instrument=rules.id, amount=asked.margin), asked.symbol, now)
     view = trading.venue.position(rules)
     return added_margin(trading.position_row(asked.symbol, view, is_pushed=False))

@@ -7,7 +7,7 @@ from typing import Any
 from stakan.apps.exchange import listing
 from stakan.apps.exchange.bars import INTERVALS, Bar, BarSeries
 from stakan.apps.exchange.board import Board
-from stakan.apps.exchange.numbers import plain
+from stakan.apps.exchange.numbers import plain, whole
 from stakan.apps.exchange.refusal import PARAMETER_ERROR, Refused
 from stakan.apps.exchange.symbol import SymbolBoard
 from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND
@@ -229,9 +229,10 @@ def _whole(query: Query, name: str, otherwise: int, most: int) -> int:
     text = query.get(name, "")
     if not text:
         return otherwise
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
+    number = whole(text, 9)
+    if number is None or not 1 <= number <= most:
         raise Refused(PARAMETER_ERROR, f"params error: {name} invalid")
-    return int(text)
+    return number
 
 
 def _cursor(query: Query) -> int:
@@ -239,9 +240,10 @@ def _cursor(query: Query) -> int:
     text = query.get("cursor", "")
     if not text:
         return 0
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
+    number = whole(text, 9)
+    if number is None:
         raise Refused(PARAMETER_ERROR, "params error: cursor invalid")
-    return int(text)
+    return number
 
 
 def _next_cursor(after: int, count: int) -> str:
@@ -253,9 +255,10 @@ def _time(query: Query, name: str, otherwise: int) -> int:
     text = query.get(name, "")
     if not text:
         return otherwise
-    if not (text.isascii() and text.isdigit() and len(text) < 14):
+    number = whole(text, 13)
+    if number is None:
         raise Refused(PARAMETER_ERROR, f"params error: {name} invalid")
-    return int(text) * MILLISECOND
+    return number * MILLISECOND
 
 
 def _between(query: Query, rows: Iterable[tuple[int, Any]], start: str, end: str) -> Iterator[tuple[int, Any]]:

@@ -106,7 +106,7 @@ class Server:
             method=request.method,
             path=request.path,
             query=request.rel_url.raw_query_string,
-            headers={name.lower(): value for name, value in request.headers.items()},
+            headers={name.lower(): value.encode(errors="replace").decode() for name, value in request.headers.items()},
             body=await request.read(),
             address=request.remote or "",
         )

@@ -16,6 +16,7 @@ from stakan.apps.exchange.board import Board
 from stakan.apps.exchange.faults import Chaos, Stream, Trouble
 from stakan.apps.exchange.gate import DEFAULT_WINDOW_MS, Caller, check_time
 from stakan.apps.exchange.gateway import Gateway, Outcome, limit_headers
+from stakan.apps.exchange.numbers import whole
 from stakan.apps.exchange.refusal import PARAMETER_ERROR, Refused
 from stakan.apps.exchange.replies import Push
 from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND
@@ -116,7 +117,7 @@ class Connection:
         self.active = self.exchange.steady()
         try:
             message = msgspec.json.decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             message = None
         if not isinstance(message, dict):
             self.answer({"success": False, "ret_msg": "error:not a JSON object", "conn_id": self.id, "op": ""})
@@ -441,10 +442,10 @@ class TradeConnection(Connection):
 
 def idle_of(text: str) -> int:
     """Nanoseconds of `max_active_time` (30s to 600s, or 1m to 10m); the default for anything else."""
-    number, unit = text[:-1], text[-1:]
-    if not number.isdigit() or unit not in {"s", "m"}:
+    number, unit = whole(text[:-1], 3), text[-1:]
+    if number is None or unit not in {"s", "m"}:
         return IDLE_NS
-    asked = int(number) * (SECOND if unit == "s" else MINUTE)
+    asked = number * (SECOND if unit == "s" else MINUTE)
     return asked if 30 * SECOND <= asked <= IDLE_NS else IDLE_NS
 
 
