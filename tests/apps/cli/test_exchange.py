@@ -85,6 +85,14 @@ def _balance(port, key, secret):
     return float(told["result"]["list"][0]["coin"][0]["walletBalance"])
 
 
+def test_a_ready_file_of_an_earlier_run_is_gone_before_anything_starts(tmp_path):
+    ready = tmp_path / "ready.json"
+    ready.write_text("{}")
+    result = CliRunner().invoke(app, ["exchange", "--ready-file", str(ready), "--upstream", "http://127.0.0.1:1"])
+    assert result.exit_code != 0
+    assert not ready.exists()
+
+
 def test_people_are_told_where_it_listens_and_what_happened(tmp_path):
     with running(tmp_path, "--chaos", "drizzle") as (port, process):
         told = ended(process, tmp_path / "log.txt")

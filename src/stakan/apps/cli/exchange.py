@@ -16,7 +16,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from stakan.adapters.exchanges.bybit.endpoints import Environment, environment
-from stakan.adapters.synthetic.config import SyntheticConfig
+from stakan.adapters.synthetic.config import SyntheticConfig, SyntheticSymbol
 from stakan.apps.cli.data import DEFAULT_DATA
 from stakan.apps.cli.importing import known_instruments
 from stakan.apps.cli.output import errors, out, reports_errors, write_json
@@ -103,16 +103,15 @@ def exchange_command(  # noqa: PLR0913 - one argument per option
         seed=seed,
     )
     profile = None if chaos is None else profile_named(chaos)
+    if ready_file is not None:
+        ready_file.unlink(missing_ok=True)
     source = _source(data, rules) if data else None
     _check_source(source, upstream, loop=loop, speed=speed)
 
     def open_market(start: int) -> Market:
         if source is not None:
             return recorded(source, start, speed=speed, loop=loop)
-        made = synthetic_symbols(symbols)
-        if pace is not None:
-            made = tuple(msgspec.structs.replace(symbol, messages_per_second=pace) for symbol in made)
-        return generated(SyntheticConfig(symbols=made, seed=seed), start, speed=speed)
+        return generated(SyntheticConfig(symbols=_made_up(symbols, pace), seed=seed), start, speed=speed)
 
     async def program() -> dict[str, object]:
         if upstream is None:
@@ -226,6 +225,13 @@ def _check_source(source: Source | None, upstream: str | None, *, loop: bool, sp
         raise ConfigError("--loop is for recorded data: a live or synthetic market has no end")
     if upstream is not None and speed != 1:
         raise ConfigError("--speed is for recorded and synthetic data: a live market has its own")
+
+
+def _made_up(count: int, pace: float | None) -> tuple[SyntheticSymbol, ...]:
+    made = synthetic_symbols(count)
+    if pace is None:
+        return made
+    return tuple(msgspec.structs.replace(symbol, messages_per_second=pace) for symbol in made)
 
 
 def _market_name(source: Source | None, upstream: str | None, seed: int) -> str:
