@@ -452,6 +452,35 @@ def test_a_row_that_is_not_one_is_refused_by_its_field():
         tell(fresh(), order_row("New", 1, qty="many"), 1)
 
 
+def test_an_execution_that_cannot_be_read_is_news_when_it_is_read_again_and_takes_nothing_with_it():
+    translator = fresh()
+    translator.expect(new_order())
+    first, second, third = (execution_row(name, 2, when) for when, name in enumerate("abc"))
+    with pytest.raises(DataError):
+        translator.executions([first, msgspec.structs.replace(second, exec_price=""), third], 1)
+    assert [event.execution_id for event in translator.expire(2)] == ["a", "c"]
+    assert [event.execution_id for event in translator.executions([first, second, third], 3)] == ["b"]
+    assert translator.expire(4) == []
+
+
+@pytest.mark.parametrize("field", ["qty", "price", "cum", "updated"])
+def test_an_order_row_that_cannot_be_read_changes_nothing(field):
+    translator = fresh()
+    translator.expect(new_order())
+    with pytest.raises(DataError):
+        translator.orders([order_row(**({"status": "New", "updated": 1} | {field: "-1"}))], 1)
+    assert not translator.is_seen(CLIENT)
+    assert [type(event) for event in tell(translator, order_row("New", 1), 2)] == [OrderAccepted]
+
+
+def test_protection_is_told_though_another_row_cannot_be_read():
+    translator = fresh()
+    with pytest.raises(DataError):
+        translator.positions([position_row(2, stop="63000.0"), position_row(3, size="many")], 2)
+    (event,) = translator.expire(3)
+    assert event.stop_loss == 630_000
+
+
 def test_rows_of_others_are_counted_and_passed_over():
     translator = fresh()
     rows = [order_row("New", 1, category="option"), order_row("New", 1, symbol="ETHUSDT")]

@@ -2,10 +2,12 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from tests.adapters.exchanges.bybit.fakes import BTC, RULES, Bench, order
 
 from stakan.adapters.exchanges.bybit.errors import CODES, DUPLICATE_ID, Kind, Reaction
+from stakan.adapters.exchanges.bybit.messages import PrivateFrame, read
 from stakan.adapters.exchanges.bybit.venue import Patience
 from stakan.core.domain.commands import AmendOrder, CancelOrder, SetProtection, SubmitOrder
 from stakan.core.domain.errors import RequestRefused
@@ -36,6 +38,12 @@ def placed(**options):
     bench.told.clear()
     bench.exchange.requests.clear()
     return bench
+
+
+def private(topic, rows):
+    """A frame of the private stream."""
+    text = msgspec.json.encode({"topic": topic, "creationTime": 1, "data": rows})
+    return read(PrivateFrame, text, topic)
 
 
 # --- what is sent -----------------------------------------------------------------------------------------------------
@@ -95,6 +103,43 @@ def test_request_ids_are_never_used_twice():
         bench.send(SubmitOrder(order=order(f"s-{number}")))
     names = [frame["reqId"] for frame in bench.socket.frames]
     assert len(set(names)) == 5
+
+
+@pytest.mark.parametrize("by_socket", [True, False])
+@pytest.mark.parametrize("result", [None, [], {"orderId": 5}])
+def test_an_acceptance_that_cannot_be_read_is_looked_up(by_socket, result):
+    bench = Bench(by_socket=by_socket, is_streaming=False)
+    create = bench.exchange._order_create
+    bench.exchange._order_create = lambda body: (create(body)[0], result)
+    bench.send(SUBMIT)
+    bench.time.run(5 * SECOND)
+    assert bench.kinds() == ["OutcomeLost", "OrderAccepted"]
+    assert not bench.halts
+
+
+def test_an_execution_that_was_garbled_once_is_read_again():
+    bench = placed()
+    bench.exchange.fill(NAME, 3, is_told=False)
+    bench.exchange.fill(NAME, 7, is_told=False)
+    first, second = bench.exchange.executions
+    bench.venue.on_private_frame(private("execution", [first, second | {"execPrice": ""}]), bench.time.clock())
+    assert [event.size for event in bench.told] == [3]
+    bench.time.run(5 * SECOND)
+    assert [event.size for event in bench.told if isinstance(event, OrderFilled)] == [3, 7]
+    assert not bench.halts
+
+
+def test_patience_for_late_executions_begins_anew_each_time():
+    bench = placed()
+    bench.exchange.fill(NAME, 3, is_told=False)
+    bench.push("order", dict(bench.exchange.orders[NAME]))
+    bench.time.run(60 * SECOND)
+    bench.exchange.fill(NAME, 4, is_told=False)
+    late = bench.exchange.executions.pop()
+    bench.exchange.change(NAME, orderStatus="Cancelled", cancelType="CancelByUser")
+    bench.time.timers(4 * SECOND, lambda: bench.exchange.executions.append(late))
+    bench.time.run(20 * SECOND)
+    assert bench.kinds() == ["OrderFilled", "OrderFilled", "OrderCancelled"]
 
 
 # --- what may not leave -----------------------------------------------------------------------------------------------

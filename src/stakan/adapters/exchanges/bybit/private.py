@@ -11,9 +11,9 @@ order at all (docs of Bybit v5, `websocket/private`). So every row is merged, no
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import TypedDict
+from typing import TypedDict, TypeVar
 
 import msgspec
 
@@ -48,6 +48,7 @@ from stakan.core.domain.instrument import Category, Instrument
 from stakan.core.domain.orders import NewOrder, OrderType
 from stakan.core.domain.units import MILLISECOND, SECOND, Lots, Side, Ticks
 
+Row = TypeVar("Row")
 TOPICS = ("order", "execution", "position", "wallet")
 """What the private socket subscribes to."""
 NOBODY = ClientOrderId("")
@@ -190,6 +191,8 @@ class _Listed(msgspec.Struct, frozen=True):
 class Translator:
     """Turns rows about one account into events. All methods that take rows return what is new in them.
 
+    A row that cannot be read is as if it had not come, so that it is news when it is read again. It raises DataError
+    after all others were taken in; `expire` tells what was new in those.
     Rows of other categories and of instruments that were not given are counted in `passed_over` by what they are.
     """
 
@@ -207,6 +210,7 @@ class Translator:
         self._executions: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._early: list[tuple[int, ExecutionRow]] = []
         self._guards: dict[InstrumentId, _Guard] = {}
+        self._untold: list[VenueEvent] = []
         for rules in instruments.values():
             self.list_instrument(rules)
 
@@ -302,49 +306,47 @@ class Translator:
 
     def orders(self, rows: Sequence[OrderRow], ts_recv: int) -> list[VenueEvent]:
         """News in order rows."""
-        events: list[VenueEvent] = []
-        for row in rows:
+
+        def take(row: OrderRow) -> list[VenueEvent]:
             listed = self._of(row.symbol, row.category, "order")
             if listed is None:
-                continue
+                return []
             if row.stop_order_type in _STOP_LEGS or row.stop_order_type in _TARGET_LEGS:
-                events += self._leg(row, listed, ts_recv)
-            else:
-                events += self._order(row, listed, ts_recv)
-        return events
+                return self._leg(row, listed, ts_recv)
+            return self._order(row, listed, ts_recv)
+
+        return self._each(rows, take)
 
     def executions(self, rows: Sequence[ExecutionRow], ts_recv: int) -> list[VenueEvent]:
         """News in execution rows, told in the order of their time; equal times keep the order of the rows."""
-        events: list[VenueEvent] = []
-        for row in sorted(rows, key=lambda row: millis(row.exec_time)):
+
+        def take(row: ExecutionRow) -> list[VenueEvent]:
             listed = self._of(row.symbol, row.category, f"execution {row.exec_type}")
             if listed is None or not self._is_new(row):
-                continue
-            self.latest_execution = max(self.latest_execution, millis(row.exec_time))
-            if row.exec_type == "Funding":
-                events.append(_funding(row, listed, ts_recv))
-            elif row.exec_type not in _MOVES:
-                self.passed_over[f"execution {row.exec_type}"] += 1
-            elif _origin(row) is FillOrigin.ORDER and self._client(row) is None:
-                self._early.append((ts_recv, row))
-            else:
-                events += self._fill(row, listed, ts_recv)
-        return events
+                return []
+            try:
+                return self._execution(row, listed, ts_recv)
+            except DataError:
+                del self._executions[row.symbol, row.exec_id]
+                raise
+
+        return self._each(sorted(rows, key=lambda row: millis(row.exec_time)), take)
 
     def positions(self, rows: Sequence[PositionRow], ts_recv: int, as_of: int = 0) -> list[VenueEvent]:
         """News in position rows; `as_of` (milliseconds) is when an answer was asked for: no row is older than that."""
-        events: list[VenueEvent] = []
-        for row in rows:
+
+        def take(row: PositionRow) -> list[VenueEvent]:
             listed = self._of(row.symbol, row.category, "position")
             if listed is None:
-                continue
+                return []
             lots = listed.grid.lots(row.size or "0")
-            if row.position_idx != 0:
-                if lots:
-                    raise DataError(f"{listed.id}: a position of hedge mode: switch the symbol to one-way mode")
-                continue
-            events += self._position(row, listed, lots, max(as_of, millis(row.updated_time)), ts_recv)
-        return events
+            if row.position_idx == 0:
+                return self._position(row, listed, lots, max(as_of, millis(row.updated_time)), ts_recv)
+            if lots:
+                raise DataError(f"{listed.id}: a position of hedge mode: switch the symbol to one-way mode")
+            return []
+
+        return self._each(rows, take)
 
     def wallet(self, rows: Sequence[WalletRow]) -> None:
         """Take over balances."""
@@ -353,12 +355,16 @@ class Translator:
                 self.coins[coin.coin] = _coin(coin)
 
     def expire(self, ts_recv: int) -> list[VenueEvent]:
-        """Tell executions that have waited too long for an owner as what they are: fills of nobody we know."""
+        """Tell executions that have waited too long for an owner as what they are: fills of nobody we know.
+
+        And tell what came with rows that could not be read.
+        """
+        untold, self._untold = self._untold, []
         if not self._early:
-            return []
+            return untold
         late = [row for since, row in self._early if ts_recv - since >= WAIT_FOR_ORDER]
         self._early = [(since, row) for since, row in self._early if ts_recv - since < WAIT_FOR_ORDER]
-        return [event for row in late for event in self._fill(row, self._listed[row.symbol], ts_recv)]
+        return untold + [event for row in late for event in self._fill(row, self._listed[row.symbol], ts_recv)]
 
     def release(self, client: ClientOrderId) -> list[VenueEvent]:
         """Tell an order's end although executions that it counts were not found; they are booked should they come."""
@@ -369,6 +375,19 @@ class Translator:
         end, order.end = order.end, None
         return [] if end is None else [end]
 
+    def _each(self, rows: Iterable[Row], take: Callable[[Row], list[VenueEvent]]) -> list[VenueEvent]:
+        events: list[VenueEvent] = []
+        problem: DataError | None = None
+        for row in rows:
+            try:
+                events += take(row)
+            except DataError as error:
+                problem = problem or error
+        if problem is None:
+            return events
+        self._untold += events
+        raise problem
+
     # --- orders -----------------------------------------------------------------------------------------------------
 
     def _order(self, row: OrderRow, listed: _Listed, ts_recv: int) -> list[VenueEvent]:
@@ -376,9 +395,10 @@ class Translator:
         if client is None:
             self.passed_over["order without a client id"] += 1
             return []
+        told = _checked(row, listed)
         order = self._orders.get(client) or self._adopt(row, client, listed)
         order.is_seen = True
-        order.told = max(order.told, listed.grid.lots(row.cum_exec_qty or "0"))
+        order.told = max(order.told, told)
         events = self.bind(client, row.order_id, ts_recv)
         if not order.is_over:
             events += self._merge(row, order, listed, ts_recv)
@@ -449,6 +469,20 @@ class Translator:
 
     # --- executions -------------------------------------------------------------------------------------------------
 
+    def _execution(self, row: ExecutionRow, listed: _Listed, ts_recv: int) -> list[VenueEvent]:
+        events: list[VenueEvent] = []
+        if row.exec_type == "Funding":
+            events.append(_funding(row, listed, ts_recv))
+        elif row.exec_type not in _MOVES:
+            self.passed_over[f"execution {row.exec_type}"] += 1
+        elif _origin(row) is FillOrigin.ORDER and self._client(row) is None:
+            _filled(row, NOBODY, listed, ts_recv)
+            self._early.append((ts_recv, row))
+        else:
+            events += self._fill(row, listed, ts_recv)
+        self.latest_execution = max(self.latest_execution, millis(row.exec_time))
+        return events
+
     def _is_new(self, row: ExecutionRow) -> bool:
         key = (row.symbol, row.exec_id)
         if key in self._executions:
@@ -467,22 +501,8 @@ class Translator:
         return [event for row in known for event in self._fill(row, self._listed[row.symbol], ts_recv)]
 
     def _fill(self, row: ExecutionRow, listed: _Listed, ts_recv: int) -> list[VenueEvent]:
-        origin = _origin(row)
-        client = (self._client(row) or NOBODY) if origin is FillOrigin.ORDER else NOBODY
-        fill = OrderFilled(
-            ts_event=millis(row.exec_time) * MILLISECOND,
-            ts_recv=ts_recv,
-            instrument=listed.id,
-            client_order_id=client,
-            venue_order_id=VenueOrderId(row.order_id),
-            execution_id=ExecutionId(row.exec_id),
-            side=_side(row.side, listed),
-            price=_fill_price(row, listed),
-            size=listed.grid.traded(row.exec_qty),
-            fee=amount(row.exec_fee),
-            is_maker=row.is_maker,
-            origin=origin,
-        )
+        client = (self._client(row) or NOBODY) if _origin(row) is FillOrigin.ORDER else NOBODY
+        fill = _filled(row, client, listed, ts_recv)
         order = self._orders.get(client)
         if order is None:
             return [fill]
@@ -585,6 +605,32 @@ def _origin(row: ExecutionRow) -> FillOrigin:
     if row.stop_order_type in _TARGET_LEGS or row.create_type in _TARGET_MAKERS:
         return FillOrigin.TAKE_PROFIT
     return FillOrigin.ORDER
+
+
+def _checked(row: OrderRow, listed: _Listed) -> Lots:
+    """Lots that an order row counts as executed; raises DataError where any of its numbers cannot be read."""
+    millis(row.updated_time)
+    listed.grid.lots(row.qty or "0")
+    if row.order_type == "Limit":
+        _ticks(listed.grid, row.price)
+    return listed.grid.lots(row.cum_exec_qty or "0")
+
+
+def _filled(row: ExecutionRow, client: ClientOrderId, listed: _Listed, ts_recv: int) -> OrderFilled:
+    return OrderFilled(
+        ts_event=millis(row.exec_time) * MILLISECOND,
+        ts_recv=ts_recv,
+        instrument=listed.id,
+        client_order_id=client,
+        venue_order_id=VenueOrderId(row.order_id),
+        execution_id=ExecutionId(row.exec_id),
+        side=_side(row.side, listed),
+        price=_fill_price(row, listed),
+        size=listed.grid.traded(row.exec_qty),
+        fee=amount(row.exec_fee),
+        is_maker=row.is_maker,
+        origin=_origin(row),
+    )
 
 
 def _fill_price(row: ExecutionRow, listed: _Listed) -> Ticks:

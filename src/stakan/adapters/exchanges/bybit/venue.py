@@ -431,7 +431,11 @@ class BybitVenue:
     def _accepted(self, flight: _Flight, reply: Reply) -> None:
         """Accepted is not done: if its effect does not show in time, it is looked up."""
         if flight.kind is Kind.CREATE:
-            ids = read(OrderIds, reply.result, flight.path) if reply.result else OrderIds()
+            try:
+                ids = read(OrderIds, reply.result, flight.path) if reply.result else OrderIds()
+            except DataError as error:
+                self._unknown(flight, str(error))
+                return
             self._tell(self.translator.bind(flight.client, ids.order_id, self._clock()))
         wait = self.patience.effect if reply.code == 0 else 0
         self._timers(wait, lambda: self._expect_effect(flight))
@@ -668,6 +672,7 @@ class BybitVenue:
             events = self.translator.frame(frame, ts_recv)
         except DataError as error:
             self._ports.note(f"private stream: {error}")
+            self._tell(self.translator.expire(ts_recv))
             self.read_account()
             return
         self._tell(events)
@@ -721,7 +726,10 @@ class BybitVenue:
         self._call_off_tick = self._timers(self.patience.tick, self._tick)
         now = self._clock()
         self._tell(self.translator.expire(now))
-        for instrument, client in self.translator.lacking(now - 2 * self.patience.tick):
+        lacking = self.translator.lacking(now - 2 * self.patience.tick)
+        still = {client for _, client in lacking}
+        self._lacks = {client: since for client, since in self._lacks.items() if client in still}
+        for instrument, client in lacking:
             self._fetch_executions(instrument, client, now)
         is_well = self.is_streaming and self.is_caught_up
         if not self._is_reading and now - self._read_at >= (self.patience.sweep if is_well else self.patience.poll):
