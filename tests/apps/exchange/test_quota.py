@@ -11,8 +11,8 @@ from stakan.apps.exchange.quota import (
     NEW_CONNECTIONS,
     WINDOW_MS,
     AddressQuota,
-    ConnectionQuota,
     Quotas,
+    RollingQuota,
 )
 
 STEPS = st.lists(st.tuples(st.integers(0, 700), st.integers(1, 15)), max_size=60)
@@ -91,7 +91,7 @@ def test_an_address_that_asks_too_often_is_locked_out_for_ten_minutes():
 
 
 def test_new_connections_are_counted_over_five_minutes():
-    quota = ConnectionQuota()
+    quota = RollingQuota(NEW_CONNECTIONS, CONNECTION_WINDOW_MS)
     assert all(quota.allows("a", at) for at in range(NEW_CONNECTIONS))
     assert not quota.allows("a", NEW_CONNECTIONS)
     assert quota.allows("b", NEW_CONNECTIONS)

@@ -411,6 +411,25 @@ def test_lives_are_read_within_their_bounds(text, seconds):
     assert idle_of(text) == seconds * SECOND
 
 
+def test_strangers_cannot_have_more_than_a_thousand_connections(lab):
+    for _ in range(3):
+        sockets = [lab.connect(PUBLIC, address=ELSEWHERE) for _ in range(400)]
+        lab.jump(5 * MINUTE)
+    assert [socket.connection is None for socket in sockets] == [False] * 200 + [True] * 200
+    assert lab.connect(PUBLIC).connection is not None
+
+
+def test_strangers_cannot_ask_over_sockets_without_end():
+    lab = Lab(rate_factor=0)
+    socket = lab.connect("/v5/trade", address=ELSEWHERE).login()
+    wrong = {"category": "linear", "symbol": BTC, "orderId": "none"}
+    request = json.dumps({"op": "order.cancel", "header": {"X-BAPI-TIMESTAMP": lab.ms}, "args": [wrong]})
+    socket.frames.clear()
+    for _ in range(3_001):
+        socket.connection.receive(request)
+    assert [frame["retCode"] for frame in socket.heard()] == [110001] * 3_000 + [10403]
+
+
 def test_strangers_cannot_connect_without_end(lab):
     connections = [lab.connect(PUBLIC, address=ELSEWHERE).connection for _ in range(501)]
     assert connections[499] is not None

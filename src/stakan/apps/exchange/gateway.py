@@ -9,7 +9,15 @@ import msgspec
 from stakan.apps.exchange.accounts import OPERATIONS
 from stakan.apps.exchange.faults import Chaos, Trouble
 from stakan.apps.exchange.gate import UNAUTHORISED, Caller, Gate, Unsigned
-from stakan.apps.exchange.quota import TOO_MANY, AddressQuota, Allowance, Quotas
+from stakan.apps.exchange.quota import (
+    SOCKET_REQUESTS,
+    TOO_MANY,
+    WINDOW_MS,
+    AddressQuota,
+    Allowance,
+    Quotas,
+    RollingQuota,
+)
 from stakan.apps.exchange.refusal import PARAMETER_ERROR, Refused
 from stakan.apps.exchange.replies import Reply
 from stakan.apps.exchange.requests import MarketRequests
@@ -17,6 +25,7 @@ from stakan.core.domain.units import MILLISECOND
 
 PREFIX = "/v5/"
 SERVER_ERROR = 10_016
+TOO_MANY_OVER_SOCKETS = 10_403
 _BATCH = "-batch"
 _TOO_MANY_TEXT = "Too many visits. Exceeded the API Rate Limit."
 _LOOPBACK = frozenset(("127.0.0.1", "::1", ""))
@@ -81,6 +90,7 @@ class Gateway:
         self._unauthorised_status = unauthorised_status
         self._quotas: dict[int, Quotas] = {}
         self._addresses = AddressQuota()
+        self._over_sockets = RollingQuota(SOCKET_REQUESTS, WINDOW_MS)
         self.requests = 0
         """Signed operations so far."""
         self._traces = 0
@@ -137,9 +147,12 @@ class Gateway:
 
     # --- what REST and the trade socket share -----------------------------------------------------------------------
 
-    def over_socket(self, caller: Caller, operation: str, params: Mapping[str, Any]) -> Outcome:
-        """A signed operation that came over the trade socket."""
-        return self.carry_out(caller, operation, params, self._pump(), over_socket=True)
+    def over_socket(self, caller: Caller, operation: str, params: Mapping[str, Any], address: str) -> Outcome:
+        """A signed operation that came over a trade socket; raises Refused with 10403 where they are too many."""
+        now = self._pump()
+        if self.limits(address) and not self._over_sockets.allows(address, now // MILLISECOND):
+            raise Refused(TOO_MANY_OVER_SOCKETS, "Exceeded the IP rate limit.")
+        return self.carry_out(caller, operation, params, now, over_socket=True)
 
     def carry_out(
         self, caller: Caller, operation: str, params: Mapping[str, Any], now: int, *, over_socket: bool = False

@@ -22,7 +22,7 @@ from stakan.apps.exchange.gate import Gate
 from stakan.apps.exchange.gateway import Gateway, Request, Response
 from stakan.apps.exchange.market import for_accounts
 from stakan.apps.exchange.published import BoardView
-from stakan.apps.exchange.quota import ConnectionQuota
+from stakan.apps.exchange.quota import CONNECTION_WINDOW_MS, NEW_CONNECTIONS, OPEN_CONNECTIONS, RollingQuota
 from stakan.apps.exchange.replies import Push
 from stakan.apps.exchange.requests import MarketRequests
 from stakan.apps.exchange.rows import PositionRow
@@ -120,7 +120,7 @@ class LocalExchange:
             reply_delay=self.reply_delay,
             push_delay=config.push_delay_ns,
         )
-        self._newcomers = ConnectionQuota()
+        self._newcomers = RollingQuota(NEW_CONNECTIONS, CONNECTION_WINDOW_MS)
         self.exposed: list[Exposed] = []
         self._naked: dict[tuple[int, str], int] = {}
         self._connections = 0
@@ -168,11 +168,16 @@ class LocalExchange:
         now = self._now_ns()
         if self.chaos.is_dark(now):
             return None
-        if self.gateway.limits(address) and not self._newcomers.allows(address, now // MILLISECOND):
+        if self.gateway.limits(address) and not self._has_room(address, now // MILLISECOND):
             return None
         self._connections += 1
         idle = idle_of(query.get("max_active_time", ""))
         return kind(self.exchange, self._connections, send, cut, address, idle)
+
+    def _has_room(self, address: str, now_ms: int) -> bool:
+        """Whether an address may have another connection."""
+        there = sum(one.address == address for one in self.exchange.open.values())
+        return there < OPEN_CONNECTIONS and self._newcomers.allows(address, now_ms)
 
     def reply_delay(self) -> int:
         """Draws how long an answer takes, nanoseconds."""

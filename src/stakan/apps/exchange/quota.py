@@ -13,6 +13,10 @@ ADDRESS_LIMIT = 600
 LOCKOUT_MS = 600_000
 CONNECTION_WINDOW_MS = 300_000
 NEW_CONNECTIONS = 500
+OPEN_CONNECTIONS = 1_000
+"""Of one address at a time; Bybit counts them by market."""
+SOCKET_REQUESTS = 3_000
+"""Over trade sockets, of one address in a second."""
 TOO_MANY = 10_006
 
 _PER_SECOND = {
@@ -81,16 +85,17 @@ class AddressQuota:
         return False
 
 
-class ConnectionQuota:
-    """New connections of one address over five minutes."""
+class RollingQuota:
+    """So many of something from one address in any stretch of a length."""
 
-    def __init__(self, limit: int = NEW_CONNECTIONS) -> None:
+    def __init__(self, limit: int, window_ms: int) -> None:
         self._limit = limit
+        self._window_ms = window_ms
         self._used: dict[str, deque[int]] = {}
 
     def allows(self, address: str, now_ms: int) -> bool:
-        """Count a new connection; False where it is one too many."""
-        return _count(self._used.setdefault(address, deque()), now_ms, CONNECTION_WINDOW_MS, self._limit)
+        """Count another one; False where it is one too many."""
+        return _count(self._used.setdefault(address, deque()), now_ms, self._window_ms, self._limit)
 
 
 def _count(used: deque[int], now_ms: int, window_ms: int, limit: int) -> bool:

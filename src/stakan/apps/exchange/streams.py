@@ -422,7 +422,7 @@ class TradeConnection(Connection):
         args = _list(message.get("args"))
         if len(args) != 1 or not isinstance(args[0], dict):
             raise Refused(_UNKNOWN_OP, "args should hold exactly one object")
-        return self.exchange.gateway.over_socket(self._caller, operation, args[0])
+        return self.exchange.gateway.over_socket(self._caller, operation, args[0], self.address)
 
     def _said(
         self, op: str, request_id: object, code: int, text: str, data: Any, ext: Any, limits: dict[str, str]
