@@ -40,7 +40,11 @@ def test_what_was_delivered_comes_once_in_its_order_at_the_moment_of_the_take(co
         for batch in upstream.take(now):
             assert (batch.ts_exchange == now).all()
             taken += batch.events()
+            upstream.deliver(event := EVENTS[0])
+            delivered.append(event)
+            assert upstream.take(now) == []
         assert upstream.next_due() == now + MILLISECOND
+    taken += [event for batch in upstream.take(now + MILLISECOND) for event in batch.events()]
     for source, rules in list_all(SOURCE.instruments).items():
         came = [event for event in delivered if event.instrument == source and isinstance(event, SHOWN)]
         shown = [event for event in taken if event.instrument == rules.id]

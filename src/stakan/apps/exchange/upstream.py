@@ -25,7 +25,7 @@ _SHOWN = (BookSnapshot, BookDelta, TradePrint, Ticker, FeedDown)
 
 
 class Upstream:
-    """A `Feed` of events that somebody delivers: each happens here at the first `take` after its arrival."""
+    """A `Feed` of events that somebody delivers: each happens here in the first millisecond after its arrival."""
 
     def __init__(self, listed: Mapping[InstrumentId, Instrument], start: int) -> None:
         """`listed`: by the source's id, the rules under which it is listed here; `start`: the exchange's time."""
@@ -41,8 +41,14 @@ class Upstream:
             self._waiting.append(event)
 
     def take(self, until: int) -> list[MarketBatch]:
-        """What has arrived, all of it at `until`, in the order of its arrival."""
-        self._taken = max(self._taken, until)
+        """What has arrived, all of it at `until`, in the order of its arrival.
+
+        What arrives later in a millisecond that was taken waits for the next one: requests of that millisecond were
+        answered without it.
+        """
+        if until <= self._taken:
+            return []
+        self._taken = until
         waiting, self._waiting = self._waiting, []
         for event in waiting:
             name = self._names[event.instrument]
