@@ -1,8 +1,10 @@
 """`stakan trade`: one bot on a venue's market, from its pre-flight to its report."""
 
 import asyncio
+import logging
 import math
 import signal
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime
@@ -38,10 +40,10 @@ from stakan.apps.projection import Latency
 from stakan.apps.results import RunResult
 from stakan.apps.secrets import bybit_keys
 from stakan.core.domain.errors import ConfigError, StakanError, VenueUnavailable
-from stakan.core.domain.events import VenueEvent
+from stakan.core.domain.events import AnyOperatorRequest, ReleaseHalt, VenueEvent
 from stakan.core.domain.ids import InstrumentId, split_instrument_id
 from stakan.core.domain.instrument import Category, Instrument
-from stakan.core.domain.units import SECOND, Nanos
+from stakan.core.domain.units import MINUTE, SECOND, Nanos
 from stakan.core.market.universe import Ranking, UniverseRules, chosen
 
 LOCAL, MAINNET, TESTNET = "local", "mainnet", "testnet"
@@ -49,10 +51,14 @@ SETTLE = "USDT"
 _READY_NS = Nanos(20 * SECOND)
 _POLL_S = 0.02
 _WATCH_S = 0.25
+_NOTES_SHOWN = 5
+_NOTE_NS = 10 * MINUTE
+"""How long a note counts among the problems of the moment."""
 _LAST_CANCELS_S = 2.0
 """How long cancels of a bot that has failed get to reach the exchange."""
 
 Say = Callable[[str], None]
+_log = logging.getLogger(__name__)
 
 
 class Mode(StrEnum):
@@ -266,14 +272,15 @@ class Session:
         self._settings = plan.settings
         self._market = market
         self._broke = asyncio.Event()
-        self._notes: list[str] = []
-        self._account: BybitAccount | None = None
+        self._notes: deque[tuple[int, str]] = deque(maxlen=_NOTES_SHOWN)
+        self._now = clock.now
+        self.account: BybitAccount | None = None
         mode = Mode(plan.mode)
         if mode.is_at_exchange:
             assert keys is not None
-            told = Told(deliver=self._deliver, halt=self._halt, note=self._notes.append)
+            told = Told(deliver=self._deliver, halt=self._halt, note=self._note)
             window = Patience(receive_window=duration_ns(self._settings.venue.receive_window))
-            self._account = BybitAccount(
+            self.account = BybitAccount(
                 venue, keys, plan.instruments, told=told, clock=clock.now, chance=chance, patience=window
             )
         self.bot = Bot(plan, self._counterparty(mode), LoopTime(clock), self._resync, lambda _error: self._broke.set())
@@ -282,18 +289,23 @@ class Session:
         around.is_connected = lambda: not self._down()
         around.problems = self._problems
         around.resyncs = lambda key: self._feed.counters(key).resyncs
-        self._now = clock.now
+
+    def accept(self, request: AnyOperatorRequest) -> str:
+        """As the bot does; what releases it also lets orders leave again that the exchange's side held back."""
+        if isinstance(request, ReleaseHalt) and self.account is not None:
+            self.account.venue.release()
+        return self.bot.accept(request)
 
     async def live(self, folder: Path, stopping: Stopping, say: Say) -> Ended:
         """Connect, trade until something ends it, stop in order, report."""
         bot = self.bot
         try:
             async with AsyncExitStack() as connections:
-                if self._account is not None:
-                    await connections.enter_async_context(self._account)
-                    await self._prepare(self._account)
+                if self.account is not None:
+                    await connections.enter_async_context(self.account)
+                    await self._prepare(self.account)
                 self._feed.follow(self._plan.instruments.values())
-                publisher = Publisher(folder, bot.hello, bot.model, bot.accept, self._now)
+                publisher = Publisher(folder, bot.hello, bot.model, self.accept, self._now)
                 await publisher.start()
                 connections.push_async_callback(publisher.stop)
                 say(f"running, {folder / 'bot.sock'} serves the console; Ctrl-C stops")
@@ -302,6 +314,8 @@ class Session:
                     await self._stop(stopping, error, say)
                 left, latencies = self._left_open(), bot.latencies.summary(self._now())
                 result = bot.finish() if bot.loop.failure is None else bot.result()
+                if error is None and bot.loop.failure is not None:
+                    error = self._broken(bot.loop.failure)
                 if error is not None:
                     raise error
                 return Ended(result, self._plan.run_folder, left, latencies)
@@ -332,11 +346,13 @@ class Session:
             await asyncio.gather(*tasks, return_exceptions=True)
         errors = [error for task in done if (error := task.exception()) is not None]
         failure = self.bot.loop.failure or next((e for e in errors if isinstance(e, Exception)), None)
-        if failure is None:
-            return None
+        return None if failure is None else self._broken(failure)
+
+    def _broken(self, failure: Exception) -> BotFailed:
+        left = "; ".join(self._left_open()) or "nothing"
         broken = BotFailed(
-            f"the bot has failed: {type(failure).__name__}: {failure}. Its entries were cancelled, stops stay at the "
-            f"exchange; the evidence is in {self._plan.run_folder}"
+            f"the bot has failed: {type(failure).__name__}: {failure}. Its entries are cancelled, stops stay at the "
+            f"exchange, where it knew of: {left}; the evidence is in {self._plan.run_folder}"
         )
         broken.__cause__ = failure
         return broken
@@ -345,30 +361,30 @@ class Session:
         """Raises what ended a socket of the account; keeps the clock's offset."""
         while True:
             self.bot.latencies.offset_ns = self._market.server_clock.offset
-            if self._account is not None:
-                self._account.failed()
+            if self.account is not None:
+                self.account.failed()
             await asyncio.sleep(_WATCH_S)
 
     async def _stop(self, stopping: Stopping, error: Exception | None, say: Say) -> None:
         """Cancel entries and wait for it; positions keep their stops."""
         bot = self.bot
+        if not bot.loop.is_over:
+            why = f"graceful stop ({stopping.why})" if error is None else "stop after a failure"
+            say(f"{why}: cancelling entries, stops stay; once more stops at once")
+            bot.cancel_entries(why)
+        for _ in range(math.ceil(duration_ns(self._settings.trade.stop_timeout) / SECOND / _POLL_S)):
+            if bot.loop.is_over or not bot.live_entries or stopping.at_once.is_set():
+                break
+            await asyncio.sleep(_POLL_S)
         if bot.loop.is_over:
             await self._cancel_directly()
-            return
-        why = f"graceful stop ({stopping.why})" if error is None else "stop after a failure"
-        say(f"{why}: cancelling entries, stops stay; once more stops at once")
-        bot.cancel_entries(why)
-        for _ in range(math.ceil(duration_ns(self._settings.trade.stop_timeout) / SECOND / _POLL_S)):
-            if not bot.live_entries or stopping.at_once.is_set():
-                return
-            await asyncio.sleep(_POLL_S)
 
     async def _cancel_directly(self) -> None:
         """The engine is broken: what it knew of its entries is cancelled without it."""
-        if self._account is None or not self.bot.live_entries:
+        if self.account is None or not self.bot.live_entries:
             return
         for cancel in self.bot.live_entries:
-            self._account.venue.send(cancel)
+            self.account.venue.send(cancel)
         await asyncio.sleep(_LAST_CANCELS_S)
 
     def _left_open(self) -> tuple[str, ...]:
@@ -384,8 +400,8 @@ class Session:
     # --- parts ------------------------------------------------------------------------------------------------------
 
     def _counterparty(self, mode: Mode) -> LiveCounterparty:
-        if self._account is not None:
-            return AtVenue(self._account.venue)
+        if self.account is not None:
+            return AtVenue(self.account.venue)
         if mode is Mode.SHADOW:
             return Shadow()
         return paper_exchange(self._settings, self._plan.instruments)
@@ -402,15 +418,20 @@ class Session:
     def _resync(self, instrument: InstrumentId) -> None:
         self._feed.resync(instrument)
 
+    def _note(self, text: str) -> None:
+        self._notes.append((self._now(), text))
+        if self.bot.loop.failure is not None or not self.bot.loop.is_over:
+            _log.warning(text)
+
     def _halt(self, why: str) -> None:
-        self._notes.append(why)
+        self._note(f"trading stops: {why}")
         self.bot.halt(why)
 
     def _down(self) -> list[str]:
         """Connections that are not there."""
         sockets = [(f"public feed {i + 1}", one) for i, one in enumerate(self._market.sockets)]
         found = [f"{name}: {one.problem or 'connecting'}" for name, one in sockets if not one.is_open]
-        account = self._account
+        account = self.account
         if account is not None:
             if not account.venue.is_streaming:
                 found.append(f"private stream: {account.private.problem or 'connecting'}")
@@ -419,5 +440,8 @@ class Session:
         return found
 
     def _problems(self) -> tuple[str, ...]:
+        stopped_for = self.account.venue.stopped_for if self.account is not None else None
+        stopped = [] if stopped_for is None else [f"no entries until released: {stopped_for}"]
+        notes = [text for ts, text in self._notes if self._now() - ts <= _NOTE_NS]
         refused = [f"{topic}: {why}" for topic, why in self._feed.refused.items()]
-        return (*self._notes[-5:], *refused[:5], *self._down())
+        return (*stopped, *notes, *refused[:5], *self._down())

@@ -9,6 +9,7 @@ import msgspec
 from stakan.apps.driver import EventOrder, Observer
 from stakan.apps.live.clock import LiveTime, Timer
 from stakan.core.domain.commands import AmendOrder, CancelOrder, SetProtection, SubmitOrder, VenueCommand
+from stakan.core.domain.errors import StorageError
 from stakan.core.domain.events import AnyEvent, AnyMarketEvent, MarketEvent, VenueEvent
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.step import Step
@@ -154,7 +155,11 @@ class LiveLoop:
         self._guarded(self._finish)
         if not self._is_over:
             self._end()
-            self._journal.close()
+            try:
+                self._journal.close()
+            except StorageError:
+                self._journal.abandon()
+                raise
 
     def abandon(self) -> None:
         """Let go of a run that ends in no order; without effect where it has ended."""

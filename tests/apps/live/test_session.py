@@ -1,0 +1,117 @@
+"""A bot with its connections, none of which is up: what an operator is told, what a release reaches, how it ends."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+from tests.apps.live.builders import SETTINGS
+
+from stakan.adapters.exchanges.bybit.endpoints import environment
+from stakan.adapters.exchanges.bybit.market_client import MarketClient
+from stakan.adapters.exchanges.bybit.rest import Keys
+from stakan.adapters.synthetic.config import demo_config
+from stakan.apps.config import load_settings
+from stakan.apps.live.bot import BotPlan
+from stakan.apps.live.clock import WallClock
+from stakan.apps.trade import BotFailed, Session, Stopping
+from stakan.core.domain.errors import StorageError
+from stakan.core.domain.events import ReleaseHalt
+from stakan.core.domain.trading import TradingState
+
+RELEASE = ReleaseHalt(ts_event=0, ts_recv=0, actor="ann", request_id="1")
+KEYS = Keys("key", "secret")
+
+
+@asynccontextmanager
+async def a_session(folder, mode="testnet"):
+    """Not connected to anything."""
+    settings = load_settings(None, [*SETTINGS, "venue.environment=local", "trade.stop_timeout=50ms"], {})
+    instruments = {symbol.instrument.id: symbol.instrument for symbol in demo_config().symbols}
+    plan = BotPlan(
+        mode=mode,
+        settings=settings,
+        instruments=instruments,
+        run_folder=folder / "run",
+        epoch="e",
+        market="a test",
+    )
+    clock, chance = WallClock(), np.random.default_rng(1)
+    venue = environment("local", local_url="http://127.0.0.1:9")
+    market = MarketClient(venue, clock=clock.now, chance=chance, keys=KEYS)
+    session = Session(plan, market, venue, KEYS, clock, chance)
+    try:
+        yield session
+    finally:
+        session.bot.discard()
+
+
+def test_a_release_lets_the_exchanges_side_trade_again_too(tmp_path):
+    async def release():
+        async with a_session(tmp_path) as session:
+            venue, state = session.account.venue, session.bot.engine.state
+            venue._halt("10003 API key is invalid")
+            halted = (state.trading, session.bot.around.problems()[0])
+            why = session.accept(RELEASE)
+            return halted, why, state.trading, venue.stopped_for, session.bot.around.problems()
+
+    halted, why, trading, stopped_for, problems = asyncio.run(release())
+    assert halted == (TradingState.HALTED, "no entries until released: 10003 API key is invalid")
+    assert (why, trading, stopped_for) == ("", TradingState.ACTIVE, None)
+    assert not any("until released" in line for line in problems)
+
+
+def test_what_was_noted_is_told_for_a_while_and_does_not_pile_up(tmp_path, caplog):
+    async def note():
+        async with a_session(tmp_path) as session:
+            for number in range(1000):
+                session._note(f"note {number}")
+            now = session._now()
+            shown = session.bot.around.problems()
+            session._now = lambda: now + 3600 * 10**9
+            return shown, session.bot.around.problems()
+
+    shown, later = asyncio.run(note())
+    assert [line for line in shown if "note" in line] == [f"note {number}" for number in range(995, 1000)]
+    assert not any("note" in line for line in later)
+    assert "note 0" in caplog.text
+
+
+@pytest.mark.parametrize("breaks", ["sync", "close"])
+def test_a_journal_that_breaks_while_a_bot_stops_is_a_failure(tmp_path, monkeypatch, breaks):
+    async def stop():
+        async with a_session(tmp_path, mode="paper") as session:
+            monkeypatch.setattr(session._feed, "follow", lambda _: None)
+            disk_full = StorageError("no space left on device")
+
+            def broken(*_):
+                raise disk_full
+
+            journal, loop = session.bot.loop._journal, session.bot.loop
+            if breaks == "sync":
+                monkeypatch.setattr(loop, "_finish", broken)
+            else:
+                monkeypatch.setattr(journal, "close", broken)
+            stopping = Stopping()
+            stopping.ask("test")
+            await session.live(tmp_path, stopping, lambda _: None)
+
+    with pytest.raises((BotFailed, StorageError), match="no space left"):
+        asyncio.run(stop())
+
+
+def test_a_bot_that_breaks_while_it_stops_has_failed(tmp_path, monkeypatch):
+    async def stop():
+        async with a_session(tmp_path, mode="paper") as session:
+            monkeypatch.setattr(session._feed, "follow", lambda _: None)
+
+            def broken(*_):
+                raise StorageError("no space left on device")
+
+            monkeypatch.setattr(session.bot.loop._journal, "append", broken)
+            stopping = Stopping()
+            stopping.ask("test")
+            await session.live(tmp_path, stopping, lambda _: None)
+
+    with pytest.raises(BotFailed, match="no space left"):
+        asyncio.run(stop())
