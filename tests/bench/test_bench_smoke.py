@@ -4,7 +4,19 @@ import pytest
 from bench._rows import Measured, Options, Row, interleaved
 from bench._table import all_cells, legend, markdown
 
-from bench import book, day, engine_path, exchange_board, exchange_server, feed, matching, order_path, parts, session
+from bench import (
+    book,
+    day,
+    engine_path,
+    exchange_board,
+    exchange_server,
+    feed,
+    hundred_symbols,
+    matching,
+    order_path,
+    parts,
+    session,
+)
 
 TINY = Options(scale=0.005, repetitions=1, peers=False)
 
@@ -17,7 +29,9 @@ def measured(rows):
     return rows
 
 
-@pytest.mark.parametrize("module", [book, engine_path, exchange_board, exchange_server, feed, order_path, parts])
+@pytest.mark.parametrize(
+    "module", [book, engine_path, exchange_board, exchange_server, feed, hundred_symbols, order_path, parts]
+)
 def test_rows_on_a_random_walk_are_measured(module):
     measured(module.run(TINY))
 
