@@ -1,5 +1,8 @@
 """The recorder against runs whose outcome is known."""
 
+import itertools
+import time
+from array import array
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +15,7 @@ from hypothesis import strategies as st
 
 from stakan.apps.results import Fingerprint, RunResult, read_run, write_run
 from stakan.apps.results.files import decode_result, encode_result
-from stakan.apps.results.series import EquitySeries, MidSeries
+from stakan.apps.results.series import MAX_POINTS, EquitySeries, MidSeries, last_of_buckets
 from stakan.core.domain.errors import DataError, StorageError
 from stakan.core.domain.facts import FundingBooked, TradingStateChanged
 from stakan.core.domain.ids import ExecutionId, InstrumentId
@@ -106,6 +109,25 @@ def test_mids_stay_bounded_in_order_and_keep_the_last(gaps: list[int]) -> None:
     assert len(series.ts) <= 20
     assert list(series.ts) == sorted(series.ts)
     assert (series.ts[-1], series.mid[-1]) == (ts, len(gaps) - 1)
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=100), st.integers(1, 60))
+def test_of_every_interval_the_last_sample_is_kept(gaps: list[int], interval: int) -> None:
+    ts = array("q", itertools.accumulate(gaps))
+    last = {at // interval: index for index, at in enumerate(ts)}
+    assert last_of_buckets(ts, interval).tolist() == list(last.values())
+
+
+def test_thinning_a_full_series_does_not_hold_a_running_bot_up() -> None:
+    def thinned() -> float:
+        series = MidSeries(1)
+        for ts in range(MAX_POINTS):
+            series.add(ts, 1.0)
+        began = time.perf_counter()
+        series.add(MAX_POINTS, 1.0)
+        return time.perf_counter() - began
+
+    assert min(thinned() for _ in range(5)) < 0.003
 
 
 def test_markouts_take_the_mid_in_force_at_each_horizon(script: Any) -> None:

@@ -2,10 +2,16 @@
 
 from array import array
 from decimal import Decimal
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from stakan.apps.results.model import Drawdown, EquityCurve
 
 MAX_POINTS = 20_000
+
+T = TypeVar("T", int, float)
 
 
 class MidSeries:
@@ -37,15 +43,22 @@ class MidSeries:
         while len(self.ts) > self._max:
             self.interval_ns *= 2
             keep = last_of_buckets(self.ts, self.interval_ns)
-            self.ts = array("q", (self.ts[i] for i in keep))
-            self.mid = array("d", (self.mid[i] for i in keep))
+            self.ts = _taken(self.ts, keep)
+            self.mid = _taken(self.mid, keep)
         self._bucket = self.last_ts // self.interval_ns
 
 
-def last_of_buckets(ts: "array[int]", interval_ns: int) -> list[int]:
-    """Index of the last sample of every interval that has one."""
-    last = len(ts) - 1
-    return [i for i, at in enumerate(ts) if i == last or at // interval_ns != ts[i + 1] // interval_ns]
+def last_of_buckets(ts: "array[int]", interval_ns: int) -> npt.NDArray[np.intp]:
+    """Index of the last sample of every interval that has one; `ts` is not empty.
+
+    In a running bot the series of all instruments are thinned at one moment, between two market messages.
+    """
+    ends = np.diff(np.frombuffer(ts, dtype=np.int64) // interval_ns) != 0
+    return np.flatnonzero(np.append(ends, True))
+
+
+def _taken(values: "array[T]", keep: npt.NDArray[np.intp]) -> "array[T]":
+    return array(values.typecode, np.array(values)[keep].tobytes())
 
 
 class EquitySeries:
@@ -111,12 +124,6 @@ class EquitySeries:
             self._interval = max(self._interval * 2, span // self._max)
             keep = last_of_buckets(self._ts, self._interval)
             equities, exposures, drawdowns = self._columns
-            worst = [
-                min(drawdowns[a:b]) for a, b in zip([0, *(k + 1 for k in keep)], (k + 1 for k in keep), strict=False)
-            ]
-            self._ts = array("q", (self._ts[i] for i in keep))
-            self._columns = (
-                array("d", (equities[i] for i in keep)),
-                array("d", (exposures[i] for i in keep)),
-                array("d", worst),
-            )
+            worst = np.minimum.reduceat(np.array(drawdowns), np.append(0, keep[:-1] + 1))
+            self._ts = _taken(self._ts, keep)
+            self._columns = (_taken(equities, keep), _taken(exposures, keep), array("d", worst.tobytes()))
