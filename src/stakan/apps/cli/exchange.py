@@ -38,10 +38,15 @@ from stakan.core.domain.units import MILLISECOND, SECOND, Nanos
 
 FIRST_UID = 100_000_001
 _KEEP_EVERY_S = 60
+_RICHEST = 10**15
 
 
 class PortTaken(StakanError):
     """Another program listens there."""
+
+
+class NotWritten(StakanError):
+    """A file that was asked for cannot be written."""
 
 
 @reports_errors
@@ -74,7 +79,7 @@ def exchange_command(  # noqa: PLR0913 - one argument per option
         Intervals, typer.Option(help="How often books are pushed: as Bybit does, or with each change of the source.")
     ] = Intervals.DOCUMENTED,
     rate_factor: Annotated[
-        float, typer.Option(min=0, help="Of Bybit's rate limits per account; 0 switches them off.")
+        float, typer.Option(min=0, max=1e6, help="Of Bybit's rate limits per account; 0 switches them off.")
     ] = 1.0,
     account: Annotated[
         list[str] | None, typer.Option(help="NAME:API_KEY:SECRET[:BALANCE], once per account. Default: stakan-key.")
@@ -128,8 +133,8 @@ def exchange_command(  # noqa: PLR0913 - one argument per option
             return event_loop.call_later(ns / SECOND, do)
 
         local = LocalExchange(config, open_market, time.time_ns, later, profile)
-        if state is not None and state.exists():
-            local.restore(state.read_bytes())
+        if state is not None:
+            _resume(local, state)
         about = About(
             market=_market_name(source, upstream, seed),
             is_synthetic=upstream is None and (source is None or source.is_synthetic),
@@ -144,7 +149,7 @@ def exchange_command(  # noqa: PLR0913 - one argument per option
         try:
             async with serving(local, control, host, port) as (server, bound):
                 if ready_file is not None:
-                    _write_ready(ready_file, bound)
+                    _replace(ready_file, msgspec.json.encode({"port": bound}))
                 if not as_json:
                     _introduce(about, config, host, bound, chaos)
                 await _until(stopped, server.ended, failed, asyncio.create_task(_keeping(local, state)))
@@ -174,16 +179,35 @@ async def _until(stopped: asyncio.Event, *jobs: "asyncio.Future[None]") -> None:
             raise end
 
 
+def _resume(local: LocalExchange, file: Path) -> None:
+    """Go on from the file where there is one, and see now whether it can be written."""
+    if file.exists():
+        local.restore(file.read_bytes())
+    _keep(local, file)
+
+
 async def _keeping(local: LocalExchange, file: Path | None) -> None:
     """Keep the accounts in a file every minute and at the end."""
     try:
         while True:
             await asyncio.sleep(_KEEP_EVERY_S)
             if file is not None:
-                await asyncio.to_thread(write, file, local.save())
+                _keep(local, file)
     finally:
         if file is not None:
-            write(file, local.save())
+            _keep(local, file)
+
+
+def _keep(local: LocalExchange, file: Path) -> None:
+    _replace(file, local.save())
+
+
+def _replace(file: Path, data: bytes) -> None:
+    """In one step, so that whoever reads it never finds half of it."""
+    try:
+        write(file, data)
+    except OSError as error:
+        raise NotWritten(f"cannot write {file}: {error.strerror or error}") from error
 
 
 def _accounts(texts: list[str], balance: Decimal) -> tuple[AccountConfig, ...]:
@@ -206,8 +230,8 @@ def _money(option: str, text: str) -> Decimal:
         money = Decimal(text)
     except InvalidOperation:
         money = Decimal("NaN")
-    if not (money.is_finite() and money > 0):
-        raise ConfigError(f"{option}: the balance should be a number above 0, not {text!r}")
+    if not (money.is_finite() and 0 < money < _RICHEST):
+        raise ConfigError(f"{option}: the balance should be a number above 0 and below 10^15, not {text!r}")
     return money
 
 
@@ -250,13 +274,6 @@ def _source(paths: list[Path], rules: Path | None) -> Source:
     if len(paths) == 1 and paths[0].is_dir():
         return from_store(paths[0])
     return from_files(paths, known_instruments(DEFAULT_DATA, rules))
-
-
-def _write_ready(file: Path, port: int) -> None:
-    """In one step, so that whoever waits for it never reads half of it."""
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_bytes(msgspec.json.encode({"port": port}))
-    partial.replace(file)
 
 
 def _introduce(about: About, config: LocalConfig, host: str, port: int, chaos: str | None) -> None:
