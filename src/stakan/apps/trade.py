@@ -366,14 +366,14 @@ class Session:
             await asyncio.sleep(_WATCH_S)
 
     async def _stop(self, stopping: Stopping, error: Exception | None, say: Say) -> None:
-        """Cancel entries and wait for it; positions keep their stops."""
+        """Cancel entries, wait until nothing is on its way; positions keep their stops, or are closed for lack of one."""
         bot = self.bot
         if not bot.loop.is_over:
             why = f"graceful stop ({stopping.why})" if error is None else "stop after a failure"
             say(f"{why}: cancelling entries, stops stay; once more stops at once")
             bot.cancel_entries(why)
         for _ in range(math.ceil(duration_ns(self._settings.trade.stop_timeout) / SECOND / _POLL_S)):
-            if bot.loop.is_over or not bot.live_entries or stopping.at_once.is_set():
+            if bot.loop.is_over or bot.is_settled or stopping.at_once.is_set():
                 break
             await asyncio.sleep(_POLL_S)
         if bot.loop.is_over:

@@ -2,7 +2,9 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from decimal import Decimal
 
+import msgspec
 import numpy as np
 import pytest
 from tests.apps.live.builders import SETTINGS
@@ -16,8 +18,10 @@ from stakan.apps.live.bot import BotPlan
 from stakan.apps.live.clock import WallClock
 from stakan.apps.trade import BotFailed, Session, Stopping
 from stakan.core.domain.errors import StorageError
-from stakan.core.domain.events import ReleaseHalt
+from stakan.core.domain.events import OrderFilled, ProtectionChanged, ReleaseHalt
+from stakan.core.domain.orders import NewOrder, OrderType, Purpose
 from stakan.core.domain.trading import TradingState
+from stakan.core.domain.units import Side
 
 RELEASE = ReleaseHalt(ts_event=0, ts_recv=0, actor="ann", request_id="1")
 KEYS = Keys("key", "secret")
@@ -98,6 +102,37 @@ def test_a_journal_that_breaks_while_a_bot_stops_is_a_failure(tmp_path, monkeypa
 
     with pytest.raises((BotFailed, StorageError), match="no space left"):
         asyncio.run(stop())
+
+
+def test_a_bot_is_settled_when_nothing_is_on_its_way_and_every_position_has_a_stop(tmp_path):
+    async def settle():
+        async with a_session(tmp_path) as session:
+            bot = session.bot
+            portfolio, name = bot.engine.state.portfolio, next(iter(bot.plan.instruments))
+            about = {"ts_event": 1, "ts_recv": 1, "instrument": name}
+            entry = NewOrder(
+                client_order_id="a",
+                instrument=name,
+                intent="i",
+                purpose=Purpose.ENTRY,
+                side=Side.BUY,
+                size=1,
+                type=OrderType.MARKET,
+                stop_loss=9,
+            )
+            found = [bot.is_settled]
+            portfolio.submit(entry, 1)
+            found.append(bot.is_settled)
+            fill = {"execution_id": "x", "side": Side.BUY, "price": 10, "size": 1, "fee": Decimal(0), "is_maker": False}
+            portfolio.apply(OrderFilled(**about, **fill, client_order_id="a"))
+            found.append(bot.is_settled)
+            portfolio.apply(ProtectionChanged(**about, stop_loss=9, take_profit=None))
+            found.append(bot.is_settled)
+            close = msgspec.structs.replace(entry, client_order_id="b", purpose=Purpose.EXIT, side=Side.SELL)
+            portfolio.submit(close, 2)
+            return [*found, bot.is_settled]
+
+    assert asyncio.run(settle()) == [True, False, False, True, False]
 
 
 def test_a_bot_that_breaks_while_it_stops_has_failed(tmp_path, monkeypatch):

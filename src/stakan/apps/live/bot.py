@@ -150,6 +150,13 @@ class Bot:
             if order.request.purpose is Purpose.ENTRY
         )
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether no order is on its way, and every position has a stop: what a stop in order leaves behind."""
+        portfolio = self.engine.state.portfolio
+        bare = (one for one in portfolio.positions.live.values() if one.size and one.stop_loss is None)
+        return not portfolio.orders.live and next(bare, None) is None
+
     # --- its end ----------------------------------------------------------------------------------------------------
 
     def finish(self) -> RunResult:
