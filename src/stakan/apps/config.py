@@ -152,7 +152,7 @@ class TradeSection(Section):
 
     state: Path = Field(Path("state"), description="Folder of what must outlive a restart, and of the bot's socket")
     paper_latency: str = Field("10ms", description="Of an order in paper mode: way to the exchange plus feed delay")
-    stop_timeout: str = Field("10s", description="How long a graceful stop waits for cancels to be confirmed")
+    stop_timeout: str = Field("10s", description="How long a graceful stop waits for what is on its way")
 
     @field_validator("paper_latency", "stop_timeout")
     @classmethod
