@@ -8,13 +8,14 @@ from tests.adapters.exchanges.bybit.fakes import BTC, RULES, Bench, order
 
 from stakan.adapters.exchanges.bybit.errors import CODES, DUPLICATE_ID, Kind, Reaction
 from stakan.adapters.exchanges.bybit.messages import PrivateFrame, read
+from stakan.adapters.exchanges.bybit.rest import measure_clock
 from stakan.adapters.exchanges.bybit.venue import Patience
 from stakan.core.domain.commands import AmendOrder, CancelOrder, SetProtection, SubmitOrder
 from stakan.core.domain.errors import RequestRefused
 from stakan.core.domain.events import OrderFilled
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.orders import OrderType, Purpose, TimeInForce
-from stakan.core.domain.units import SECOND, Lots, Ticks
+from stakan.core.domain.units import MILLISECOND, SECOND, Lots, Ticks
 
 CREATE, CANCEL, AMEND = "/v5/order/create", "/v5/order/cancel", "/v5/order/amend"
 STOP = "/v5/position/trading-stop"
@@ -251,6 +252,77 @@ def test_a_clock_that_is_refused_twice_stops_trading():
     assert bench.exchange.sent("/v5/market/time")
 
 
+def test_after_a_refused_clock_the_order_waits_for_a_new_reading_of_it():
+    bench, ahead = Bench(), 5 * SECOND
+    answer, carry = bench.exchange.transport, bench.exchange.carry
+    bench.venue.line._transport = lambda request, done: bench.time.timers(SECOND // 2, lambda: answer(request, done))
+    bench.exchange._market_time = lambda query: (0, {"timeNano": str(bench.time.now + ahead)})
+
+    def refusing(path, body):
+        is_off = abs(bench.venue.server_clock.offset - ahead) > SECOND
+        return (10002, {}) if path == CREATE and is_off else carry(path, body)
+
+    bench.exchange.carry = refusing
+    bench.send(SUBMIT)
+    bench.time.run(5 * SECOND)
+    assert (bench.kinds(), bench.halts) == (["OrderAccepted"], [])
+
+
+def test_a_refused_clock_after_another_refusal_is_the_first():
+    bench = Bench()
+    bench.exchange.script[CREATE] = [10006, 10002]
+    bench.send(SUBMIT)
+    bench.time.run(5 * SECOND)
+    assert (bench.kinds(), bench.halts) == (["OrderAccepted"], [])
+
+
+def test_an_order_that_waits_for_the_clock_can_be_taken_back():
+    bench = Bench()
+    bench.exchange.script[CREATE] = [10002]
+    bench.send(SUBMIT)
+    bench.time.run(3 * MILLISECOND)
+    bench.send(CANCEL_IT)
+    bench.time.run(5 * SECOND)
+    assert bench.kinds() == ["OrderFailed"]
+    assert len(bench.exchange.sent(CREATE)) == 1
+
+
+def test_an_order_that_is_there_is_cancelled_though_its_answer_asked_for_another_attempt():
+    bench = Bench()
+    create = bench.exchange._order_create
+    bench.exchange._order_create = lambda body: (10006, create(body)[1])
+    bench.send(SUBMIT)
+    bench.time.run(SECOND // 10)
+    bench.send(CANCEL_IT)
+    bench.time.run(5 * SECOND)
+    assert bench.kinds() == ["OrderAccepted", "OrderCancelled"]
+    assert len(bench.exchange.sent(CREATE)) == 1
+
+
+def test_a_stop_that_a_newer_one_replaced_is_not_sent_again():
+    bench = Bench()
+    bench.exchange.script[STOP] = [10006]
+    bench.send(PROTECT_IT)
+    bench.time.run(SECOND // 10)
+    bench.send(SetProtection(instrument=BTC, stop_loss=Ticks(636_000), take_profit=None))
+    bench.time.run(SECOND)
+    assert [body["stopLoss"] for body in bench.exchange.sent(STOP)] == ["63500.0", "63600.0"]
+
+
+def test_executions_are_read_from_the_start_by_the_clock_of_the_exchange():
+    bench = Bench(is_streaming=False)
+    behind = 300 * SECOND
+    bench.exchange._market_time = lambda query: (0, {"timeNano": str(bench.time.now - behind)})
+    bench.venue.line.run(measure_clock(bench.venue.server_clock, bench.time.clock), lambda _: None, bench.halts.append)
+    bench.time.run(SECOND)
+    bench.venue.start()
+    bench.exchange.requests.clear()
+    bench.venue.read_account()
+    bench.time.run(SECOND // 10)
+    (asked, *_) = bench.exchange.sent("/v5/execution/list")
+    assert int(asked["startTime"]) <= (bench.time.now - behind) // MILLISECOND
+
+
 @pytest.mark.parametrize("by_socket", [True, False])
 @pytest.mark.parametrize("code", [*codes(Kind.CREATE, Reaction.AMBIG, 10018), 123456, 500123])
 def test_an_unknown_outcome_is_looked_up_and_found_resting(code, by_socket):
@@ -374,6 +446,21 @@ def test_a_used_id_is_success_where_the_order_is_ours():
     bench.time.run(5 * SECOND)
     assert [event.client_order_id for event in bench.told if event.client_order_id == NAME] == [NAME]
     assert not bench.halts
+
+
+def test_a_used_id_is_not_judged_by_executions_alone():
+    bench = Bench()
+    bench.exchange.on_row = None
+    existing(bench)
+    bench.exchange.fill(NAME, 10, is_told=False)
+    bench.exchange.hidden.add(NAME)
+    bench.exchange.script[CREATE] = [DUPLICATE_ID]
+    bench.send(SUBMIT)
+    bench.time.run(5 * SECOND)
+    assert bench.told == []
+    bench.exchange.hidden.clear()
+    bench.time.run(5 * SECOND)
+    assert (bench.kinds(), bench.halts) == (["OrderFilled"], [])
 
 
 @pytest.mark.parametrize("difference", [{"side": "Sell"}, {"qty": "0.020"}, {"price": "64000.1"}, {"old": True}])

@@ -121,6 +121,7 @@ class _Flight(msgspec.Struct, kw_only=True):
     began: int
     sent: int = 0
     attempts: int = 0
+    clock_refusals: int = 0
     booked: int = 0
     """When its turn within the limits is; 0 where it does not wait for one."""
     is_over: bool = False
@@ -179,7 +180,8 @@ class BybitVenue:
     # --- life -------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to watch; call it once the transport works."""
+        """Begin to watch; call it once the transport works and the exchange's clock was read."""
+        self._started = min(self._started, self.server_clock.millis())
         self._call_off_tick = self._timers(self.patience.tick, self._tick)
 
     def stop(self) -> None:
@@ -298,10 +300,15 @@ class BybitVenue:
         waiting = self._waiting.get(command.client_order_id)
         if waiting is None:
             return False
-        if isinstance(command, CancelOrder):
+        is_there = self.translator.is_seen(waiting.client)
+        if is_there or isinstance(command, CancelOrder):
             if waiting.booked:
                 self.limiter.give_back(waiting.group, waiting.booked)
             self._land(waiting)
+        if is_there:
+            # An earlier attempt arrived, whatever its answer said.
+            return False
+        if isinstance(command, CancelOrder):
             self._soon(self._failed(waiting.instrument, waiting.client, "cancelled before it was sent"))
         else:
             self.translator.forget_terms(command.client_order_id)
@@ -453,11 +460,8 @@ class BybitVenue:
     def _again(self, flight: _Flight, reply: Reply) -> None:
         """The same request with the same id; at the end it is known that it was not carried out."""
         if reply.code == CLOCK_OFF:
-            self._measure_clock()
-            if flight.attempts > 1:
-                self._halt(f"the exchange refuses our time: {reply.why}: check this machine's clock")
-                self._not_sent(flight, reply.why)
-                return
+            self._again_in_time(flight, reply)
+            return
         if flight.attempts > self.patience.retries:
             self._not_sent(flight, reply.why)
             return
@@ -467,9 +471,30 @@ class BybitVenue:
             self._waiting[flight.client] = flight
         flight.call_off = self._timers(jittered, lambda: self._relaunch(flight))
 
+    def _again_in_time(self, flight: _Flight, reply: Reply) -> None:
+        """Once more when their clock was read; a second refusal stops trading."""
+        flight.clock_refusals += 1
+        if flight.clock_refusals > 1:
+            self._measure_clock()
+            self._halt(f"the exchange refuses our time: {reply.why}: check this machine's clock")
+            self._not_sent(flight, reply.why)
+            return
+        if flight.kind is Kind.CREATE:
+            self._waiting[flight.client] = flight
+        self.line.run(
+            measure_clock(self.server_clock, self._clock, samples=1),
+            lambda _: self._relaunch(flight),
+            lambda _: self._relaunch(flight),
+        )
+
     def _relaunch(self, flight: _Flight) -> None:
+        if flight.is_over:
+            return
         self._waiting.pop(flight.client, None)
         if flight.kind is Kind.CREATE and self.translator.is_seen(flight.client):
+            return
+        if flight.kind is Kind.PROTECT and self._protecting.get(flight.instrument) is not flight:
+            # A newer one was sent in the meantime.
             return
         self._launch(flight)
 
@@ -554,13 +579,14 @@ class BybitVenue:
             while verify or not self.translator.is_seen(flight.client):
                 asked = self._clock()
                 sighting = yield from self._sighting(flight)
-                if sighting is not None and not sighting.is_nothing:
+                # Executions alone do not say whose order it is.
+                if sighting is not None and (sighting.orders or (sighting.executions and not verify)):
                     if verify and not self._is_ours(flight, sighting):
                         self._foreign_id(flight)
                         return
                     self._take(sighting)
                     return
-                if sighting is not None and self._is_proof(flight, asked):
+                if sighting is not None and sighting.is_nothing and self._is_proof(flight, asked):
                     self._not_sent(flight, "not found at the exchange: it never arrived")
                     return
                 yield Pause(self._jittered(wait))
@@ -607,7 +633,7 @@ class BybitVenue:
     def _is_ours(self, flight: _Flight, sighting: Sighting) -> bool:
         """Whether what was found under an id that is used is what we asked for, and younger than the asking."""
         order, rules = flight.order, self._rules[flight.instrument]
-        if order is None or not sighting.orders:
+        if order is None:
             return False
         row: OrderRow = sighting.orders[0]
         oldest = (flight.began + self.server_clock.offset - _CLOCK_TOLERANCE) // MILLISECOND
