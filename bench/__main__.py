@@ -63,7 +63,7 @@ def main() -> int:
 def rows_of(name: str, options: Options) -> list[Row]:
     """The rows of a module; a module that wants recorded data is skipped by name where there is none."""
     module = import_module(f"bench.{name}")
-    if options.data is None:
+    if options.data is None and name in _RECORDED:
         return [
             Row(name=name, what=(module.__doc__ or name).splitlines()[0], unit="", event="", data="", skipped=_NO_DATA)
         ]
@@ -71,6 +71,7 @@ def rows_of(name: str, options: Options) -> list[Row]:
     return rows
 
 
+_RECORDED = frozenset(("matching", "session", "day"))
 _NO_DATA = "STAKAN_DATA does not name a folder of recorded market data"
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
 import msgspec
@@ -23,6 +23,7 @@ from stakan.core.domain.ids import InstrumentId, split_instrument_id
 from stakan.core.domain.orders import NewOrder, Purpose
 from stakan.core.domain.units import SECOND
 from stakan.core.engine import Engine
+from stakan.core.portfolio.portfolio import Portfolio
 
 UNPROTECTED_S = 3.0
 """How long a position may be without a stop while the exchange answers (decision 9) ..."""
@@ -66,7 +67,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return not (self.exit_code or self.doubled or self.unknown or self.over_bound or self.differences)
 
 
-def rehearse(plan: DemoPlan, minutes: float, say: Callable[[str], None] = lambda _: None) -> Verdict:
+def rehearse(
+    plan: DemoPlan, minutes: float, say: Callable[[str], None] = lambda _: None, calm_s: float = CALM_S
+) -> Verdict:
     """Run the bot through `plan.chaos` for so many minutes and judge; raises ChildFailed where a program dies early."""
     with running(plan, say) as demo:
         say(f"{plan.chaos or 'fair weather'} for {minutes:g} minutes")
@@ -74,7 +77,7 @@ def rehearse(plan: DemoPlan, minutes: float, say: Callable[[str], None] = lambda
         exchange = Asker(demo.exchange_url, API_KEY, API_SECRET)
         say("fair weather again, then the bot stops")
         exchange.control("weather", {"profile": None})
-        demo.watch(time.monotonic() + CALM_S)
+        demo.watch(time.monotonic() + calm_s)
         code = demo.bot.stop()
         return _judge(demo, exchange, code, minutes)
 
@@ -83,7 +86,7 @@ def _judge(demo: Demo, exchange: "Asker", code: int, minutes: float) -> Verdict:
     engine, sent = _books(_journal(demo.state))
     status = exchange.control("status")
     orders = [row for row in exchange.history() if row["orderLinkId"]]
-    exposed = _exposures(exchange.control("audit"), status["blackouts"])
+    exposed = exposures(exchange.control("audit"), status["blackouts"])
     return Verdict(
         chaos=demo.plan.chaos or "none",
         minutes=minutes,
@@ -93,12 +96,12 @@ def _judge(demo: Demo, exchange: "Asker", code: int, minutes: float) -> Verdict:
         executions=len(exchange.all("execution/list", category="linear", limit="100")),
         intents=len({order.intent for order in sent.values() if order.purpose is Purpose.ENTRY}),
         exit_code=code,
-        doubled=_doubled(orders, sent),
+        doubled=doubled(orders, sent),
         unknown=tuple(row["orderLinkId"] for row in orders if row["orderLinkId"] not in sent),
         exposed_s=tuple(round(length, 3) for length, _ in exposed),
         longest_exposure_s=round(max((length for length, _ in exposed), default=0.0), 3),
         over_bound=sum(length > bound + MARGIN_S for length, bound in exposed),
-        differences=tuple(_differences(engine, exchange)),
+        differences=tuple(differences(engine.state.portfolio, exchange)),
     )
 
 
@@ -179,7 +182,7 @@ class Asker:
 # --- judging --------------------------------------------------------------------------------------------------------
 
 
-def _doubled(orders: list[dict[str, Any]], sent: dict[str, NewOrder]) -> tuple[str, ...]:
+def doubled(orders: list[dict[str, Any]], sent: dict[str, NewOrder]) -> tuple[str, ...]:
     """Ids that name two orders, and intents of which two entries got anything."""
     ids = Counter(row["orderLinkId"] for row in orders)
     filled = Counter(
@@ -192,7 +195,7 @@ def _doubled(orders: list[dict[str, Any]], sent: dict[str, NewOrder]) -> tuple[s
     return tuple(str(name) for name, count in (*ids.items(), *filled.items()) if count > 1)
 
 
-def _exposures(audit: list[dict[str, int]], blackouts: list[tuple[int, int]]) -> list[tuple[float, float]]:
+def exposures(audit: list[dict[str, int]], blackouts: list[tuple[int, int]]) -> list[tuple[float, float]]:
     """(seconds, bound) of each stretch without a stop; the time in which nobody could be reached does not count."""
     found = []
     for row in audit:
@@ -203,8 +206,20 @@ def _exposures(audit: list[dict[str, int]], blackouts: list[tuple[int, int]]) ->
     return found
 
 
-def _differences(engine: Engine, exchange: Asker) -> Iterator[str]:
-    portfolio = engine.state.portfolio
+class Inquiry(Protocol):
+    """What an exchange can be asked; see `Asker`."""
+
+    def all(self, operation: str, **query: str) -> list[dict[str, Any]]:
+        """All pages of a list."""
+        ...
+
+    def get(self, operation: str, **query: str) -> dict[str, Any]:
+        """One result."""
+        ...
+
+
+def differences(portfolio: Portfolio, exchange: Inquiry) -> Iterator[str]:
+    """What the bot's books and the exchange's do not agree on: positions, stops, open orders, balance."""
     held = {row["symbol"]: row for row in exchange.all("position/list", category="linear", settleCoin="USDT")}
     for instrument, rules in portfolio.instruments.items():
         symbol = split_instrument_id(InstrumentId(instrument))[2]
