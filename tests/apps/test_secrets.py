@@ -37,6 +37,15 @@ def test_half_a_key_is_refused_without_showing_it(tmp_path, monkeypatch, there, 
     assert SECRET not in str(refused.value)
 
 
+@pytest.mark.parametrize("sign", ["\n", " ", "ключ", "\udcff"])
+def test_what_cannot_be_a_key_is_refused_without_showing_it(tmp_path, monkeypatch, sign):
+    monkeypatch.setenv("BYBIT_API_KEY", f"{KEY}{sign}{KEY}")
+    monkeypatch.setenv("BYBIT_API_SECRET", SECRET)
+    with pytest.raises(ConfigError, match="BYBIT_API_KEY") as refused:
+        bybit_keys(tmp_path / "none")
+    assert KEY not in str(refused.value)
+
+
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     file = tmp_path / ".env"
     file.write_bytes(b"\xff\xfe\x00" + SECRET.encode())

@@ -23,7 +23,7 @@ class _Secrets(BaseSettings):
 def bybit_keys(env_file: Path = ENV_FILE) -> Keys | None:
     """`BYBIT_API_KEY` and `BYBIT_API_SECRET` of the environment, else of the file; None where there are none.
 
-    Raises ConfigError where only one of the two is set or the file cannot be read.
+    Raises ConfigError where only one of the two is set, one cannot be a key, or the file cannot be read.
     """
     try:
         secrets = _Secrets(_env_file=env_file)
@@ -34,4 +34,6 @@ def bybit_keys(env_file: Path = ENV_FILE) -> Keys | None:
     if bool(key) != bool(secret):
         missing = "BYBIT_API_SECRET" if key else "BYBIT_API_KEY"
         raise ConfigError(f"{missing} is missing: set both it and its other half, in the environment or in {env_file}")
+    if not (key + secret).isascii() or any(not sign.isprintable() or sign.isspace() for sign in key + secret):
+        raise ConfigError("BYBIT_API_KEY and BYBIT_API_SECRET should be letters and digits without blanks")
     return Keys(key, secret) if key else None

@@ -125,6 +125,16 @@ def test_an_answer_that_does_not_come_is_unknown_and_no_connection_is_not():
     assert (unsent.reaction, unsent.was_sent) == (Reaction.RETRY, False)
 
 
+def test_what_the_client_library_refuses_to_send_is_answered_without_showing_it():
+    async def handler(request):
+        return web.Response(text=OK)
+
+    request = get(Kind.QUERY, Group.KEY, "/v5/user/query-api")
+    with pytest.raises(VenueUnavailable, match="ValueError") as refused:
+        against(handler, asked(request), keys=Keys("line\nbreak", "SECRET"))
+    assert "break" not in str(refused.value)
+
+
 def test_headers_of_answers_steer_the_limits():
     async def handler(_):
         ahead = str(time.time_ns() // 1_000_000 + 800)

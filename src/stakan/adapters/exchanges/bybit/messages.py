@@ -199,8 +199,13 @@ class PrivateFrame(_Row, frozen=True, gc=False, rename="camel"):
     op: str = ""
     success: bool | None = None
     ret_code: int = 0
-    ret_msg: str = ""
-    req_id: str = ""
+    snake_text: str = msgspec.field(default="", name="ret_msg")
+    camel_text: str = msgspec.field(default="", name="retMsg")
+
+    @property
+    def ret_msg(self) -> str:
+        """What an answer says; the docs write it one way, and refused logins were seen with the other."""
+        return self.snake_text or self.camel_text
 
 
 _DECODERS: dict[object, msgspec.json.Decoder[object]] = {}

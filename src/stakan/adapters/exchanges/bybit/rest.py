@@ -386,6 +386,8 @@ class HttpTransport:
             return Unanswered(f"no connection: {error}", was_sent=False)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Unanswered(f"no answer: {type(error).__name__} {error}".rstrip(), was_sent=True)
+        except Exception as error:  # noqa: BLE001 - whoever waits must hear of it; the text may hold what was signed
+            return Unanswered(f"no answer: {type(error).__name__}", was_sent=True)
 
     def _signature(self, keys: Keys, request: Request) -> dict[str, str]:
         content = request.body or request.query.encode()

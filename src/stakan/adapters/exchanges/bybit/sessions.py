@@ -18,6 +18,8 @@ from stakan.core.domain.errors import DataError
 
 _VALID_FOR_MS = 10_000
 _LOGGED_IN = (0, 20001)
+_MOST_PONGS = 2
+"""The first comes with the connection, the second after 20 seconds: long enough for a login."""
 
 
 class Connection(Protocol):
@@ -42,9 +44,11 @@ class TradeSession:
         self._keys = keys
         self._server_clock = server_clock
         self._halt = halt
+        self._pongs = 0
 
     def on_open(self) -> None:
         """Log in."""
+        self._pongs = 0
         _log_in(self.connection, self._keys, self._server_clock)
 
     def on_frame(self, data: bytes, _ts_recv: int) -> None:
@@ -56,6 +60,10 @@ class TradeSession:
             return
         if frame.op == "auth":
             self._logged_in(frame)
+        elif frame.op == "pong" and self._venue.trade is None:
+            self._pongs += 1
+            if self._pongs == _MOST_PONGS:
+                self._reconnect("no answer to the login")
         elif frame.op.startswith("order."):
             self._venue.on_trade_answer(frame)
             if frame.ret_code and self._venue.trade is None:
@@ -71,7 +79,7 @@ class TradeSession:
                 self._venue.on_trade_up(self.connection)
             return
         _refused("trade socket", frame.ret_code, frame.ret_msg, self._halt)
-        self._reconnect("login was refused")
+        self._reconnect(f"login was refused: {frame.ret_msg}")
 
     def _reconnect(self, why: str) -> None:
         if self.connection is not None:
@@ -89,9 +97,11 @@ class PrivateSession:
         self._server_clock = server_clock
         self._halt = halt
         self._is_up = False
+        self._pongs = 0
 
     def on_open(self) -> None:
         """Log in."""
+        self._pongs = 0
         _log_in(self.connection, self._keys, self._server_clock)
 
     def on_frame(self, data: bytes, ts_recv: int) -> None:
@@ -105,6 +115,10 @@ class PrivateSession:
             self._venue.on_private_frame(frame, ts_recv)
         elif frame.op == "auth":
             self._logged_in(frame)
+        elif frame.op == "pong" and not self._is_up:
+            self._pongs += 1
+            if self._pongs == _MOST_PONGS:
+                self._reconnect("no answer to login or subscription")
         elif frame.op == "subscribe":
             self._subscribed(frame)
 
@@ -116,7 +130,7 @@ class PrivateSession:
     def _logged_in(self, frame: PrivateFrame) -> None:
         if frame.success is False or frame.ret_code not in _LOGGED_IN:
             _refused("private stream", frame.ret_code, frame.ret_msg, self._halt)
-            self._reconnect("login was refused")
+            self._reconnect(f"login was refused: {frame.ret_msg}")
         elif self.connection is not None:
             self.connection.send(msgspec.json.encode({"req_id": "topics", "op": "subscribe", "args": TOPICS}))
 
