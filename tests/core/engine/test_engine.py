@@ -1,12 +1,23 @@
 """The engine lives through small markets: what it does, in sentences."""
 
+import itertools
 from decimal import Decimal
 
 import pytest
 
 from stakan.core.domain.commands import CancelOrder, RequestSnapshot, SubmitOrder
 from stakan.core.domain.errors import DataError
-from stakan.core.domain.events import FeedDown, Flatten, Halt, MoveStop, PauseEntries, ReleaseHalt, ResumeEntries
+from stakan.core.domain.events import (
+    FeedDown,
+    Flatten,
+    Halt,
+    MoveStop,
+    OrderFailed,
+    OrderRejected,
+    PauseEntries,
+    ReleaseHalt,
+    ResumeEntries,
+)
 from stakan.core.domain.facts import (
     BookGap,
     IntentApproved,
@@ -123,6 +134,25 @@ def test_a_refusal_while_cooling_down_says_how_long_it_lasts():
     steps = live(engine, [*market[:2], flatten, *market[2:]])
     told = [fact.detail for fact in facts(steps, SignalRefused) if fact.reason is Reason.COOLING_DOWN]
     assert told == ["another 5.0 s", "another 4.9 s", "another 4.8 s", "another 4.7 s"]
+
+
+@pytest.mark.parametrize("how", [OrderRejected, OrderFailed])
+def test_a_refused_entry_is_not_asked_for_again_at_the_next_decision(how):
+    engine = an_engine(Eager(), cooldown_ns=5 * SECOND)
+    strict = FakeExchange()
+    strict._fill = lambda order, now: strict.push(
+        how(
+            instrument=order.instrument,
+            client_order_id=order.client_order_id,
+            ts_event=now,
+            ts_recv=now + MS,
+            why="110007 insufficient balance",
+        )
+    )
+    steps = live(engine, quiet_market(120), strict)
+    sent = [step.ts for _, step in steps for c in step.commands if isinstance(c, SubmitOrder)]
+    assert len(sent) == 3
+    assert all(later - earlier >= 5 * SECOND for earlier, later in itertools.pairwise(sent))
 
 
 def test_pausing_cancels_entries_and_opens_nothing_until_resumed():

@@ -51,6 +51,11 @@ def _follow(turn: Turn, state: InstrumentState, fact: AnyFact) -> None:
             state.cool_until = turn.now + turn.config.cooldown_ns
             # The equity curve shows what a trade made at once, and the last one of a run is in it.
             account.mark_equity(turn)
+        case OrderTransitioned(after=OrderStatus.REJECTED | OrderStatus.FAILED, client_order_id=order) if (
+            state.plan is not None and order == state.plan.entry_order
+        ):
+            # Asked again at the next decision, it would be refused again.
+            state.cool_until = turn.now + turn.config.cooldown_ns
         case Discrepancy(subject="opening fill"):
             _leave_what_was_not_asked_for(turn, state)
         case OrderTransitioned(after=after, client_order_id=order) if after.is_terminal and state.plan is not None:
