@@ -1,10 +1,12 @@
 """Budgets: no window of the exchange ever sees more than we may, and its own words count more than our sums."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stakan.adapters.exchanges.bybit.limits import BAN, PER_SECOND, Group, RateLimiter, Window
+from stakan.adapters.exchanges.bybit.limits import BAN, ORDER_GROUPS, PER_SECOND, Group, RateLimiter, Window
 from stakan.core.domain.errors import RateLimited
 from stakan.core.domain.units import MILLISECOND, SECOND
 
@@ -29,10 +31,12 @@ def test_the_address_is_never_asked_more_than_it_may(groups):
     limiter, now, used = RateLimiter(), NOW, []
     for group in groups:
         now += MILLISECOND
-        used.append(now + limiter.acquire(group, now, 10**15, over_http=True))
+        used.append((now + limiter.acquire(group, now, 10**15, over_http=True), group))
     used.sort()
-    for index, first in enumerate(used):
-        assert sum(first <= other < first + 5 * SECOND for other in used[index:]) <= 600
+    for index, (first, group) in enumerate(used):
+        assert sum(first <= other < first + 5 * SECOND for other, _ in used[index:]) <= 600
+        same = [other for other, its in used[index:] if its is group]
+        assert sum(first <= other < first + SECOND for other in same) <= PER_SECOND[group]
 
 
 def test_documented_limits_are_kept_with_a_margin():
@@ -75,6 +79,58 @@ def test_queries_leave_room_for_orders_at_the_address():
     later = NOW + 4 * SECOND
     assert not is_allowed(limiter, Group.POSITIONS, later)
     assert is_allowed(limiter, Group.CREATE, later)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([g for g in Group if g not in ORDER_GROUPS]), st.integers(0, 40)), max_size=30),
+    st.lists(st.tuples(st.sampled_from(sorted(ORDER_GROUPS)), st.integers(0, 400 * MILLISECOND)), max_size=60),
+)
+def test_whatever_queries_are_booked_an_order_within_its_own_budget_goes_at_once(queries, orders):
+    limiter, alone, now = RateLimiter(), RateLimiter(), NOW
+    for group, times in queries:
+        for _ in range(times):
+            with suppress(RateLimited):
+                limiter.acquire(group, now, 5 * SECOND, over_http=True)
+    for group, step in orders:
+        now += step
+        with suppress(RateLimited):
+            limiter.acquire(Group.ORDERS, now, 5 * SECOND, over_http=True)
+        own_wait = alone.acquire(group, now, 10**15, over_http=False)
+        assert limiter.acquire(group, now, 10**15, over_http=True) == own_wait
+
+
+def test_a_place_that_the_address_gives_is_one_that_the_group_has():
+    """Of two endpoints: one has places ahead of a gap, the other keeps the address busy until behind the gap."""
+    limiter = RateLimiter({Group.FEES: 2, Group.MARKET: 1000})
+    limiter.acquire(Group.FEES, NOW + 5 * SECOND, 0, over_http=True)
+    while limiter.acquire(Group.MARKET, NOW, 10**15, over_http=True) == 0:
+        continue
+    wait = limiter.acquire(Group.FEES, NOW + SECOND // 2, 10**15, over_http=True)
+    assert wait >= 5 * SECOND + SECOND // 2
+
+
+def test_a_storm_of_queries_does_not_hold_up_a_stop():
+    limiter, now = RateLimiter(), NOW
+    for _ in range(400):
+        for group in (Group.ORDERS, Group.HISTORY, Group.EXECUTIONS, Group.MARKET):
+            with suppress(RateLimited):
+                limiter.acquire(group, now, 5 * SECOND, over_http=True)
+        now += MILLISECOND
+    for second in range(6):
+        for group in (*ORDER_GROUPS,) * 8:
+            assert limiter.acquire(group, now + second * SECOND, 0, over_http=True) == 0
+
+
+def test_a_place_far_ahead_does_not_date_those_that_go_first():
+    window = Window(3, SECOND)
+    window.take(NOW + 5 * SECOND)
+    window.take(NOW)
+    window.take(NOW)
+    assert window.wait(NOW + MILLISECOND) == 0
+    window.take(NOW)
+    assert window.wait(NOW + MILLISECOND) == SECOND - MILLISECOND
+    window.give_back(NOW)
+    assert window.wait(NOW + MILLISECOND) == 0
 
 
 def test_the_trade_socket_does_not_use_the_address_budget_of_http():

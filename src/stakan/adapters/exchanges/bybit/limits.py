@@ -5,7 +5,7 @@ token that was used comes back exactly one window later, and no burst at a windo
 No clock and no waiting in here: `acquire` says how long to wait and books the place.
 """
 
-from collections import deque
+from bisect import bisect_right, insort
 from collections.abc import Mapping
 from contextlib import suppress
 from enum import StrEnum
@@ -18,7 +18,8 @@ SHARE = 0.85
 """Of the documented limit that we use: other programs of the same account, and the way to the exchange."""
 _ADDRESS_LIMIT = 600
 _ADDRESS_WINDOW = 5 * SECOND
-_KEPT_FOR_ORDERS = 100
+_KEPT_FOR_ORDERS = 200
+"""Of the address's limit: what the endpoints of `ORDER_GROUPS` let through in its window, so they never wait for it."""
 BAN = 10 * MINUTE
 """How long an address stays silent after HTTP 403."""
 
@@ -68,7 +69,7 @@ PER_SECOND: Mapping[Group, int] = MappingProxyType(
 """Of a default account (docs of Bybit v5, page `rate-limit`)."""
 
 ORDER_GROUPS = frozenset((Group.CREATE, Group.AMEND, Group.CANCEL, Group.CANCEL_ALL, Group.PROTECT))
-"""Their requests go before queries where the address is near its limit."""
+"""Their requests have a part of the address's limit to themselves: no storm of queries keeps a stop from its place."""
 
 
 class Window:
@@ -77,23 +78,27 @@ class Window:
     def __init__(self, most: int, window_ns: int) -> None:
         self._most = most
         self._window = window_ns
-        self._taken: deque[int] = deque()
+        self._taken: list[int] = []
+        """Places in the order of their time, those ahead included."""
         self._blocked_until = 0
 
-    def wait(self, now: int, kept: int = 0) -> int:
-        """Nanoseconds from `now` until a token is free and `kept` more would be left."""
-        taken = self._taken
-        while taken and taken[0] + self._window <= now:
-            taken.popleft()
-        most = max(1, self._most - kept)
-        wait = 0
-        if len(taken) >= most:
-            wait = taken[len(taken) - most] + self._window - now
-        return max(wait, self._blocked_until - now, 0)
+    def wait(self, now: int) -> int:
+        """Nanoseconds from `now` until one more fits in."""
+        del self._taken[: bisect_right(self._taken, now - self._window)]
+        return self.free(now) - now
+
+    def free(self, at: int) -> int:
+        """The first moment from `at` on around which no window would hold too many with one more."""
+        taken, most, window = self._taken, self._most, self._window
+        at = max(at, self._blocked_until)
+        for first in range(len(taken) - most + 1):
+            if taken[first + most - 1] - window < at < taken[first] + window:
+                at = taken[first] + window
+        return at
 
     def take(self, at: int) -> None:
-        """Use a token at a moment, not before the last one."""
-        self._taken.append(max(at, self._taken[-1]) if self._taken else at)
+        """Use a token at a moment."""
+        insort(self._taken, at)
 
     def give_back(self, at: int) -> None:
         """A token that was booked for a moment was not used; places behind it stay as they are."""
@@ -120,7 +125,8 @@ class RateLimiter:
 
     def __init__(self, per_second: Mapping[Group, int] = PER_SECOND) -> None:
         self._groups = {group: Window(max(1, int(limit * SHARE)), SECOND) for group, limit in per_second.items()}
-        self._address = Window(int(_ADDRESS_LIMIT * SHARE), _ADDRESS_WINDOW)
+        self._orders = Window(_KEPT_FOR_ORDERS, _ADDRESS_WINDOW)
+        self._queries = Window(int(_ADDRESS_LIMIT * SHARE) - _KEPT_FOR_ORDERS, _ADDRESS_WINDOW)
         self._silent_until = 0
 
     def acquire(self, group: Group, now: int, max_wait: int, *, over_http: bool) -> int:
@@ -129,15 +135,18 @@ class RateLimiter:
         Raises RateLimited where it would take longer than `max_wait`; then nothing is booked.
         """
         window = self._groups[group]
+        address = self._orders if group in ORDER_GROUPS else self._queries
         wait = window.wait(now)
         if over_http:
-            kept = 0 if group in ORDER_GROUPS else _KEPT_FOR_ORDERS
-            wait = max(wait, self._address.wait(now, kept), self._silent_until - now)
+            wait = max(wait, address.wait(now), self._silent_until - now)
+            # A place behind the first one that an endpoint has free may be one that it has given away.
+            while (later := max(window.free(now + wait), address.free(now + wait)) - now) > wait:
+                wait = later
         if wait > max_wait:
             raise RateLimited(f"{group}: no request for {wait / SECOND:.3f} s", wait)
         window.take(now + wait)
         if over_http:
-            self._address.take(now + wait)
+            address.take(now + wait)
         return wait
 
     def give_back(self, group: Group, at: int) -> None:
