@@ -33,6 +33,7 @@ from stakan.apps.doctor import venue_of
 from stakan.apps.live.bot import Bot, BotPlan, paper_exchange
 from stakan.apps.live.clock import LoopTime, WallClock
 from stakan.apps.live.counterparties import AtVenue, Shadow
+from stakan.apps.live.garbage import long_lived
 from stakan.apps.live.loop import LiveCounterparty
 from stakan.apps.live.publisher import Publisher
 from stakan.apps.live.state_folder import StateFolder
@@ -309,7 +310,7 @@ class Session:
                 await publisher.start()
                 connections.push_async_callback(publisher.stop)
                 say(f"running, {folder / 'bot.sock'} serves the console; Ctrl-C stops")
-                with stopping.on_signals():
+                with stopping.on_signals(), long_lived():
                     error = await self._until_ended(stopping)
                     await self._stop(stopping, error, say)
                 left, latencies = self._left_open(), bot.latencies.summary(self._now())
