@@ -7,6 +7,8 @@ from urllib.parse import parse_qsl
 import aiohttp
 import pytest
 from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stakan.adapters.exchanges.bybit import auth
 from stakan.adapters.exchanges.bybit.errors import Kind, Reaction
@@ -24,7 +26,7 @@ from stakan.adapters.exchanges.bybit.rest import (
     post,
 )
 from stakan.core.domain.errors import DataError, OutcomeUnknown, RequestRefused, VenueUnavailable
-from stakan.core.domain.units import SECOND
+from stakan.core.domain.units import MILLISECOND, SECOND
 
 KEYS = Keys("KEY", "SECRET")
 OK = '{"retCode":0,"retMsg":"OK","result":{},"unheard":1}'
@@ -183,6 +185,23 @@ def test_the_quickest_answer_counts_until_the_clocks_disagree():
     assert clock.error == 10
     clock.observe(3_000, 3_400, 9_200)
     assert (clock.offset, clock.error) == (6_000, 200)
+
+
+@given(st.integers(-5_000_000, 5_000_000), st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 10**11))
+def test_a_moment_that_is_certainly_past_is_never_ahead_of_the_exchange(true_offset, there, back, later):
+    """Whatever the two ways of the question took, and however fast our clock is slewed."""
+    now = 1_700_000_000 * SECOND
+    clock = ServerClock(lambda: now)
+    clock.observe(now, now + there + back, now + there + true_offset)
+    now += there + back + later
+    slewed = later // 2_000
+    for drift in (-slewed, 0, slewed):
+        assert clock.past_millis() <= (now + true_offset + drift) // MILLISECOND
+    assert clock.past_millis() >= (now + true_offset - there - back - 2 * slewed) // MILLISECOND - 1
+
+
+def test_an_unmeasured_clock_knows_no_past():
+    assert ServerClock(lambda: 1_700_000_000 * SECOND).past_millis() == 0
 
 
 def test_keys_show_nothing():

@@ -579,6 +579,33 @@ def held(bench, stop="63000.0"):
     bench.told.clear()
 
 
+@pytest.mark.parametrize("reading", ["account", "preparation", "confirmation"])
+def test_a_stop_set_just_after_a_reading_counts_however_wrong_the_clock_may_be(reading):
+    bench = Bench()
+    held(bench, stop="")
+    old = str(bench.time.now // MILLISECOND - 1000)
+    bench.exchange.positions["BTCUSDT"] |= {"updatedTime": old, "leverage": "10"}
+    # All of the round trip was the answer's way.
+    bench.venue.server_clock.offset = bench.venue.server_clock.error = 30 * MILLISECOND
+    bench.exchange._position_trading_stop = lambda body: (0, {})
+    if reading == "account":
+        bench.venue.read_account()
+    elif reading == "preparation":
+        bench.venue.line.run(bench.venue.prepare(RULES, Decimal(10)), lambda _: None, bench.halts.append)
+    else:
+        bench.send(PROTECT_IT)
+        bench.time.run(Patience().effect)
+    asked = [path for path, _ in bench.exchange.requests].count("/v5/position/list")
+    while [path for path, _ in bench.exchange.requests].count("/v5/position/list") == asked:
+        bench.time.run(MILLISECOND)
+    leg = {"orderId": "leg", "orderStatus": "Untriggered", "stopOrderType": "StopLoss", "triggerPrice": "63500.0"}
+    set_at = str(bench.time.now // MILLISECOND + 5)
+    bench.time.run(20 * MILLISECOND)
+    bench.push("order", leg | {"category": "linear", "symbol": "BTCUSDT", "side": "Sell", "updatedTime": set_at})
+    bench.time.run(10 * MILLISECOND)
+    assert [event.stop_loss for event in bench.told] == [635_000]
+
+
 def test_a_stop_is_set_for_the_whole_position_by_mark_price():
     bench = Bench()
     held(bench)

@@ -36,6 +36,8 @@ NO_CODE = -1
 _MOST_PAGES = 200
 _SYNCED_WITHIN = SECOND // 2
 _FRESH_FOR = 60 * SECOND
+_SLEW = 2_000
+"""A clock that is being set runs at most one part in so many fast or slow: 500 ppm, the limit of NTP."""
 _FORBIDDEN = 403
 _FINE = 200
 
@@ -182,6 +184,16 @@ class ServerClock:
     def millis(self) -> int:
         """Their time now, in milliseconds."""
         return (self._clock() + self.offset) // MILLISECOND
+
+    def past_millis(self) -> int:
+        """A moment that is certainly past at the exchange: `millis` less all that it may be wrong by.
+
+        0 before the first measurement.
+        """
+        if self.error is None:
+            return 0
+        now = self._clock()
+        return (now + self.offset - self.error - max(0, now - self._measured) // _SLEW) // MILLISECOND
 
 
 class Line:

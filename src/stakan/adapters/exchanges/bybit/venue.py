@@ -210,7 +210,7 @@ class BybitVenue:
             self._is_isolated = True
         self._rules[rules.id] = rules
         self.translator.list_instrument(rules)
-        asked = self.server_clock.millis()
+        asked = self.server_clock.past_millis()
         rows = yield from inquiry.prepare(symbol_of(rules.id), leverage)
         self._tell(self.translator.positions(rows, self._clock(), asked))
         self._prepared[rules.id] = leverage
@@ -662,7 +662,7 @@ class BybitVenue:
         self._run(self._confirm_protection(flight))
 
     def _confirm_protection(self, flight: _Flight) -> Procedure[None]:
-        asked = self.server_clock.millis()
+        asked = self.server_clock.past_millis()
         try:
             rows = yield from inquiry.position(symbol_of(flight.instrument))
         except VenueError as error:
@@ -713,7 +713,7 @@ class BybitVenue:
 
     def catch_up(self) -> Procedure[None]:
         """The reading itself; raises VenueError and DataError."""
-        asked = self.server_clock.millis()
+        asked = self.server_clock.past_millis()
         known = self.translator
         last = known.latest_execution
         since = last - _LOOK_BACK if last else self._started
