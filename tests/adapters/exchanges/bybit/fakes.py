@@ -336,10 +336,14 @@ class Bench:
             self.venue.on_trade_up(self.socket)
         if is_streaming:
             self.exchange.on_row = self.push
-            self.venue.on_private_up()
+        self.venue.on_private_up()
         if is_prepared:
             self.prepare()
         self.time.run(2 * SECOND)
+        if not is_streaming:
+            # Only now, because after a while without it nothing is opened.
+            self.venue.on_private_down("gone")
+            self.notes.clear()
         self.exchange.requests.clear()
         self.told.clear()
 

@@ -9,7 +9,7 @@ from tests.adapters.exchanges.bybit.fakes import BTC, RULES, Bench, order
 from stakan.adapters.exchanges.bybit.errors import CODES, DUPLICATE_ID, Kind, Reaction
 from stakan.adapters.exchanges.bybit.messages import PrivateFrame, read
 from stakan.adapters.exchanges.bybit.rest import measure_clock
-from stakan.adapters.exchanges.bybit.venue import Patience
+from stakan.adapters.exchanges.bybit.venue import BybitVenue, Patience
 from stakan.core.domain.commands import AmendOrder, CancelOrder, SetProtection, SubmitOrder
 from stakan.core.domain.errors import RequestRefused
 from stakan.core.domain.events import OrderFilled
@@ -694,6 +694,62 @@ def test_what_was_missed_while_the_stream_was_away_is_told_after_it():
     bench.venue.on_private_up()
     bench.time.run(SECOND)
     assert len(bench.told) == 4
+
+
+def test_while_the_stream_is_away_nothing_new_is_opened():
+    bench = Bench()
+    bench.venue.on_private_down("reset")
+    bench.exchange.on_row = None
+    bench.time.run(SECOND)
+    bench.send(SUBMIT)
+    bench.time.run(4 * SECOND)
+    assert bench.kinds() == ["OrderAccepted"], "a reconnect in time is no reason"
+    bench.venue.on_private_down("reset again")
+    bench.told.clear()
+    bench.exchange.requests.clear()
+    bench.send(SubmitOrder(order=order("s-2")))
+    bench.time.run(SECOND // 10)
+    assert [(event.client_order_id, event.why) for event in bench.told] == [("s-2", "private stream is down for 5 s")]
+    assert not bench.exchange.sent(CREATE)
+    bench.send(SubmitOrder(order=order("s-3", reduce_only=True, stop_loss=None)))
+    bench.send(PROTECT_IT)
+    bench.send(CANCEL_IT)
+    bench.time.run(SECOND // 10)
+    assert [len(bench.exchange.sent(path)) for path in (CREATE, STOP, CANCEL)] == [1, 1, 1]
+
+
+def test_entries_are_taken_again_when_the_stream_is_back_and_the_account_was_read():
+    bench = Bench()
+    bench.venue.on_private_down("reset")
+    bench.time.run(10 * SECOND)
+    bench.exchange.script["/v5/execution/list"] = ["silence"] * 2
+    bench.venue.on_private_up()
+    bench.send(SubmitOrder(order=order("s-2")))
+    bench.time.run(MILLISECOND)
+    assert bench.kinds() == ["OrderFailed"]
+    bench.time.run(5 * SECOND)
+    assert bench.venue.is_caught_up
+    bench.send(SubmitOrder(order=order("s-3")))
+    bench.time.run(SECOND)
+    assert bench.kinds() == ["OrderFailed", "OrderAccepted"]
+    bench.time.run(10 * SECOND)
+    bench.venue.on_private_down("reset")
+    bench.time.run(SECOND)
+    bench.send(SubmitOrder(order=order("s-4")))
+    bench.time.run(SECOND)
+    assert bench.kinds() == ["OrderFailed", "OrderAccepted", "OrderAccepted"]
+
+
+def test_a_stream_that_never_came_opens_nothing_either():
+    bench = Bench(by_socket=False)
+    bench.venue.stop()
+    bench.venue = BybitVenue({BTC: RULES}, "bybit", bench.venue._ports)
+    bench.venue.start()
+    bench.prepare()
+    bench.time.run(5 * SECOND)
+    bench.send(SUBMIT)
+    bench.time.run(SECOND)
+    assert bench.kinds() == ["OrderFailed"]
 
 
 def test_while_the_stream_is_away_the_account_is_polled():

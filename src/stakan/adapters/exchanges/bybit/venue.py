@@ -66,6 +66,9 @@ _FIRST_DECIDES = frozenset((DUPLICATE_ID, 10014, 20006))
 """An earlier request did it: this one says nothing of what became of the order."""
 _CLOCK_TOLERANCE = SECOND
 _LOOK_BACK = 60 * SECOND // MILLISECOND
+_BLIND_FOR = 3 * SECOND
+"""Without the private stream until nothing new is opened. A reconnect takes one or two; beyond it a fill is seen by a
+poll alone, too late for the time in which a position must have its stop."""
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,6 +171,8 @@ class BybitVenue:
         self._blocked: dict[InstrumentId, str] = {}
         self._lacks: dict[ClientOrderId, int] = {}
         self._halted: set[str] = set()
+        self._blind_since: int | None = None
+        """When the private stream went; None while it is there and nothing of its gap is unread."""
         self._started = self.server_clock.millis()
         self._is_isolated = False
         self._is_reading = False
@@ -182,6 +187,8 @@ class BybitVenue:
     def start(self) -> None:
         """Begin to watch; call it once the transport works and the exchange's clock was read."""
         self._started = min(self._started, self.server_clock.millis())
+        if not self.is_streaming:
+            self._blind_since = self._clock()
         self._call_off_tick = self._timers(self.patience.tick, self._tick)
 
     def stop(self) -> None:
@@ -276,6 +283,9 @@ class BybitVenue:
             return self._blocked[order.instrument]
         if order.instrument not in self._prepared:
             return "isolated margin, one-way mode and leverage are not asserted: prepare the instrument first"
+        blind_for = 0 if self._blind_since is None else self._clock() - self._blind_since
+        if blind_for > _BLIND_FOR:
+            return f"private stream is down for {blind_for // SECOND} s"
         return None
 
     def _change(self, command: CancelOrder | AmendOrder, kind: Kind, group: Group, body: dict[str, object]) -> None:
@@ -687,7 +697,9 @@ class BybitVenue:
         self.read_account()
 
     def on_private_down(self, why: str) -> None:
-        """The private stream is gone: the account is polled until it is back."""
+        """The private stream is gone: the account is polled, and soon nothing new opened, until it is back."""
+        if self._blind_since is None:
+            self._blind_since = self._clock()
         self.is_streaming = False
         self.is_caught_up = False
         self._ports.note(f"private stream: {why}: polling")
@@ -738,6 +750,8 @@ class BybitVenue:
             self.read_account()
         else:
             self.is_caught_up = True
+            if self.is_streaming:
+                self._blind_since = None
 
     def _was_not_read(self, error: Exception) -> None:
         self._is_reading = False
