@@ -23,7 +23,7 @@ from stakan.adapters.exchanges.bybit.feed import FeedLimits, PublicFeed
 from stakan.adapters.exchanges.bybit.listing import completed, day_tickers, listed
 from stakan.adapters.exchanges.bybit.market_client import MarketClient
 from stakan.adapters.exchanges.bybit.messages import amount
-from stakan.adapters.exchanges.bybit.preflight import Check, Verdict, Wanted, preflight
+from stakan.adapters.exchanges.bybit.preflight import Check, Verdict, Wanted, is_fit, preflight, reachable
 from stakan.adapters.exchanges.bybit.rest import Keys
 from stakan.adapters.exchanges.bybit.topics import Topics
 from stakan.adapters.exchanges.bybit.venue import Patience
@@ -220,17 +220,18 @@ async def instruments_of(market: MarketClient, settings: Settings) -> dict[Instr
 async def fit(
     market: MarketClient, settings: Settings, instruments: dict[InstrumentId, Instrument], say: Say
 ) -> Settings:
-    """Pre-flight; the settings with the wallet's balance.
+    """Pre-flight, the machine's clock included; the settings with the wallet's balance.
 
     Raises NotFit where a check failed, or where the account holds what this run does not know.
     """
     symbols = [split_instrument_id(key)[2] for key in instruments]
     wanted = Wanted(symbols=symbols, leverage=settings.account.leverage)
-    checks = await market.carry_out(preflight(wanted, lambda: datetime.now(UTC)))
+    checks = await market.carry_out(reachable(market.server_clock, market.clock))
+    checks += await market.carry_out(preflight(wanted, lambda: datetime.now(UTC)))
     for check in checks:
         if check.verdict is not Verdict.OK:
             say(f"{check.verdict}: {check.name}: {check.finding}. {check.mend}".rstrip(". "))
-    if any(check.verdict is Verdict.FAIL for check in checks):
+    if not is_fit(checks):
         raise NotFit(f"pre-flight failed: {_failed(checks)}; `stakan doctor` shows all of it")
     held = [
         f"{row.symbol} {row.side} {row.size}" for row in await market.carry_out(inquiry.positions()) if amount(row.size)

@@ -8,15 +8,18 @@ import msgspec
 import numpy as np
 import pytest
 from tests.apps.live.builders import SETTINGS
+from tests.apps.live.sockets import LIMIT_S, an_exchange, settings_for
 
 from stakan.adapters.exchanges.bybit.endpoints import environment
 from stakan.adapters.exchanges.bybit.market_client import MarketClient
 from stakan.adapters.exchanges.bybit.rest import Keys
 from stakan.adapters.synthetic.config import demo_config
 from stakan.apps.config import load_settings
+from stakan.apps.doctor import venue_of
 from stakan.apps.live.bot import BotPlan
 from stakan.apps.live.clock import WallClock
-from stakan.apps.trade import BotFailed, Session, Stopping
+from stakan.apps.secrets import bybit_keys
+from stakan.apps.trade import BotFailed, NotFit, Session, Stopping, fit, instruments_of
 from stakan.core.domain.errors import StorageError
 from stakan.core.domain.events import OrderFilled, ProtectionChanged, ReleaseHalt
 from stakan.core.domain.orders import NewOrder, OrderType, Purpose
@@ -63,6 +66,26 @@ def test_a_release_lets_the_exchanges_side_trade_again_too(tmp_path):
     assert halted == (TradingState.HALTED, "no entries until released: 10003 API key is invalid")
     assert (why, trading, stopped_for) == ("", TradingState.ACTIVE, None)
     assert not any("until released" in line for line in problems)
+
+
+def test_a_clock_that_is_set_wrong_speaks_against_trading(keys, tmp_path):
+    async def begin(ahead_ns):
+        async with an_exchange() as url, asyncio.timeout(LIMIT_S):
+            settings = settings_for(url, tmp_path)
+            clock, keys = WallClock(), bybit_keys()
+            client = MarketClient(
+                venue_of(settings), clock=lambda: clock.now() + ahead_ns, chance=np.random.default_rng(1), keys=keys
+            )
+            async with client as market:
+                said = []
+                instruments = await instruments_of(market, settings)
+                return await fit(market, settings, instruments, said.append), said
+
+    settings, said = asyncio.run(begin(0))
+    assert settings.account.starting_balance > 0
+    assert not any("clock" in line for line in said)
+    with pytest.raises(NotFit, match=r"clock: \+5\d{3}\.\d ms against the exchange"):
+        asyncio.run(begin(5_500 * 10**6))
 
 
 def test_what_was_noted_is_told_for_a_while_and_does_not_pile_up(tmp_path, caplog):
