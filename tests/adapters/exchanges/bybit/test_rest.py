@@ -204,6 +204,57 @@ def test_an_unmeasured_clock_knows_no_past():
     assert ServerClock(lambda: 1_700_000_000 * SECOND).past_millis() == 0
 
 
+@pytest.mark.parametrize("status", [200, 401])
+@pytest.mark.parametrize("form", ["code", "text", "result", "garbage"])
+def test_an_answer_that_quotes_the_key_does_not_show_it(form, status):
+    keys = Keys("aB3dE6gH9jK2mN5pQ8", "s3cret" * 6)
+    quoted = f"error sign! origin_string[1690000000000{keys.key}5000category=linear] {keys.secret}"
+    text = {
+        "code": f'{{"retCode":10004,"retMsg":"{quoted}","result":{{}}}}',
+        "text": f'{{"retCode":10001,"retMsg":"{quoted}"}}',
+        "result": f'{{"retCode":0,"retMsg":"OK","result":{{"orderId":"{quoted}"}}}}',
+        "garbage": quoted,
+    }[form]
+
+    async def handler(_):
+        return web.Response(status=status, text=text)
+
+    def procedure(_):
+        return (yield get(Kind.QUERY, Group.ACCOUNT, "/v5/account/info"))
+
+    reply, _ = against(handler, procedure, keys=keys)
+    shown = f"{reply} {reply.why} {bytes(reply.result)!r}"
+    assert keys.key not in shown
+    assert keys.secret not in shown
+    assert "origin_string[1690000000000***5000" in shown or form == "garbage"
+
+
+def test_a_connection_error_that_quotes_the_key_does_not_show_it():
+    keys = Keys("aB3dE6gH9jK2mN5pQ8", "s3cret" * 6)
+
+    def echo(reader, writer):
+        writer.write(f"HTTP/1.1 {keys.key} {keys.secret}\r\n\r\n".encode())
+        writer.close()
+
+    async def ask():
+        server = await asyncio.start_server(echo, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        answer = asyncio.get_running_loop().create_future()
+        async with server, aiohttp.ClientSession() as session, asyncio.timeout(10):
+            clock = ServerClock(time.time_ns)
+            transport = HttpTransport(session, url, keys, clock, clock=time.time_ns)
+            transport(get(Kind.QUERY, Group.KEY, "/v5/user/query-api"), answer.set_result)
+            try:
+                return await answer
+            finally:
+                await transport.close()
+
+    answer = asyncio.run(ask())
+    assert "***" in answer.why
+    assert keys.key not in answer.why
+    assert keys.secret not in answer.why
+
+
 def test_keys_show_nothing():
     for text in (repr(KEYS), str(KEYS), f"{KEYS}", repr([KEYS]), repr({"keys": KEYS})):
         assert "KEY" not in text

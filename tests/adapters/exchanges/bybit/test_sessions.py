@@ -2,10 +2,11 @@
 
 import msgspec
 import pytest
-from tests.adapters.exchanges.bybit.fakes import Bench
+from tests.adapters.exchanges.bybit.fakes import Bench, order
 
 from stakan.adapters.exchanges.bybit.rest import Keys
 from stakan.adapters.exchanges.bybit.sessions import PrivateSession, TradeSession
+from stakan.core.domain.commands import SubmitOrder
 
 
 class Wire:
@@ -22,9 +23,12 @@ class Wire:
         self.left.append(why)
 
 
+KEYS = Keys("aB3dE6gH9jK2mN5pQ8", "s3cret" * 6)
+
+
 def opened(kind):
     bench = Bench(by_socket=False, is_streaming=False)
-    session = kind(bench.venue, Keys("key", "secret"), bench.venue.server_clock, bench.halts.append)
+    session = kind(bench.venue, KEYS, bench.venue.server_clock, bench.halts.append)
     session.connection = Wire()
     session.on_open()
     return bench, session
@@ -57,3 +61,32 @@ def test_pongs_of_a_stream_that_is_up_say_nothing():
     for _ in range(3):
         session.on_frame(b'{"op":"pong"}', 1)
     assert not session.connection.left
+
+
+@pytest.mark.parametrize("kind", [PrivateSession, TradeSession])
+@pytest.mark.parametrize("code", [10004, 20003, 10001])
+def test_a_refused_login_that_quotes_the_key_does_not_show_it(kind, code):
+    bench, session = opened(kind)
+    why = f"error sign! origin_string[{KEYS.key}] {KEYS.secret}"
+    session.on_frame(msgspec.json.encode({"success": False, "retCode": code, "retMsg": why, "op": "auth"}), 1)
+    shown = str((session.connection.left, bench.halts, bench.notes, bench.told))
+    assert "origin_string[***] ***" in shown
+    assert not any(secret in shown for secret in (KEYS.key, KEYS.secret))
+
+
+@pytest.mark.parametrize("code", [10004, 10001, 110007, 10016])
+def test_an_order_that_is_refused_with_the_key_quoted_does_not_show_it(code):
+    """Not in what is told to the engine and its journal, not in a halt, not in the log."""
+    bench, session = opened(TradeSession)
+    bench.venue.on_trade_up(bench.socket)
+    why = f"error sign! origin_string[{KEYS.key}] {KEYS.secret}"
+    bench.exchange.carry = lambda path, body: "silence"
+    bench.send(SubmitOrder(order=order()))
+    (frame,) = bench.socket.frames
+    answer = {"reqId": frame["reqId"], "op": "order.create", "retCode": code, "retMsg": why, "data": {"why": why}}
+    session.on_frame(msgspec.json.encode(answer), 1)
+    session.on_frame(msgspec.json.encode(answer), 1)
+    session.on_frame(b'{"op":"order.create","retCode":"' + why.encode(), 1)
+    shown = str((session.connection.left, bench.halts, bench.notes, bench.told))
+    assert "origin_string[***] ***" in shown
+    assert not any(secret in shown for secret in (KEYS.key, KEYS.secret))

@@ -38,6 +38,9 @@ _SYNCED_WITHIN = SECOND // 2
 _FRESH_FOR = 60 * SECOND
 _SLEW = 2_000
 """A clock that is being set runs at most one part in so many fast or slow: 500 ppm, the limit of NTP."""
+_SHORTEST_SECRET = 8
+"""Shorter ones would be found in ordinary words; those of the exchange have 18 characters and more."""
+_MASK = "***"
 _FORBIDDEN = 403
 _FINE = 200
 
@@ -52,6 +55,22 @@ class Keys(msgspec.Struct, frozen=True):
         return "Keys(hidden)"
 
     __str__ = __repr__
+
+    def masked(self, text: str) -> str:
+        """A text without key and secret: the exchange quotes what it was sent, e.g. with 10004."""
+        for secret in self._secrets:
+            text = text.replace(secret, _MASK)
+        return text
+
+    def masked_bytes(self, data: bytes) -> bytes:
+        """The same of an answer, before anything is read out of it."""
+        for secret in self._secrets:
+            data = data.replace(secret.encode(), _MASK.encode())
+        return data
+
+    @property
+    def _secrets(self) -> list[str]:
+        return [one for one in (self.secret, self.key) if len(one) >= _SHORTEST_SECRET]
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -378,7 +397,10 @@ class HttpTransport:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _carry(self, request: Request, done: Callable[[Answer | Unanswered], None]) -> None:
-        done(await self._exchange(request))
+        answer = await self._exchange(request)
+        if self._keys is not None:
+            answer = _masked(answer, self._keys)
+        done(answer)
 
     async def _exchange(self, request: Request) -> Answer | Unanswered:
         url = URL(f"{self._base}{request.path}{'?' if request.query else ''}{request.query}", encoded=True)
@@ -404,6 +426,12 @@ class HttpTransport:
     def _signature(self, keys: Keys, request: Request) -> dict[str, str]:
         content = request.body or request.query.encode()
         return auth.request_headers(keys.key, keys.secret, self._server_clock.millis(), self._window, content)
+
+
+def _masked(answer: Answer | Unanswered, keys: Keys) -> Answer | Unanswered:
+    if isinstance(answer, Answer):
+        return msgspec.structs.replace(answer, body=keys.masked_bytes(answer.body))
+    return msgspec.structs.replace(answer, why=keys.masked(answer.why))
 
 
 class Sender(Protocol):

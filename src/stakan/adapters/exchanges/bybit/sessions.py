@@ -54,7 +54,7 @@ class TradeSession:
     def on_frame(self, data: bytes, _ts_recv: int) -> None:
         """Answers go to the venue. What cannot be read ends the connection: an answer may have been lost in it."""
         try:
-            frame = read(TradeFrame, data, "trade socket")
+            frame = read(TradeFrame, self._keys.masked_bytes(data), "trade socket")
         except DataError as error:
             self._reconnect(str(error))
             return
@@ -107,7 +107,7 @@ class PrivateSession:
     def on_frame(self, data: bytes, ts_recv: int) -> None:
         """Data goes to the venue; a frame that cannot be read ends the connection, and the account is read anew."""
         try:
-            frame = read(PrivateFrame, data, "private stream")
+            frame = read(PrivateFrame, self._keys.masked_bytes(data), "private stream")
         except DataError as error:
             self._reconnect(str(error))
             return
