@@ -328,7 +328,9 @@ class Session:
         try:
             await account.ready(_READY_NS)
         except TimeoutError:
-            raise VenueUnavailable(f"the account's sockets did not come up: {account.private.problem}") from None
+            raise VenueUnavailable(
+                f"the account's sockets did not come up: {account.problem(account.private)}"
+            ) from None
         for rules in self._plan.instruments.values():
             await account.prepare(rules, min(self._settings.account.leverage, rules.max_leverage))
 
@@ -360,7 +362,7 @@ class Session:
         return broken
 
     async def _watch(self) -> None:
-        """Raises what ended a socket of the account; keeps the clock's offset."""
+        """Raises what ended a socket of the account, or a callback; keeps the clock's offset."""
         while True:
             self.bot.latencies.offset_ns = self._market.server_clock.offset
             if self.account is not None:
@@ -436,9 +438,9 @@ class Session:
         account = self.account
         if account is not None:
             if not account.venue.is_streaming:
-                found.append(f"private stream: {account.private.problem or 'connecting'}")
+                found.append(f"private stream: {account.problem(account.private) or 'connecting'}")
             if account.trade is not None and account.venue.trade is None:
-                found.append(f"trade socket: {account.trade.problem or 'connecting'}; orders go over REST")
+                found.append(f"trade socket: {account.problem(account.trade) or 'connecting'}; orders go over REST")
         return found
 
     def _problems(self) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """How a bot ends: asked to, by a bug, killed; and what the next one finds. Over real sockets on loopback."""
 
 import asyncio
+import itertools
 
 import pytest
 from tests.apps.live.sockets import (
@@ -17,6 +18,11 @@ from tests.apps.live.sockets import (
     where,
 )
 
+from stakan.adapters.exchanges.bybit.errors import Kind
+from stakan.adapters.exchanges.bybit.feed import Connection
+from stakan.adapters.exchanges.bybit.limits import Group
+from stakan.adapters.exchanges.bybit.rest import get
+from stakan.adapters.exchanges.bybit.venue import BybitVenue
 from stakan.adapters.journal.files import read_events, read_header, read_steps
 from stakan.apps.processes import STAKAN
 from stakan.apps.projection import SOCKET_FILE
@@ -75,6 +81,47 @@ def test_a_bug_in_a_strategy_ends_the_run_cancels_its_entries_and_keeps_the_evid
     journal = run / "journal"
     with pytest.raises(ZeroDivisionError):
         replay(read_header(journal), read_events(journal, torn=True), read_steps(journal, torn=True))
+
+
+@pytest.mark.parametrize("callback", ["timer", "answer", "feed"])
+def test_a_bug_in_a_callback_of_the_client_ends_the_run_and_keeps_the_evidence(tmp_path, monkeypatch, caplog, callback):
+    """Nobody awaits a timer or what is called with an answer; all the same it is as a bug anywhere else."""
+    ticks, original = itertools.count(), BybitVenue._tick
+
+    def broken(*_):
+        raise ZeroDivisionError("a bug in a callback")
+
+    def tick(venue):
+        original(venue)
+        if next(ticks) == 6:
+            if callback == "timer":
+                broken()
+            venue.line.ask(get(Kind.QUERY, Group.MARKET, "/v5/market/time", is_signed=False), broken)
+
+    def feed_tick(connection):
+        if next(ticks) == 6:
+            broken()
+        original_feed(connection)
+
+    original_feed = Connection._tick
+    if callback == "feed":
+        monkeypatch.setattr(Connection, "_tick", feed_tick)
+    else:
+        monkeypatch.setattr(BybitVenue, "_tick", tick)
+
+    async def fail():
+        async with an_exchange() as url:
+            with pytest.raises(BotFailed, match="a bug in a callback") as failed:
+                await a_run(Mode.TESTNET, tmp_path / "s", 20, *RESTING, url=url)
+            return failed.value, await at_the_exchange(url)
+
+    failure, (orders_left, positions) = asyncio.run(fail())
+    assert isinstance(failure.__cause__, ZeroDivisionError)
+    assert (orders_left, positions) == ([], [])
+    (run,) = (tmp_path / "s" / "runs").iterdir()
+    assert str(run) in str(failure)
+    assert read_run(run).run.program == "trade testnet"
+    assert "a bug in a callback" in caplog.text
 
 
 def test_a_killed_bot_leaves_a_run_that_can_be_read_and_a_folder_for_the_next(tmp_path):

@@ -27,7 +27,7 @@ from stakan.core.domain.trading import TradingState
 from stakan.core.domain.units import Side
 
 RELEASE = ReleaseHalt(ts_event=0, ts_recv=0, actor="ann", request_id="1")
-KEYS = Keys("key", "secret")
+KEYS = Keys("aB3dE6gH9jK2mN5pQ8", "s3cret" * 6)
 
 
 @asynccontextmanager
@@ -86,6 +86,16 @@ def test_a_clock_that_is_set_wrong_speaks_against_trading(keys, tmp_path):
     assert not any("clock" in line for line in said)
     with pytest.raises(NotFit, match=r"clock: \+5\d{3}\.\d ms against the exchange"):
         asyncio.run(begin(5_500 * 10**6))
+
+
+def test_why_a_connection_is_down_is_told_without_the_key(tmp_path):
+    async def look():
+        async with a_session(tmp_path) as session:
+            session.account.private.problem = f"closed by the exchange: 1008 {KEYS.key}"
+            return session.bot.around.problems()
+
+    (line,) = [line for line in asyncio.run(look()) if line.startswith("private stream")]
+    assert line == "private stream: closed by the exchange: 1008 ***"
 
 
 def test_what_was_noted_is_told_for_a_while_and_does_not_pile_up(tmp_path, caplog):

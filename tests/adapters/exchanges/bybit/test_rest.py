@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stakan.adapters.exchanges.bybit import auth
+from stakan.adapters.exchanges.bybit.client import Faults
 from stakan.adapters.exchanges.bybit.errors import Kind, Reaction
 from stakan.adapters.exchanges.bybit.limits import Group, RateLimiter
 from stakan.adapters.exchanges.bybit.messages import OrderIds
@@ -18,6 +19,7 @@ from stakan.adapters.exchanges.bybit.rest import (
     HttpTransport,
     Keys,
     Line,
+    Pause,
     ServerClock,
     get,
     measure_clock,
@@ -32,10 +34,6 @@ KEYS = Keys("KEY", "SECRET")
 OK = '{"retCode":0,"retMsg":"OK","result":{},"unheard":1}'
 
 
-def loop_timers(delay, call):
-    return asyncio.get_running_loop().call_later(delay / SECOND, call).cancel
-
-
 def against(handler, procedure, keys=KEYS, timeout_ns=SECOND):
     """Carry a procedure out against a server on loopback."""
 
@@ -47,12 +45,19 @@ def against(handler, procedure, keys=KEYS, timeout_ns=SECOND):
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         port = site._server.sockets[0].getsockname()[1]
-        clock = ServerClock(time.time_ns)
+        clock, faults = ServerClock(time.time_ns), Faults()
         async with aiohttp.ClientSession() as session:
             transport = HttpTransport(
-                session, f"http://127.0.0.1:{port}", keys, clock, clock=time.time_ns, timeout_ns=timeout_ns
+                session,
+                f"http://127.0.0.1:{port}",
+                keys,
+                clock,
+                clock=time.time_ns,
+                timeout_ns=timeout_ns,
+                failed=faults.add,
             )
-            line = Line(transport, RateLimiter(), clock, clock=time.time_ns, timers=loop_timers)
+            line = Line(transport, RateLimiter(), clock, clock=time.time_ns, timers=faults.timers)
+            faults.line = line
             try:
                 result = await asyncio.wait_for(line.carry_out(procedure(clock)), 10)
             finally:
@@ -107,6 +112,24 @@ def test_answers_are_judged_by_code_and_status(status, text, kind, error):
     request = get(kind, Group.ACCOUNT, "/v5/account/info")
     with pytest.raises(error, match="/v5/account/info"):
         against(handler, asked(request))
+
+
+@pytest.mark.parametrize("where", ["answer", "timer"])
+def test_a_bug_of_ours_in_a_callback_is_raised_where_somebody_waits(where, monkeypatch, caplog):
+    async def handler(_):
+        return web.Response(text=OK)
+
+    def procedure(_):
+        yield Pause(1)
+        yield get(Kind.QUERY, Group.ACCOUNT, "/v5/account/info")
+
+    def broken(*_):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(Line, "_judge" if where == "answer" else "ask", broken)
+    with pytest.raises(ZeroDivisionError):
+        against(handler, procedure)
+    assert "a bug" in caplog.text
 
 
 def test_an_answer_that_does_not_come_is_unknown_and_no_connection_is_not():
@@ -242,7 +265,7 @@ def test_a_connection_error_that_quotes_the_key_does_not_show_it():
         answer = asyncio.get_running_loop().create_future()
         async with server, aiohttp.ClientSession() as session, asyncio.timeout(10):
             clock = ServerClock(time.time_ns)
-            transport = HttpTransport(session, url, keys, clock, clock=time.time_ns)
+            transport = HttpTransport(session, url, keys, clock, clock=time.time_ns, failed=answer.set_exception)
             transport(get(Kind.QUERY, Group.KEY, "/v5/user/query-api"), answer.set_result)
             try:
                 return await answer

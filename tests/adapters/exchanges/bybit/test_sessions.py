@@ -90,3 +90,14 @@ def test_an_order_that_is_refused_with_the_key_quoted_does_not_show_it(code):
     shown = str((session.connection.left, bench.halts, bench.notes, bench.told))
     assert "origin_string[***] ***" in shown
     assert not any(secret in shown for secret in (KEYS.key, KEYS.secret))
+
+
+@pytest.mark.parametrize("kind", [PrivateSession, TradeSession])
+def test_a_connection_that_ends_with_the_key_quoted_does_not_show_it(kind):
+    bench, session = opened(kind)
+    if kind is TradeSession:
+        bench.venue.on_trade_up(bench.socket)
+        bench.send(SubmitOrder(order=order()))
+    session.on_close(f"closed by the exchange: 1008 {KEYS.key}")
+    assert any("1008 ***" in note for note in bench.notes)
+    assert not any(KEYS.key in note for note in bench.notes)

@@ -25,9 +25,35 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
-def loop_timers(delay_ns: int, call: Callable[[], None]) -> Callable[[], None]:
-    """Timers of the running event loop."""
-    return asyncio.get_running_loop().call_later(delay_ns / SECOND, call).cancel
+class Faults:
+    """Bugs of ours in callbacks of the event loop, which would only log them: timers and answers over HTTP."""
+
+    def __init__(self) -> None:
+        self.line: Line | None = None
+        """Whoever awaits something of it is told too."""
+        self._first: Exception | None = None
+
+    def add(self, error: Exception) -> None:
+        """A callback raised this."""
+        _log.error("a callback failed", exc_info=error)
+        self._first = self._first or error
+        if self.line is not None:
+            self.line.fail(error)
+
+    def check(self) -> None:
+        """Raises the first of them."""
+        if self._first is not None:
+            raise self._first
+
+    def timers(self, delay_ns: int, call: Callable[[], None]) -> Callable[[], None]:
+        """Timers of the running event loop."""
+        return asyncio.get_running_loop().call_later(delay_ns / SECOND, self._guarded, call).cancel
+
+    def _guarded(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 - nobody awaits a timer
+            self.add(error)
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -44,7 +70,7 @@ class Told(msgspec.Struct, frozen=True):
 class BybitAccount:
     """The venue of one account and all that keeps it connected; use it as an asynchronous context.
 
-    A bug of ours in the handling of a frame is raised out of `failed`.
+    A bug of ours in the handling of a frame, an answer or a timer is raised out of `failed`.
     """
 
     def __init__(
@@ -67,12 +93,13 @@ class BybitAccount:
         self._session: aiohttp.ClientSession | None = None
         self._http: HttpTransport | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._faults = Faults()
         self.venue = BybitVenue(
             instruments,
             environment.venue,
             Ports(
                 clock=clock,
-                timers=loop_timers,
+                timers=self._faults.timers,
                 transport=self._transport,
                 deliver=told.deliver,
                 halt=told.halt,
@@ -82,6 +109,7 @@ class BybitAccount:
             patience=self._patience,
             server_clock=self._server_clock,
         )
+        self._faults.line = self.venue.line
         private = PrivateSession(self.venue, keys, self._server_clock, told.halt)
         private.connection = self.private = Socket(
             environment.private, private, clock=clock, chance=chance, limits=limits
@@ -100,6 +128,7 @@ class BybitAccount:
             self._keys,
             self._server_clock,
             clock=self._clock,
+            failed=self._faults.add,
             receive_window_ns=self._patience.receive_window,
             timeout_ns=max(5 * SECOND, self._patience.answer),
         )
@@ -125,10 +154,15 @@ class BybitAccount:
                 await asyncio.sleep(0.005)
 
     def failed(self) -> None:
-        """Raises what ended a socket, if anything did."""
+        """Raises what ended a socket, or what a callback raised, if anything did."""
+        self._faults.check()
         for task in self._tasks:
             if task.done() and not task.cancelled():
                 task.result()
+
+    def problem(self, socket: Socket) -> str:
+        """Why a socket is not there, without the key that the exchange may quote; empty where nothing is known."""
+        return self._keys.masked(socket.problem)
 
     async def prepare(self, rules: Instrument, leverage: Decimal) -> None:
         """Assert isolated margin, one-way mode and leverage of an instrument, before its first order.
@@ -167,10 +201,11 @@ async def ask_once(
     clock: Callable[[], int],
 ) -> T:
     """Run one procedure over HTTP alone: what `stakan doctor` needs."""
-    server_clock = ServerClock(clock)
+    server_clock, faults = ServerClock(clock), Faults()
     async with aiohttp.ClientSession() as session:
-        transport = HttpTransport(session, environment.rest, keys, server_clock, clock=clock)
-        line = Line(transport, RateLimiter(), server_clock, clock=clock, timers=loop_timers)
+        transport = HttpTransport(session, environment.rest, keys, server_clock, clock=clock, failed=faults.add)
+        line = Line(transport, RateLimiter(), server_clock, clock=clock, timers=faults.timers)
+        faults.line = line
         try:
             return await line.carry_out(procedure(line, server_clock))
         finally:

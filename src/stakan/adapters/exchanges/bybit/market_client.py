@@ -8,7 +8,7 @@ import aiohttp
 import msgspec
 import numpy as np
 
-from stakan.adapters.exchanges.bybit.client import loop_timers
+from stakan.adapters.exchanges.bybit.client import Faults
 from stakan.adapters.exchanges.bybit.endpoints import Environment
 from stakan.adapters.exchanges.bybit.errors import Kind, Reaction
 from stakan.adapters.exchanges.bybit.feed import Deliver, FeedLimits, Outside, PublicFeed, Raw
@@ -57,13 +57,17 @@ class MarketClient:
         self._limits = limits
         self._budget = ConnectBudget()
         self._tasks: list[asyncio.Task[None]] = []
+        self._faults = Faults()
         self._measuring: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         """Measure the exchange's clock; raises VenueError where it cannot be reached."""
         self._session = aiohttp.ClientSession()
-        self._http = HttpTransport(self._session, self.environment.rest, self.keys, self.server_clock, clock=self.clock)
-        self._line = Line(self._http, RateLimiter(), self.server_clock, clock=self.clock, timers=loop_timers)
+        faults, clock = self._faults, self.server_clock
+        self._http = HttpTransport(
+            self._session, self.environment.rest, self.keys, clock, clock=self.clock, failed=faults.add
+        )
+        self._line = faults.line = Line(self._http, RateLimiter(), clock, clock=self.clock, timers=faults.timers)
         try:
             await self.carry_out(measure_clock(self.server_clock, self.clock))
         except BaseException:
@@ -87,7 +91,7 @@ class MarketClient:
         outside = Outside(
             deliver=deliver,
             ask=self._ask,
-            timers=loop_timers,
+            timers=self._faults.timers,
             clock=self.clock,
             offset=lambda: self.server_clock.offset,
             raw=raw,
@@ -95,8 +99,9 @@ class MarketClient:
         return PublicFeed(topics, self._connect, outside, venue=self.environment.venue, limits=limits)
 
     async def until_failed(self) -> None:
-        """Never returns; raises what ended a socket: a bug of ours, or what `deliver` raised."""
+        """Never returns; raises what ended a socket or a callback: a bug of ours, or what `deliver` raised."""
         while True:
+            self._faults.check()
             if self._tasks:
                 # Once in a while anew, because following more instruments makes more sockets.
                 await asyncio.wait(self._tasks, timeout=_LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)

@@ -7,7 +7,7 @@ them by callbacks within the limits; `HttpTransport` is the only part that does 
 
 import asyncio
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
@@ -232,6 +232,7 @@ class Line:
         self._server_clock = server_clock
         self._clock = clock
         self._timers = timers
+        self._awaited: set[asyncio.Future[Any]] = set()
 
     def ask(self, request: Request, done: Callable[[Reply], None]) -> None:
         """Send a request as soon as the limits allow it; `done` is given the reply, also where none was sent."""
@@ -267,8 +268,18 @@ class Line:
             if not future.done():
                 future.set_exception(error)
 
-        self.run(procedure, done, failed)
-        return await future
+        self._awaited.add(future)
+        try:
+            self.run(procedure, done, failed)
+            return await future
+        finally:
+            self._awaited.discard(future)
+
+    def fail(self, error: Exception) -> None:
+        """A callback was broken off by a bug of ours: whoever awaits a procedure, perhaps that one, is told."""
+        for future in self._awaited:
+            if not future.done():
+                future.set_exception(error)
 
     def _send(self, request: Request, done: Callable[[Reply], None]) -> None:
         self._transport(request, lambda answer: done(self._judge(request, answer)))
@@ -361,7 +372,10 @@ def measure_clock(server_clock: ServerClock, clock: Callable[[], int], samples: 
 
 
 class HttpTransport:
-    """Signs with the exchange's time of the moment and sends; the only part that does I/O."""
+    """Signs with the exchange's time of the moment and sends; the only part that does I/O.
+
+    `failed` is given what `done` raises: a bug of ours.
+    """
 
     def __init__(
         self,
@@ -371,6 +385,7 @@ class HttpTransport:
         server_clock: ServerClock,
         *,
         clock: Callable[[], int],
+        failed: Callable[[Exception], None],
         receive_window_ns: int = 5 * SECOND,
         timeout_ns: int = 5 * SECOND,
     ) -> None:
@@ -379,6 +394,7 @@ class HttpTransport:
         self._keys = keys
         self._server_clock = server_clock
         self._clock = clock
+        self._failed = failed
         self._window = receive_window_ns // MILLISECOND
         self._timeout = aiohttp.ClientTimeout(total=timeout_ns / SECOND)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -397,10 +413,11 @@ class HttpTransport:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _carry(self, request: Request, done: Callable[[Answer | Unanswered], None]) -> None:
-        answer = await self._exchange(request)
-        if self._keys is not None:
-            answer = _masked(answer, self._keys)
-        done(answer)
+        try:
+            answer = await self._exchange(request)
+            done(answer if self._keys is None else _masked(answer, self._keys))
+        except Exception as error:  # noqa: BLE001 - nobody awaits this task
+            self._failed(error)
 
     async def _exchange(self, request: Request) -> Answer | Unanswered:
         url = URL(f"{self._base}{request.path}{'?' if request.query else ''}{request.query}", encoded=True)

@@ -71,7 +71,7 @@ class TradeSession:
 
     def on_close(self, why: str) -> None:
         """What waits for an answer is unknown from here on."""
-        self._venue.on_trade_down(why)
+        self._venue.on_trade_down(self._keys.masked(why))
 
     def _logged_in(self, frame: TradeFrame) -> None:
         if frame.ret_code in _LOGGED_IN:
@@ -125,7 +125,7 @@ class PrivateSession:
     def on_close(self, why: str) -> None:
         """Polling takes over."""
         self._is_up = False
-        self._venue.on_private_down(why)
+        self._venue.on_private_down(self._keys.masked(why))
 
     def _logged_in(self, frame: PrivateFrame) -> None:
         if frame.success is False or frame.ret_code not in _LOGGED_IN:
