@@ -54,8 +54,8 @@ def demo_command(  # noqa: PLR0913 - one argument per option
         with_console=console,
     )
     with running(plan, lambda what: out().print(f"[dim]{what} …[/]")) as demo:
-        _introduce(demo)
         with suppress(KeyboardInterrupt):
+            _introduce(demo)
             demo.watch(None if minutes is None else time.monotonic() + minutes * _SECONDS)
         out().print("[dim]ending: the bot cancels its entries, then the exchange closes …[/]")
     out().print(demo.bot.tail(), markup=False, highlight=False)
