@@ -105,7 +105,8 @@ def test_the_exchange_of_the_demo_never_saw_a_position_without_a_stop(demo):
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_all_of_it(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_all_of_it(tmp_path, monkeypatch, number):
     # A relative folder, as a user has it: the path of a Unix socket may have about a hundred characters.
     monkeypatch.chdir(tmp_path)
     with subprocess.Popen(
@@ -120,7 +121,7 @@ def test_ctrl_c_ends_all_of_it(tmp_path, monkeypatch):
         try:
             assert any("Ctrl-C" in line for line in process.stdout), "it introduces itself when all of it runs"
             children = until(lambda: pids_of(process.pid), "its programs")
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             output, _ = process.communicate(timeout=60)
         finally:
             watchdog.cancel()

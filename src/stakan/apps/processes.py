@@ -20,6 +20,12 @@ _POLL_S = 0.05
 _TAIL_LINES = 15
 
 
+def interrupt_on_signals() -> None:
+    """Let SIGTERM and a closed terminal end a program as Ctrl-C does, so that what it started ends too."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+
+
 class ChildFailed(StakanError):
     """A program that was started ended, or did not come up."""
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from stakan.apps.cli.output import out, reports_errors
 from stakan.apps.cli.running import RUNS, ConfigFile, Overrides
 from stakan.apps.demo import OPERATOR, Demo, DemoPlan, running
+from stakan.apps.processes import interrupt_on_signals
 
 _SECONDS = 60
 
@@ -42,6 +43,7 @@ def demo_command(  # noqa: PLR0913 - one argument per option
 
         stakan demo --symbols 5 --chaos drizzle
     """
+    interrupt_on_signals()
     plan = DemoPlan(
         folder=runs / f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}",
         symbols=symbols,

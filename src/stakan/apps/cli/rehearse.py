@@ -11,6 +11,7 @@ from stakan.apps.cli.output import EXIT_FAILED, out, reports_errors, write_json
 from stakan.apps.cli.running import RUNS, ConfigFile, Overrides
 from stakan.apps.demo import DemoPlan, Say
 from stakan.apps.exchange.faults import PROFILES
+from stakan.apps.processes import interrupt_on_signals
 from stakan.apps.rehearse import Verdict, rehearse
 
 
@@ -35,6 +36,7 @@ def rehearse_command(
 
         stakan rehearse storm --minutes 2 --config mine.toml
     """
+    interrupt_on_signals()
     verdicts: list[Verdict] = []
     for name in chaos or list(PROFILES):
         plan = DemoPlan(
