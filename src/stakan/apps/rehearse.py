@@ -33,6 +33,8 @@ MARGIN_S = 1.0
 """What closing an unprotected position may take on top: the order's way there and back."""
 CALM_S = 20.0
 """Fair weather before the comparison: time to look up what was lost."""
+SETTLE_S = 2.0
+"""With the market standing still: what is on its way arrives."""
 _PAGE = 50
 
 
@@ -78,6 +80,9 @@ def rehearse(
         say("fair weather again, then the bot stops")
         exchange.control("weather", {"profile": None})
         demo.watch(time.monotonic() + calm_s)
+        # A stop that is reached after the bot has ended is no difference: nothing moves while books are compared.
+        exchange.control("hold", {"market": True})
+        demo.watch(time.monotonic() + SETTLE_S)
         code = demo.bot.stop()
         return _judge(demo, exchange, code, minutes)
 

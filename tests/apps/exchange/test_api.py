@@ -178,6 +178,21 @@ def test_the_exchanges_own_requests_tell_and_do(lab):
     assert socket.is_cut
 
 
+def test_a_market_that_is_held_stands_still_and_catches_up(lab):
+    def shown():
+        return lab.get("market/orderbook", category="linear", symbol=BTC, limit=50)["result"]
+
+    assert json.loads(lab.tell("POST", "hold", {"market": True}).body) == {"held": True}
+    before = shown()
+    lab.run(2_000)
+    after = shown()
+    assert (after["b"], after["a"], after["seq"]) == (before["b"], before["a"], before["seq"])
+    assert lab.post("order/create", **lab.order(orderType="Market"))["retCode"] == 0
+    lab.tell("POST", "hold", {"market": False})
+    lab.run(1)
+    assert shown()["seq"] > after["seq"]
+
+
 def test_a_position_without_a_stop_is_noted_for_as_long_as_it_lasts(lab):
     began = lab.ms
     lab.post("order/create", **lab.order(orderType="Market"))

@@ -9,6 +9,7 @@
 | POST script `{"operation": "order/create", "trouble": "lost answer", "count": 1}` | what the next requests meet |
 | POST fault `{"topic": "orderbook.50.BTCUSDT", "kind": "gap"}` | gap, restart, cross, repeat or stale on an open book |
 | POST cut `{"stream": "trade"}` | cut connections of a kind, or all |
+| POST hold `{"market": true}` | the market stands still until it is let go; then it catches up |
 """
 
 from collections.abc import Callable
@@ -56,6 +57,10 @@ class _Cut(msgspec.Struct, forbid_unknown_fields=True):
     stream: Stream | None = None
 
 
+class _Hold(msgspec.Struct, forbid_unknown_fields=True):
+    market: bool
+
+
 class Control:
     """Answers the exchange's own requests."""
 
@@ -71,6 +76,7 @@ class Control:
             ("POST", "script"): self._script,
             ("POST", "fault"): self._fault,
             ("POST", "cut"): self._cut,
+            ("POST", "hold"): self._hold,
         }
 
     def answers(self, path: str) -> bool:
@@ -134,3 +140,7 @@ class Control:
     def _cut(self, body: bytes) -> dict[str, Any]:
         asked = msgspec.json.decode(body or b"{}", type=_Cut)
         return {"cut": self._local.cut(asked.stream)}
+
+    def _hold(self, body: bytes) -> dict[str, Any]:
+        self._local.is_held = msgspec.json.decode(body, type=_Hold).market
+        return {"held": self._local.is_held}

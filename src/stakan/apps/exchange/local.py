@@ -121,6 +121,8 @@ class LocalExchange:
             push_delay=config.push_delay_ns,
         )
         self._newcomers = RollingQuota(NEW_CONNECTIONS, CONNECTION_WINDOW_MS)
+        self.is_held = False
+        """Whether the market stands still: nothing is shown and no price moves, while requests are carried out."""
         self.exposed: list[Exposed] = []
         self._naked: dict[tuple[int, str], int] = {}
         self._connections = 0
@@ -133,21 +135,27 @@ class LocalExchange:
         """Live up to the present; returns the exchange's time."""
         self._weather()
         now = self._clock.now()
+        if not self.is_held:
+            self._show(now)
+        self.accounts.advance(now)
+        self._flush()
+        return now
+
+    def _show(self, now: int) -> None:
+        """The market up to now, for the public and for the accounts."""
         for batch in self._feed.take(now):
             self.board.apply(batch)
             self.accounts.feed(for_accounts(batch))
         self.board.tick(now)
         tickers = self.board.take_tickers()
-        if tickers:
-            for ticker in tickers:
-                self._view.note(ticker)
-            self.accounts.feed_tickers(tickers)
-        self.accounts.advance(now)
-        self._flush()
-        return now
+        for ticker in tickers:
+            self._view.note(ticker)
+        self.accounts.feed_tickers(tickers)
 
     def wait(self) -> int:
         """Nanoseconds until the market or the board has something to do."""
+        if self.is_held:
+            return IDLE_CHECK_NS
         due = self.board.next_due()
         row = self._feed.next_due()
         return max(0, (due if row is None else min(due, row)) - self._clock.now())
