@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from stakan.apps.exchange.faults import profile_named
 from stakan.apps.processes import START_S, Child, ChildFailed
 from stakan.apps.projection import SOCKET_FILE
 
@@ -82,8 +83,10 @@ class Demo(msgspec.Struct, frozen=True, kw_only=True):
 def running(plan: DemoPlan, say: Say = lambda _: None) -> Iterator[Demo]:
     """Start the programs in order, and end them in the opposite one: the bot before the exchange that it trades on.
 
-    Raises ChildFailed with the last lines of its log where one does not come up.
+    Raises ChildFailed with the last lines of its log where one does not come up, ConfigError for an unknown profile.
     """
+    if plan.chaos:
+        profile_named(plan.chaos)
     plan.folder.mkdir(parents=True, exist_ok=True)
     state = plan.folder / "state"
     password = secrets.token_urlsafe(9)
@@ -106,6 +109,9 @@ def running(plan: DemoPlan, say: Say = lambda _: None) -> Iterator[Demo]:
         keys = {"BYBIT_API_KEY": API_KEY, "BYBIT_API_SECRET": API_SECRET}
         bot = stack.enter_context(Child("bot", _bot(plan, url, state, _symbols(url)), plan.folder, keys))
         _wait_for(state / SOCKET_FILE, bot)
+        if plan.chaos:
+            # Not before: pre-flight rightly refuses to start where, say, the exchange's clock is wrong.
+            _change_weather(url, plan.chaos)
         yield Demo(
             plan=plan,
             exchange=exchange,
@@ -127,7 +133,14 @@ def _exchange(plan: DemoPlan) -> list[str]:
         words += ["--loop"]
     else:
         words += ["--symbols", str(plan.symbols), "--seed", str(plan.seed)]
-    return [*words, "--chaos", plan.chaos] if plan.chaos else words
+    return words
+
+
+def _change_weather(url: str, profile: str) -> None:
+    body = json.dumps({"profile": profile}).encode()
+    asked = urllib.request.Request(f"{url}/local/v1/weather", data=body)  # noqa: S310 - our own
+    with urllib.request.urlopen(asked, timeout=10):  # noqa: S310
+        pass
 
 
 def _symbols(url: str) -> list[str]:
