@@ -32,7 +32,7 @@ def rehearse_command(
     """Run a bot against a local exchange in bad weather, then check that nothing was lost, doubled or left naked.
 
     After the bad weather there are some seconds of fair one; then the bot stops and its positions, orders, stops and
-    balance are compared with the exchange's. Exit code 1 where anything differs.
+    balance are compared with the exchange's. Exit code 1 where anything differs, or no order was ever sent.
 
         stakan rehearse storm --minutes 2 --config mine.toml
     """
@@ -73,5 +73,6 @@ def _show(verdict: Verdict) -> None:
     exposed = f"{len(verdict.exposed_s)} times, {verdict.longest_exposure_s:g} s at longest, {verdict.over_bound} over the bound"
     table.add_row("Position without a stop", exposed if verdict.exposed_s else "never")
     table.add_row("Books differ in", "; ".join(verdict.differences) or "nothing")
-    table.add_row("Verdict", "[green]good[/]" if verdict.is_good else "[bold red]not good[/]")
+    bad = "not good" if verdict.orders else "not good: without an order nothing is shown"
+    table.add_row("Verdict", "[green]good[/]" if verdict.is_good else f"[bold red]{bad}[/]")
     out().print(table)
