@@ -9,10 +9,10 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
@@ -36,6 +36,22 @@ def duration_ns(text: str) -> int:
     raise ValueError(f"{text!r} is not a duration: write 500ms, 5s, 1m, 4h or 1d")
 
 
+def _duration(text: str) -> str:
+    duration_ns(text)
+    return text
+
+
+def _above_zero(text: str) -> str:
+    if duration_ns(text) == 0:
+        raise ValueError("something is repeated after this long: it must be above 0")
+    return text
+
+
+Duration = Annotated[str, AfterValidator(_duration)]
+Period = Annotated[str, AfterValidator(_above_zero)]
+"""A duration after which something is repeated."""
+
+
 class Section(BaseModel):
     """One table of the file."""
 
@@ -45,33 +61,22 @@ class Section(BaseModel):
 class EngineSection(Section):
     """How the engine decides."""
 
-    decision_interval: str = Field("500ms", description="Grid of decisions in exchange time; 0s: every book message")
-    candle_interval: str = Field(
+    decision_interval: Duration = Field(
+        "500ms", description="Grid of decisions in exchange time; 0s: every book message"
+    )
+    candle_interval: Duration = Field(
         "1m", description="Candles that features and strategies read; divides a day, at least 1s"
     )
     min_strength: float = Field(0.5, ge=0, le=1, description="Signals weaker than this are passed over")
     min_book_health: float = Field(0.5, ge=0, le=1, description="Entries need a book at least this healthy")
-    entry_timeout: str = Field("10s", description="A resting entry is cancelled after this long")
-    protection_timeout: str = Field("3s", description="A position without a confirmed stop is closed after this long")
-    close_retry: str = Field("1s", description="Pause before a close that did not reach zero is repeated")
-    cooldown: str = Field("5s", description="Pause between a closed position and the next entry in an instrument")
-    equity_interval: str = Field("1s", description="How often equity is marked and daily loss checked")
-    max_feed_age: str = Field("5s", description="A book older than this is not traded on")
-
-    @field_validator(
-        "decision_interval",
-        "candle_interval",
-        "entry_timeout",
-        "protection_timeout",
-        "close_retry",
-        "cooldown",
-        "equity_interval",
-        "max_feed_age",
+    entry_timeout: Duration = Field("10s", description="A resting entry is cancelled after this long")
+    protection_timeout: Duration = Field(
+        "3s", description="A position without a confirmed stop is closed after this long"
     )
-    @classmethod
-    def _is_duration(cls, value: str) -> str:
-        duration_ns(value)
-        return value
+    close_retry: Period = Field("1s", description="Pause before a close that did not reach zero is repeated")
+    cooldown: Duration = Field("5s", description="Pause between a closed position and the next entry in an instrument")
+    equity_interval: Period = Field("1s", description="How often equity is marked and daily loss checked")
+    max_feed_age: Duration = Field("5s", description="A book older than this is not traded on")
 
     @field_validator("candle_interval")
     @classmethod
@@ -79,13 +84,6 @@ class EngineSection(Section):
         interval = duration_ns(value)
         if interval < SECOND or DAY % interval:
             raise ValueError(f"{value!r} does not divide a day into candles of 1s or more")
-        return value
-
-    @field_validator("close_retry", "equity_interval")
-    @classmethod
-    def _is_above_zero(cls, value: str) -> str:
-        if duration_ns(value) == 0:
-            raise ValueError("something is repeated after this long: it must be above 0")
         return value
 
 
@@ -114,17 +112,11 @@ class VenueSection(Section):
     )
     local_url: str = Field("http://127.0.0.1:8080", description="Of the local exchange")
     host_suffix: str = Field("bybit.com", description="Domain of regional accounts")
-    receive_window: str = Field("5s", description="How old a signed request may be when it arrives")
+    receive_window: Duration = Field("5s", description="How old a signed request may be when it arrives")
     depth: Literal[50, 200, 1000] = Field(200, description="Levels of the book that is subscribed to")
     depths: dict[str, Literal[50, 200, 1000]] = Field(default_factory=dict, description="The same for single symbols")
     best_quotes: bool = Field(True, description="Subscribe to orderbook.1 as well")
-    check_interval: str = Field("60s", description="How often a book is compared with a REST snapshot; 0s: never")
-
-    @field_validator("receive_window", "check_interval")
-    @classmethod
-    def _is_duration(cls, value: str) -> str:
-        duration_ns(value)
-        return value
+    check_interval: Duration = Field("60s", description="How often a book is compared with a REST snapshot; 0s: never")
 
 
 class UniverseSection(Section):
@@ -137,28 +129,17 @@ class UniverseSection(Section):
     keep_within: int = Field(30, ge=1, description="One that is in stays while its rank is not worse than this")
     min_turnover: Decimal = Field(Decimal(10_000_000), ge=0, description="USDT in 24 hours")
     max_spread_bps: float = Field(5.0, gt=0, description="Best ask over best bid")
-    refresh: str = Field("15m", description="How often the ranking is made anew")
-
-    @field_validator("refresh")
-    @classmethod
-    def _is_duration(cls, value: str) -> str:
-        if duration_ns(value) == 0:
-            raise ValueError("the ranking is repeated after this long: it must be above 0")
-        return value
+    refresh: Period = Field("15m", description="How often the ranking is made anew")
 
 
 class TradeSection(Section):
     """A running bot."""
 
     state: Path = Field(Path("state"), description="Folder of what must outlive a restart, and of the bot's socket")
-    paper_latency: str = Field("10ms", description="Of an order in paper mode: way to the exchange plus feed delay")
-    stop_timeout: str = Field("10s", description="How long a graceful stop waits for what is on its way")
-
-    @field_validator("paper_latency", "stop_timeout")
-    @classmethod
-    def _is_duration(cls, value: str) -> str:
-        duration_ns(value)
-        return value
+    paper_latency: Duration = Field(
+        "10ms", description="Of an order in paper mode: way to the exchange plus feed delay"
+    )
+    stop_timeout: Duration = Field("10s", description="How long a graceful stop waits for what is on its way")
 
 
 class ConsoleSection(Section):
@@ -166,16 +147,10 @@ class ConsoleSection(Section):
 
     host: str = Field("127.0.0.1", description="Loopback unless there is a reason")
     port: int = Field(8000, ge=1, le=65535)
-    session: str = Field("12h", description="How long a login lasts")
+    session: Duration = Field("12h", description="How long a login lasts")
     origins: tuple[str, ...] = Field(
         (), description="Other sites whose pages may use the API, e.g. https://desk.example; none by default"
     )
-
-    @field_validator("session")
-    @classmethod
-    def _is_duration(cls, value: str) -> str:
-        duration_ns(value)
-        return value
 
 
 class StrategySection(Section):

@@ -20,14 +20,12 @@ from stakan.adapters.exchanges.bybit import inquiry
 from stakan.adapters.exchanges.bybit.client import BybitAccount, Told
 from stakan.adapters.exchanges.bybit.endpoints import Environment
 from stakan.adapters.exchanges.bybit.feed import FeedLimits, PublicFeed
-from stakan.adapters.exchanges.bybit.listing import completed, day_tickers, listed
 from stakan.adapters.exchanges.bybit.market_client import MarketClient
 from stakan.adapters.exchanges.bybit.messages import amount
 from stakan.adapters.exchanges.bybit.preflight import Check, Verdict, Wanted, is_fit, preflight, reachable
 from stakan.adapters.exchanges.bybit.rest import Keys
 from stakan.adapters.exchanges.bybit.topics import Topics
 from stakan.adapters.exchanges.bybit.venue import Patience
-from stakan.adapters.instruments import resolve
 from stakan.apps.config import Settings, duration_ns
 from stakan.apps.doctor import venue_of
 from stakan.apps.live.bot import Bot, BotPlan, paper_exchange
@@ -40,12 +38,12 @@ from stakan.apps.live.state_folder import StateFolder
 from stakan.apps.projection import Latency
 from stakan.apps.results import RunResult
 from stakan.apps.secrets import bybit_keys
+from stakan.apps.universe import Universe
 from stakan.core.domain.errors import ConfigError, StakanError, VenueUnavailable
 from stakan.core.domain.events import AnyOperatorRequest, ReleaseHalt, VenueEvent
 from stakan.core.domain.ids import InstrumentId, split_instrument_id
-from stakan.core.domain.instrument import Category, Instrument
+from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.units import MINUTE, SECOND, Nanos
-from stakan.core.market.universe import Ranking, UniverseRules, chosen
 
 LOCAL, MAINNET, TESTNET = "local", "mainnet", "testnet"
 SETTLE = "USDT"
@@ -193,28 +191,13 @@ async def origin_of(venue: Environment) -> Origin:
 
 
 async def instruments_of(market: MarketClient, settings: Settings) -> dict[InstrumentId, Instrument]:
-    """Named instruments, or the best of a ranking, with their rules; raises ConfigError, VenueError."""
-    venue = market.environment.venue
-    known = await market.carry_out(listed(Category.LINEAR, venue))
-    known = {key: rules for key, rules in known.items() if rules.settle == SETTLE}
-    universe = settings.universe
-    if settings.instruments:
-        names = list(dict.fromkeys(resolve(name, known) for name in settings.instruments))
-    elif universe.ranking == "list":
-        raise ConfigError("name instruments, or set universe.ranking to gainers, losers or volume")
-    else:
-        rules = UniverseRules(
-            ranking=Ranking(universe.ranking),
-            size=universe.size,
-            keep_within=universe.keep_within,
-            min_turnover=universe.min_turnover,
-            max_spread_bps=Decimal(str(universe.max_spread_bps)),
-        )
-        names = list(chosen(await market.carry_out(day_tickers(known, Category.LINEAR, venue)), rules))
-        if not names:
-            raise ConfigError("no instrument passes universe.min_turnover and universe.max_spread_bps")
-    found = await market.carry_out(completed([known[name] for name in names], with_fees=market.keys is not None))
-    return {one.id: one for one in found}
+    """Named instruments, or the best of a ranking, with their rules.
+
+    Raises ConfigError, VenueError, and DataError where a ranking leaves nothing.
+    """
+    universe = Universe(settings, market, lambda rules: rules.is_linear and rules.settle == SETTLE)
+    await universe.load()
+    return {one.id: one for one in await universe.rules(await universe.choose())}
 
 
 async def fit(

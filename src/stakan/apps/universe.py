@@ -1,6 +1,6 @@
 """Which instruments a program works on, from the configuration and what the exchange lists."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 
 from stakan.adapters import instruments as instrument_files
@@ -18,9 +18,13 @@ _LIST = "list"
 class Universe:
     """What the exchange lists, and the part of it that the configuration wants."""
 
-    def __init__(self, settings: Settings, client: MarketClient) -> None:
+    def __init__(
+        self, settings: Settings, client: MarketClient, is_wanted: Callable[[Instrument], bool] = lambda _: True
+    ) -> None:
+        """What `is_wanted` refuses counts as not listed."""
         self._settings = settings
         self._client = client
+        self._is_wanted = is_wanted
         self.listed: Mapping[InstrumentId, Instrument] = {}
         """All that trades; fees and margin tiers assumed."""
 
@@ -37,7 +41,7 @@ class Universe:
         found = await self._client.carry_out(listed(Category.LINEAR, venue))
         if any(Category.SPOT in name.split(":") for name in self._settings.instruments):
             found |= await self._client.carry_out(listed(Category.SPOT, venue))
-        self.listed = found
+        self.listed = {key: rules for key, rules in found.items() if self._is_wanted(rules)}
 
     async def choose(self, current: Collection[InstrumentId] = ()) -> tuple[InstrumentId, ...]:
         """What is wanted now; `current` is what was wanted before.

@@ -4,6 +4,7 @@ Texts and shapes are those of Bybit v5, "Connect" and "WebSocket Trade Guideline
 its causes; a frame that a fault has delayed may be overtaken.
 """
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -85,7 +86,7 @@ class Exchange:
                     connection.tell_of(push)
 
 
-class Connection:
+class Connection(ABC):
     """One socket: `receive` what the client sends; `send` and `cut` reach it."""
 
     stream: ClassVar[Stream]
@@ -148,8 +149,9 @@ class Connection:
         """An answer, after the delay that answers take."""
         self._in_order(_encode(message), self.exchange.reply_delay() if delay is None else delay)
 
+    @abstractmethod
     def _take(self, message: dict[str, Any]) -> None:
-        raise NotImplementedError
+        """A request of the client."""
 
     def _in_order(self, frame: bytes, delay: int) -> None:
         if not self._waiting and delay <= 0:

@@ -34,8 +34,8 @@ class Connection(Protocol):
         ...
 
 
-class TradeSession:
-    """The socket that orders go by."""
+class _Session:
+    """What both logins share: the connection, and giving it up where no answer comes."""
 
     def __init__(self, venue: BybitVenue, keys: Keys, server_clock: ServerClock, halt: Callable[[str], None]) -> None:
         self.connection: Connection | None = None
@@ -51,6 +51,20 @@ class TradeSession:
         self._pongs = 0
         _log_in(self.connection, self._keys, self._server_clock)
 
+    def _waited(self, what: str) -> None:
+        """A pong came and an answer to `what` did not: the second time is the last."""
+        self._pongs += 1
+        if self._pongs == _MOST_PONGS:
+            self._reconnect(f"no answer to {what}")
+
+    def _reconnect(self, why: str) -> None:
+        if self.connection is not None:
+            self.connection.reconnect(why)
+
+
+class TradeSession(_Session):
+    """The socket that orders go by."""
+
     def on_frame(self, data: bytes, _ts_recv: int) -> None:
         """Answers go to the venue. What cannot be read ends the connection: an answer may have been lost in it."""
         try:
@@ -61,9 +75,7 @@ class TradeSession:
         if frame.op == "auth":
             self._logged_in(frame)
         elif frame.op == "pong" and self._venue.trade is None:
-            self._pongs += 1
-            if self._pongs == _MOST_PONGS:
-                self._reconnect("no answer to the login")
+            self._waited("the login")
         elif frame.op.startswith("order."):
             self._venue.on_trade_answer(frame)
             if frame.ret_code and self._venue.trade is None:
@@ -81,28 +93,11 @@ class TradeSession:
         _refused("trade socket", frame.ret_code, frame.ret_msg, self._halt)
         self._reconnect(f"login was refused: {frame.ret_msg}")
 
-    def _reconnect(self, why: str) -> None:
-        if self.connection is not None:
-            self.connection.reconnect(why)
 
-
-class PrivateSession:
+class PrivateSession(_Session):
     """The stream of orders, executions, positions and wallet."""
 
-    def __init__(self, venue: BybitVenue, keys: Keys, server_clock: ServerClock, halt: Callable[[str], None]) -> None:
-        self.connection: Connection | None = None
-        """To be set before the socket runs."""
-        self._venue = venue
-        self._keys = keys
-        self._server_clock = server_clock
-        self._halt = halt
-        self._is_up = False
-        self._pongs = 0
-
-    def on_open(self) -> None:
-        """Log in."""
-        self._pongs = 0
-        _log_in(self.connection, self._keys, self._server_clock)
+    _is_up = False
 
     def on_frame(self, data: bytes, ts_recv: int) -> None:
         """Data goes to the venue; a frame that cannot be read ends the connection, and the account is read anew."""
@@ -116,9 +111,7 @@ class PrivateSession:
         elif frame.op == "auth":
             self._logged_in(frame)
         elif frame.op == "pong" and not self._is_up:
-            self._pongs += 1
-            if self._pongs == _MOST_PONGS:
-                self._reconnect("no answer to login or subscription")
+            self._waited("login or subscription")
         elif frame.op == "subscribe":
             self._subscribed(frame)
 
@@ -140,10 +133,6 @@ class PrivateSession:
         elif not self._is_up:
             self._is_up = True
             self._venue.on_private_up()
-
-    def _reconnect(self, why: str) -> None:
-        if self.connection is not None:
-            self.connection.reconnect(why)
 
 
 def _log_in(connection: Connection | None, keys: Keys, server_clock: ServerClock) -> None:
