@@ -1,6 +1,7 @@
 """What an engine is built from: values only, frozen for the life of a run."""
 
 from decimal import Decimal
+from enum import StrEnum
 
 import msgspec
 
@@ -9,6 +10,14 @@ from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND, Nanos
 from stakan.core.market.densities import DensityParams
 from stakan.core.plugins import RiskRule, Strategy
+
+
+class Orphans(StrEnum):
+    """What becomes of a position that nobody asked for."""
+
+    CLOSE = "close"
+    ADOPT = "adopt"
+    """Kept under a stop, until a person closes it."""
 
 
 class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +53,9 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How often equity is marked and daily loss checked."""
     max_feed_age_ns: Nanos = Nanos(5 * SECOND)
     """A book older than this is not traded on."""
+    orphans: Orphans = Orphans.CLOSE
+    orphan_stop_bps: float = 100.0
+    """Distance of a stop that is put for a position whose own is not known."""
 
     @property
     def follows_densities(self) -> bool:
