@@ -353,7 +353,9 @@ AnyAccountEvent = FundingCharged | ProtectionChanged | ProtectionRejected
 AnyOperatorRequest = PauseEntries | ResumeEntries | Flatten | Halt | ReleaseHalt | MoveStop | StopTrading
 AnyPartEvent = Impaired | Restored
 VenueEvent = AnyOrderEvent | AnyAccountEvent
-AnyEvent = AnyMarketEvent | VenueEvent | AccountUnread | AccountRead | AnyPartEvent | TimerFired | AnyOperatorRequest
+VenueNews = VenueEvent | AccountUnread | AccountRead
+"""What a real exchange's adapter tells: of orders and positions one by one, and of the account as a whole."""
+AnyEvent = AnyMarketEvent | VenueNews | AnyPartEvent | TimerFired | AnyOperatorRequest
 
 
 def encode_array(value: Any) -> Any:

@@ -16,7 +16,7 @@ from stakan.adapters.exchanges.bybit.rest import HttpTransport, Keys, Line, Proc
 from stakan.adapters.exchanges.bybit.sessions import PrivateSession, TradeSession
 from stakan.adapters.exchanges.bybit.venue import BybitVenue, Patience, Ports
 from stakan.adapters.sockets import Socket, SocketLimits
-from stakan.core.domain.events import VenueEvent
+from stakan.core.domain.events import VenueNews
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.units import SECOND
@@ -59,7 +59,7 @@ class Faults:
 class Told(msgspec.Struct, frozen=True):
     """Who is told what, in the event loop."""
 
-    deliver: Callable[[VenueEvent], None]
+    deliver: Callable[[VenueNews], None]
     """Every event; never inside `venue.send`."""
     halt: Callable[[str], None]
     """Why trading must stop."""

@@ -32,6 +32,7 @@ from stakan.adapters.exchanges.bybit.inquiry import Sighting
 from stakan.adapters.exchanges.bybit.limits import Group, RateLimiter
 from stakan.adapters.exchanges.bybit.messages import OrderIds, OrderRow, PrivateFrame, TradeFrame, millis, read
 from stakan.adapters.exchanges.bybit.private import Coin, Holding, Translator
+from stakan.adapters.exchanges.bybit.reading import Reading
 from stakan.adapters.exchanges.bybit.rest import (
     Line,
     Pause,
@@ -48,17 +49,21 @@ from stakan.adapters.exchanges.bybit.rest import (
 from stakan.core.domain.commands import AmendOrder, CancelOrder, SetProtection, SubmitOrder, VenueCommand
 from stakan.core.domain.errors import DataError, RateLimited, VenueError
 from stakan.core.domain.events import (
+    AccountUnread,
     CancelRejected,
+    OrderCancelled,
     OrderFailed,
     OrderRejected,
     OutcomeLost,
     ProtectionRejected,
     VenueEvent,
+    VenueNews,
 )
 from stakan.core.domain.ids import ClientOrderId, InstrumentId, VenueOrderId
 from stakan.core.domain.instrument import Instrument
-from stakan.core.domain.orders import NewOrder
+from stakan.core.domain.orders import NewOrder, OrderStatus
 from stakan.core.domain.units import MILLISECOND, SECOND, Ticks
+from stakan.core.portfolio.orders import Order
 
 _PROOF_MARGIN = 10 * SECOND
 """Beyond the receive window, until an order that is nowhere was never accepted (decision 3)."""
@@ -92,6 +97,8 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     """Between two readings of the account while the private stream is down."""
     sweep: int = 60 * SECOND
     """Between two readings of the account while all is well."""
+    again: int = SECOND
+    """Until a reading that did not agree is repeated."""
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +107,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     clock: Callable[[], int]
     timers: Timers
     transport: Transport
-    deliver: Callable[[VenueEvent], None]
+    deliver: Callable[[VenueNews], None]
     halt: Callable[[str], None]
     """Trading must stop and a person must look; called once per reason."""
     note: Callable[[str], None]
@@ -125,6 +132,8 @@ class _Flight(msgspec.Struct, kw_only=True):
     sent: int = 0
     attempts: int = 0
     clock_refusals: int = 0
+    was_placed: bool = False
+    """Whether the exchange had spoken of it to an earlier run."""
     booked: int = 0
     """When its turn within the limits is; 0 where it does not wait for one."""
     is_over: bool = False
@@ -158,6 +167,7 @@ class BybitVenue:
         """Whether the account was read since the private stream last came or went."""
         self.stopped_for: str | None = None
         self._rules = dict(instruments)
+        self._venue = venue
         self._ports = ports
         self._clock, self._timers, self._deliver = ports.clock, ports.timers, ports.deliver
         self._session = session or f"{ports.clock():x}"
@@ -201,6 +211,32 @@ class BybitVenue:
         """Executions from this moment on are to be read at the first look, e.g. the last one that a journal knows."""
         self._started = min(self._started, since_millis)
 
+    def adopt(self, order: Order) -> None:
+        """An order of the run before this one that may still live: it is looked up, and never sent again."""
+        request = order.request
+        if request.instrument not in self._rules:
+            raise DataError(f"{request.client_order_id} is of {request.instrument}, which is not known")
+        self.translator.expect(request)
+        flight = _Flight(
+            kind=Kind.CREATE,
+            instrument=request.instrument,
+            group=Group.CREATE,
+            path="/v5/order/create",
+            body=b"",
+            client=request.client_order_id,
+            order=request,
+            began=order.submitted_ts,
+            # The clock may have been set meanwhile: absence is proven from now on.
+            sent=self._clock(),
+            was_placed=order.status is not OrderStatus.PENDING,
+        )
+        self._look_up(flight)
+
+    def read_again(self, why: str) -> None:
+        """The engine could not agree with the last reading: another one, soon."""
+        self._ports.note(f"the account is read again: {why}")
+        self._timers(self.patience.again, self.read_account)
+
     def release(self) -> None:
         """An operator has looked into why trading stopped: orders that open may leave again."""
         self.stopped_for = None
@@ -239,6 +275,8 @@ class BybitVenue:
         match command:
             case SubmitOrder(order=order):
                 self._submit(order)
+            case CancelOrder() if command.venue_order_id:
+                self._cancel_foreign(command)
             case CancelOrder():
                 self._change(command, Kind.CANCEL, Group.CANCEL, bodies.cancellation(command))
             case AmendOrder():
@@ -287,6 +325,17 @@ class BybitVenue:
         if blind_for > _BLIND_FOR:
             return f"private stream is down for {blind_for // SECOND} s"
         return None
+
+    def _cancel_foreign(self, command: CancelOrder) -> None:
+        """An order that is not ours, or not any more: what became of it shows in the next reading."""
+        request = Request(
+            kind=Kind.CANCEL,
+            group=Group.CANCEL,
+            path="/v5/order/cancel",
+            body=self._encode(bodies.cancellation(command)),
+            max_wait=self.patience.turn,
+        )
+        self.line.ask(request, lambda reply: self._ports.note(f"cancel of {command.venue_order_id}: {reply.why}"))
 
     def _change(self, command: CancelOrder | AmendOrder, kind: Kind, group: Group, body: dict[str, object]) -> None:
         if self._drop_waiting(command):
@@ -533,7 +582,10 @@ class BybitVenue:
     def _not_sent(self, flight: _Flight, why: str) -> None:
         """Known not to have been carried out, and given up."""
         self._land(flight)
-        if flight.kind is Kind.CREATE:
+        if flight.was_placed:
+            # It was there once, so it is over by now; what it had filled is read with the executions.
+            self._deliver(self._gone(flight, why))
+        elif flight.kind is Kind.CREATE:
             self._deliver(self._failed(flight.instrument, flight.client, why))
         else:
             self._refused(flight, why)
@@ -698,8 +750,11 @@ class BybitVenue:
 
     def on_private_down(self, why: str) -> None:
         """The private stream is gone: the account is polled, and soon nothing new opened, until it is back."""
+        now = self._clock()
         if self._blind_since is None:
-            self._blind_since = self._clock()
+            self._blind_since = now
+        if self.is_streaming:
+            self._deliver(AccountUnread(ts_event=now, ts_recv=now, why=f"private stream: {why}"))
         self.is_streaming = False
         self.is_caught_up = False
         self._ports.note(f"private stream: {why}: polling")
@@ -726,12 +781,14 @@ class BybitVenue:
     def catch_up(self) -> Procedure[None]:
         """The reading itself; raises VenueError and DataError."""
         asked = self.server_clock.past_millis()
+        reading = Reading(self._rules, self._venue, self._clock())
         known = self.translator
         last = known.latest_execution
         since = last - _LOOK_BACK if last else self._started
         expected = known.open_orders()
         self._tell(known.executions((yield from inquiry.executions_since(since)), self._clock()))
         rows = yield from inquiry.open_orders()
+        reading.orders(rows)
         self._tell(known.orders(rows, self._clock()))
         found = {row.order_link_id for row in rows}
         for instrument, client in expected:
@@ -739,8 +796,12 @@ class BybitVenue:
                 self._take((yield from inquiry.find_order(symbol_of(instrument), client)))
         held = [symbol_of(key) for key, holding in known.holdings.items() if holding.lots or known.protection(key)[0]]
         positions = yield from inquiry.positions(held)
+        reading.positions(positions)
         self._tell(known.positions(positions, self._clock(), asked))
-        known.wallet((yield from inquiry.wallet()))
+        wallets = yield from inquiry.wallet()
+        reading.wallet(wallets)
+        known.wallet(wallets)
+        self._deliver(reading.event(self._clock))
 
     def _was_read(self, _: None) -> None:
         self._is_reading = False
@@ -782,7 +843,7 @@ class BybitVenue:
         if now - since >= self.patience.executions:
             del self._lacks[client]
             self._ports.note(f"{client}: executions that the order counts do not appear")
-            self._tell(self.translator.release(client))
+            self._tell(self.translator.release(client, now))
         elif client not in self._looking:
             self._looking.add(client)
             self._run(self._executions(instrument, client))
@@ -840,6 +901,12 @@ class BybitVenue:
             client_order_id=client,
             venue_order_id=VenueOrderId(""),
             why=why,
+        )
+
+    def _gone(self, flight: _Flight, why: str) -> OrderCancelled:
+        now = self._clock()
+        return OrderCancelled(
+            ts_event=now, ts_recv=now, instrument=flight.instrument, client_order_id=flight.client, why=why
         )
 
     def _change_refused(self, command: CancelOrder | AmendOrder, why: str) -> CancelRejected:
