@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings.exceptions import SettingsError
 
 from stakan.core.domain.errors import ConfigError
+from stakan.core.domain.trading import Orphans
 from stakan.core.domain.units import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 
 _UNITS = {"ms": MILLISECOND, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
@@ -142,6 +143,15 @@ class TradeSection(Section):
     stop_timeout: Duration = Field("10s", description="How long a graceful stop waits for what is on its way")
 
 
+class RecoverySection(Section):
+    """How a run takes over what it finds at the exchange."""
+
+    orphans: Orphans = Field(
+        Orphans.CLOSE, description="A position that nobody asked for: close it, or adopt it under a stop"
+    )
+    orphan_stop_bps: float = Field(100.0, gt=0, description="Distance of a stop for a position whose own is not known")
+
+
 class ConsoleSection(Section):
     """API and browser console."""
 
@@ -209,6 +219,7 @@ class Settings(BaseSettings):
     venue: VenueSection = VenueSection()
     universe: UniverseSection = UniverseSection()
     trade: TradeSection = TradeSection()
+    recovery: RecoverySection = RecoverySection()
     console: ConsoleSection = ConsoleSection()
     densities: dict[str, Any] = Field(
         default_factory=dict,

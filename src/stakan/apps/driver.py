@@ -2,7 +2,7 @@
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from stakan.core.domain.commands import (
     AmendOrder,
     AnyCommand,
     CancelOrder,
+    ReadAccount,
     RequestSnapshot,
     SetProtection,
     SetTimer,
@@ -54,7 +55,8 @@ class EventOrder:
 
     The next thing to happen is always the earliest of: an instant at which the exchange tells us something, an event
     on its way to us, a timer, an event from outside (market, operator). Ties: exchange first, then what is on its
-    way, then what comes from outside. `fold` steps the engine; `resync` is told which books it wants anew.
+    way, then what comes from outside. `fold` steps the engine; `resync` is told which books it wants anew, `reread`
+    that it wants the account read once more, and why.
     """
 
     def __init__(
@@ -62,10 +64,12 @@ class EventOrder:
         counterparty: Counterparty,
         fold: Callable[[AnyEvent], Step],
         resync: Callable[[InstrumentId], None],
+        reread: Callable[[str], None] = lambda _why: None,
     ) -> None:
         self._counterparty = counterparty
         self._fold = fold
         self._resync = resync
+        self._reread = reread
         self._coming: list[tuple[int, int, AnyEvent]] = []
         self._ordinals = count()
         self._timers: dict[str, int] = {}
@@ -100,6 +104,11 @@ class EventOrder:
         for command in step.commands:
             self._carry_out(command, step.ts)
 
+    def resume(self, timers: Iterable[SetTimer], now: int) -> None:
+        """Set the timers of an earlier run; those that are due by now fire at once."""
+        for timer in timers:
+            self._carry_out(timer, now)
+
     def _carry_out(self, command: AnyCommand, now: int) -> None:
         match command:
             case SubmitOrder() | CancelOrder() | AmendOrder() | SetProtection():
@@ -110,6 +119,8 @@ class EventOrder:
                 self._timers[command.key] = self._expect(timer)
             case RequestSnapshot():
                 self._resync(command.instrument)
+            case ReadAccount():
+                self._reread(command.why)
 
     def _expect(self, event: VenueEvent | TimerFired) -> int:
         ordinal = next(self._ordinals)

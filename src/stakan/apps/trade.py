@@ -33,6 +33,7 @@ from stakan.apps.live.clock import LoopTime, WallClock
 from stakan.apps.live.counterparties import AtVenue, Shadow
 from stakan.apps.live.garbage import long_lived
 from stakan.apps.live.loop import LiveCounterparty
+from stakan.apps.live.past import Past, recall
 from stakan.apps.live.publisher import Publisher
 from stakan.apps.live.state_folder import StateFolder
 from stakan.apps.projection import Latency
@@ -40,14 +41,16 @@ from stakan.apps.results import RunResult
 from stakan.apps.secrets import bybit_keys
 from stakan.apps.universe import Universe
 from stakan.core.domain.errors import ConfigError, StakanError, VenueUnavailable
-from stakan.core.domain.events import AnyOperatorRequest, ReleaseHalt, VenueEvent
+from stakan.core.domain.events import AnyOperatorRequest, ReleaseHalt, VenueNews
 from stakan.core.domain.ids import InstrumentId, split_instrument_id
 from stakan.core.domain.instrument import Instrument
-from stakan.core.domain.units import MINUTE, SECOND, Nanos
+from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND, Nanos
 
 LOCAL, MAINNET, TESTNET = "local", "mainnet", "testnet"
 SETTLE = "USDT"
 _READY_NS = Nanos(20 * SECOND)
+_AGREE_NS = 20 * SECOND
+"""How long a start waits until books and account agree; it goes on without entries after that."""
 _POLL_S = 0.02
 _WATCH_S = 0.25
 _NOTES_SHOWN = 5
@@ -139,22 +142,29 @@ def settled(settings: Settings, mode: Mode, *, confirmed: bool) -> Settings:
     return settings
 
 
-async def trade(settings: Settings, mode: Mode, state: StateFolder, stopping: Stopping, say: Say) -> Ended:
-    """Run a bot until it is asked to stop.
+async def trade(
+    settings: Settings, mode: Mode, state: StateFolder, stopping: Stopping, say: Say, *, take_over: bool = False
+) -> Ended:
+    """Run a bot until it is asked to stop; at an exchange it carries on the last run of the state folder.
 
-    Raises ConfigError, NotFit or VenueError where it cannot begin, BotFailed where it ended by itself, StorageError.
+    `take_over` lets the first run of a state folder begin on an account that holds something. Raises DataError where
+    the last run cannot be carried on, ConfigError, NotFit or VenueError where it cannot begin, BotFailed where it ended by itself, StorageError.
     """
     clock = WallClock()
     venue = venue_of(settings)
     keys = bybit_keys()
     if mode.is_at_exchange and keys is None:
         raise ConfigError(f"--mode {mode} needs BYBIT_API_KEY and BYBIT_API_SECRET in the environment or in .env")
+    past = recall(state, mode, settings.account.name) if mode.is_at_exchange else None
+    if past is not None:
+        clock.not_before(past.engine.state.now)
+        say(f"carrying on {past.run}: {past.folded} steps after its last snapshot")
     chance = np.random.default_rng()
     async with MarketClient(venue, clock=clock.now, chance=chance, keys=keys) as market:
-        instruments = await instruments_of(market, settings)
+        instruments = await instruments_of(market, settings, past)
         say(f"{mode} on {venue.name}: {', '.join(split_instrument_id(key)[2] for key in instruments)}")
         if mode.is_at_exchange:
-            settings = await fit(market, settings, instruments, say)
+            settings = await fit(market, settings, instruments, say, is_taken_over=take_over or past is not None)
         origin = await origin_of(venue)
         run = state.new_run(mode)
         plan = BotPlan(
@@ -163,6 +173,7 @@ async def trade(settings: Settings, mode: Mode, state: StateFolder, stopping: St
             instruments=instruments,
             run_folder=run,
             epoch=state.epoch_of(run),
+            past=past,
             market=origin.market,
             is_synthetic=origin.is_synthetic,
         )
@@ -190,22 +201,32 @@ async def origin_of(venue: Environment) -> Origin:
     return msgspec.structs.replace(about, market=f"local exchange: {about.market}")
 
 
-async def instruments_of(market: MarketClient, settings: Settings) -> dict[InstrumentId, Instrument]:
-    """Named instruments, or the best of a ranking, with their rules.
+async def instruments_of(
+    market: MarketClient, settings: Settings, past: Past | None = None
+) -> dict[InstrumentId, Instrument]:
+    """Named instruments, or the best of a ranking, with their rules; and those in which the last run holds something.
 
     Raises ConfigError, VenueError, and DataError where a ranking leaves nothing.
     """
     universe = Universe(settings, market, lambda rules: rules.is_linear and rules.settle == SETTLE)
     await universe.load()
-    return {one.id: one for one in await universe.rules(await universe.choose())}
+    held = past.engine.state.portfolio.busy_instruments() if past is not None else []
+    wanted = dict.fromkeys([*await universe.choose(), *held])
+    return {one.id: one for one in await universe.rules(tuple(wanted))}
 
 
 async def fit(
-    market: MarketClient, settings: Settings, instruments: dict[InstrumentId, Instrument], say: Say
+    market: MarketClient,
+    settings: Settings,
+    instruments: dict[InstrumentId, Instrument],
+    say: Say,
+    *,
+    is_taken_over: bool = False,
 ) -> Settings:
     """Pre-flight, the machine's clock included; the settings with the wallet's balance.
 
-    Raises NotFit where a check failed, or where the account holds what this run does not know.
+    Raises NotFit where a check failed, or where the account holds what this run does not know and nobody said that it
+    is to take it over.
     """
     symbols = [split_instrument_id(key)[2] for key in instruments]
     wanted = Wanted(symbols=symbols, leverage=settings.account.leverage)
@@ -216,17 +237,27 @@ async def fit(
             say(f"{check.verdict}: {check.name}: {check.finding}. {check.mend}".rstrip(". "))
     if not is_fit(checks):
         raise NotFit(f"pre-flight failed: {_failed(checks)}; `stakan doctor` shows all of it")
-    held = [
-        f"{row.symbol} {row.side} {row.size}" for row in await market.carry_out(inquiry.positions()) if amount(row.size)
-    ]
-    held += [f"order {row.order_id} in {row.symbol}" for row in await market.carry_out(inquiry.open_orders())]
-    if held:
+    held = await _held(market, [] if not is_taken_over else symbols)
+    if held and not is_taken_over:
         raise NotFit(
-            f"the account holds what this run does not know: {', '.join(held)}. Taking over positions after a restart "
-            "is not built yet: close them and cancel the orders at the exchange, then start again"
+            f"the account holds what this state folder knows nothing of: {', '.join(held)}. Close and cancel it at the "
+            f"exchange, or start with --take-over: then positions are handled by recovery.orphans "
+            f"({settings.recovery.orphans}) and orders that could open are cancelled"
         )
+    if held:
+        say(f"not of this bot, and left alone: {', '.join(held)}")
     balance = await _balance(market)
     return settings.model_copy(update={"account": settings.account.model_copy(update={"starting_balance": balance})})
+
+
+async def _held(market: MarketClient, except_in: list[str]) -> list[str]:
+    """Positions and open orders in instruments other than those, for people."""
+    positions = [row for row in await market.carry_out(inquiry.positions()) if amount(row.size)]
+    orders = await market.carry_out(inquiry.open_orders())
+    return [
+        *(f"{row.symbol} {row.side} {row.size}" for row in positions if row.symbol not in except_in),
+        *(f"order {row.order_id} in {row.symbol}" for row in orders if row.symbol not in except_in),
+    ]
 
 
 async def _balance(market: MarketClient) -> Decimal:
@@ -268,7 +299,14 @@ class Session:
             self.account = BybitAccount(
                 venue, keys, plan.instruments, told=told, clock=clock.now, chance=chance, patience=window
             )
-        self.bot = Bot(plan, self._counterparty(mode), LoopTime(clock), self._resync, lambda _error: self._broke.set())
+        self.bot = Bot(
+            plan,
+            self._counterparty(mode),
+            LoopTime(clock),
+            resync=self._resync,
+            reread=self._reread,
+            failed=lambda _error: self._broke.set(),
+        )
         self._feed = self._public_feed()
         around = self.bot.around
         around.is_connected = lambda: not self._down()
@@ -287,8 +325,8 @@ class Session:
         try:
             async with AsyncExitStack() as connections:
                 if self.account is not None:
-                    await connections.enter_async_context(self.account)
-                    await self._prepare(self.account)
+                    await self._recover(self.account, connections, say)
+                bot.loop.begin()
                 self._feed.follow(self._plan.instruments.values())
                 publisher = Publisher(folder, bot.hello, bot.model, self.accept, self._now)
                 await publisher.start()
@@ -306,6 +344,24 @@ class Session:
                 return Ended(result, self._plan.run_folder, left, latencies)
         finally:
             bot.discard()
+
+    async def _recover(self, account: BybitAccount, connections: AsyncExitStack, say: Say) -> None:
+        """Connect, learn what became of the orders of the last run, and wait until books and account agree."""
+        past = self._plan.past
+        self.bot.begin_recovery()
+        if past is not None:
+            account.venue.resume(past.unknown_since // MILLISECOND)
+        await connections.enter_async_context(account)
+        if past is not None:
+            for order in list(self.bot.engine.state.portfolio.orders.live.values()):
+                account.venue.adopt(order)
+        await self._prepare(account)
+        for _ in range(math.ceil(_AGREE_NS / SECOND / _POLL_S)):
+            if self.bot.engine.state.unread is None or self.bot.loop.is_over:
+                return
+            account.failed()
+            await asyncio.sleep(_POLL_S)
+        say("books and account do not agree yet: nothing opens until they do")
 
     async def _prepare(self, account: BybitAccount) -> None:
         try:
@@ -399,8 +455,12 @@ class Session:
         limits = FeedLimits(check_every_ns=Nanos(duration_ns(venue.check_interval)))
         return self._market.feed(topics, self.bot.loop.deliver, limits=limits)
 
-    def _deliver(self, event: VenueEvent) -> None:
+    def _deliver(self, event: VenueNews) -> None:
         self.bot.loop.deliver(event)
+
+    def _reread(self, why: str) -> None:
+        if self.account is not None:
+            self.account.venue.read_again(why)
 
     def _resync(self, instrument: InstrumentId) -> None:
         self._feed.resync(instrument)

@@ -31,9 +31,8 @@ from stakan.core.domain.facts import (
 from stakan.core.domain.ids import ClientOrderId, VenueOrderId
 from stakan.core.domain.orders import Purpose
 from stakan.core.domain.reasons import Reason
-from stakan.core.domain.trading import TradingState
+from stakan.core.domain.trading import Orphans, TradingState
 from stakan.core.domain.units import Side
-from stakan.core.engine.config import Orphans
 from tests.core.engine.builders import (
     BTC,
     ETH,

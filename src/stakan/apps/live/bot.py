@@ -17,6 +17,7 @@ from stakan.apps.live.clock import LiveTime
 from stakan.apps.live.counterparties import Paper
 from stakan.apps.live.latency import DECIDE, Latencies
 from stakan.apps.live.loop import LiveCounterparty, LiveLoop
+from stakan.apps.live.past import Past
 from stakan.apps.live.read_model import ReadModel, Surroundings
 from stakan.apps.projection import Hello
 from stakan.apps.recorded_run import JOURNAL_FOLDER
@@ -27,12 +28,13 @@ from stakan.apps.watching import RunWatch
 from stakan.apps.wiring import config_hash, engine_config, paper_config
 from stakan.core.domain.commands import CancelOrder
 from stakan.core.domain.events import (
+    AccountUnread,
     AnyEvent,
     AnyOperatorRequest,
     Flatten,
     Halt,
     MoveStop,
-    PauseEntries,
+    StopTrading,
 )
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
@@ -52,6 +54,8 @@ class BotPlan(msgspec.Struct, frozen=True, kw_only=True):
     instruments: dict[InstrumentId, Instrument]
     run_folder: Path
     epoch: str
+    past: Past | None = None
+    """The run that this one carries on; None for the first of a state folder."""
     market: str
     """For people: where the market comes from."""
     is_synthetic: bool = False
@@ -69,12 +73,16 @@ class Bot:
         counterparty: LiveCounterparty,
         time_: LiveTime,
         resync: Callable[[InstrumentId], None],
+        reread: Callable[[str], None] = lambda _why: None,
         failed: Callable[[Exception], None] = lambda _error: None,
     ) -> None:
         self.plan = plan
         self.started_ts = Nanos(time_.now())
         config = engine_config(plan.settings, plan.epoch, plan.instruments)
         self.engine = Engine(config, plan.instruments.values())
+        if plan.past is not None:
+            self.engine.carry(plan.past.engine)
+        carried = self.engine.state.number, self.engine.snapshot()
         self.latencies = Latencies()
         self.around = Surroundings()
         self._time = time_
@@ -87,6 +95,7 @@ class Bot:
             FileJournal(plan.run_folder / JOURNAL_FOLDER, _header(plan)),
             time_,
             resync=resync,
+            reread=reread,
             observe=self._observe,
             decided=self._decided,
             failed=failed,
@@ -136,10 +145,15 @@ class Bot:
         now = self._time.now()
         self.loop.deliver(Halt(ts_event=now, ts_recv=now, actor="exchange", request_id=f"halt {now}", why=why))
 
+    def begin_recovery(self) -> None:
+        """Nothing opens until a reading of the account agrees with the books."""
+        now = self._time.now()
+        self.loop.deliver(AccountUnread(ts_event=now, ts_recv=now, why="start"))
+
     def cancel_entries(self, why: str) -> None:
         """The first half of a graceful stop: nothing opens any more; positions and their stops stay."""
         now = self._time.now()
-        self.loop.deliver(PauseEntries(ts_event=now, ts_recv=now, actor=why, request_id=f"stop {now}"))
+        self.loop.deliver(StopTrading(ts_event=now, ts_recv=now, actor=why, request_id=f"stop {now}"))
 
     @property
     def live_entries(self) -> tuple[CancelOrder, ...]:

@@ -99,6 +99,7 @@ class LiveLoop:
         time: LiveTime,
         *,
         resync: Callable[[InstrumentId], None],
+        reread: Callable[[str], None] = lambda _why: None,
         observe: Observer,
         decided: Callable[[int], None] = lambda _ns: None,
         failed: Callable[[Exception], None] = lambda _error: None,
@@ -112,12 +113,12 @@ class LiveLoop:
         self._observe = observe
         self._decided = decided
         self._failed = failed
-        self._order = EventOrder(counterparty, self._fold, self._wants_book)
+        self._order = EventOrder(counterparty, self._fold, self._wants_book, reread)
         self._waiting: deque[AnyEvent] = deque()
         self._blind: list[InstrumentId] = []
         self._timer: Timer | None = None
         self._timer_at = 0
-        self._reached = 0
+        self._reached = engine.state.now
         self._seen_ts = 0
         self._is_answer_to_market = False
         self._has_commands = False
@@ -138,6 +139,10 @@ class LiveLoop:
         lag, self._lag_ns = self._lag_ns, 0
         return lag
 
+    def begin(self) -> None:
+        """Let the timers of the run before this one go on, those first that came due meanwhile."""
+        self._guarded(lambda: self._order.resume(self.engine.pending_timers, self.engine.state.now))
+
     def deliver(self, event: AnyEvent) -> None:
         """Let an event enter; from within a callback of this loop, right after what is entering now.
 
@@ -156,6 +161,8 @@ class LiveLoop:
         if not self._is_over:
             self._end()
             try:
+                # What the next run begins with: nothing has to be computed again after an orderly end.
+                self._journal.snapshot(self.engine.state.number, self.engine.snapshot())
                 self._journal.close()
             except StorageError:
                 self._journal.abandon()

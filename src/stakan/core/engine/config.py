@@ -1,23 +1,15 @@
 """What an engine is built from: values only, frozen for the life of a run."""
 
 from decimal import Decimal
-from enum import StrEnum
 
 import msgspec
 
 from stakan.core.decision.sizing import Sizing
 from stakan.core.domain.ids import InstrumentId
+from stakan.core.domain.trading import Orphans
 from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND, Nanos
 from stakan.core.market.densities import DensityParams
 from stakan.core.plugins import RiskRule, Strategy
-
-
-class Orphans(StrEnum):
-    """What becomes of a position that nobody asked for."""
-
-    CLOSE = "close"
-    ADOPT = "adopt"
-    """Kept under a stop, until a person closes it."""
 
 
 class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
