@@ -13,8 +13,8 @@ import msgspec
 
 from stakan import __version__
 from stakan.adapters.exchanges.simulated.exchange import SimulatedExchange, SimulationConfig
-from stakan.adapters.journal.files import FileJournal
 from stakan.adapters.journal.records import Header
+from stakan.adapters.journal.writing import FileJournal, JournalLimits
 from stakan.adapters.synthetic.config import demo_config
 from stakan.apps.config import Settings, to_toml
 from stakan.apps.driver import VirtualTime
@@ -162,7 +162,7 @@ class JournalOf:
                 instruments=tuple(source.instruments.values()),
                 feature_set=FEATURE_SET,
             )
-            self.journal = FileJournal(self._partial, header)
+            self.journal = FileJournal(self._partial, header, limits=JournalLimits(ballast_bytes=0))
 
     def __enter__(self) -> Self:
         return self

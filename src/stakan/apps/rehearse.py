@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from stakan.adapters.exchanges.bybit.auth import request_headers
-from stakan.adapters.journal.files import read_events, read_header, read_steps
+from stakan.adapters.journal.reading import read_events, read_header, read_steps
 from stakan.apps.demo import API_KEY, API_SECRET, Demo, DemoPlan, running
 from stakan.apps.recorded_run import JOURNAL_FOLDER
 from stakan.apps.replay import engine_of

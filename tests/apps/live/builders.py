@@ -6,8 +6,8 @@ import itertools
 import msgspec
 
 from stakan.adapters.exchanges.simulated.exchange import SimulatedExchange
-from stakan.adapters.journal.files import FileJournal
 from stakan.adapters.journal.records import Header
+from stakan.adapters.journal.writing import FileJournal, JournalLimits
 from stakan.apps.config import load_settings, to_toml
 from stakan.apps.live.counterparties import Paper
 from stakan.apps.live.loop import LiveLoop
@@ -127,7 +127,7 @@ class PaperRun:
         self.loop = LiveLoop(
             engine,
             Paper(self.exchange, list(instruments)),
-            FileJournal(folder / "journal", header),
+            FileJournal(folder / "journal", header, limits=JournalLimits(ballast_bytes=0)),
             time,
             resync=self.resyncs.append,
             observe=self._observe,

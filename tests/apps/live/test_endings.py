@@ -23,7 +23,7 @@ from stakan.adapters.exchanges.bybit.feed import Connection
 from stakan.adapters.exchanges.bybit.limits import Group
 from stakan.adapters.exchanges.bybit.rest import get
 from stakan.adapters.exchanges.bybit.venue import BybitVenue
-from stakan.adapters.journal.files import read_events, read_header, read_steps
+from stakan.adapters.journal.reading import read_events, read_header, read_steps
 from stakan.apps.processes import STAKAN
 from stakan.apps.projection import SOCKET_FILE
 from stakan.apps.replay import replay

@@ -13,7 +13,9 @@ from tests.apps.live.builders import PaperRun, TestTime, some_settings
 from tests.core.engine.builders import MS
 from typer.testing import CliRunner
 
-from stakan.adapters.journal.files import MARKET, read_events, read_header, read_states, read_steps
+from stakan.adapters.journal.layout import segment_path
+from stakan.adapters.journal.reading import read_events, read_header, read_steps
+from stakan.adapters.journal.snapshots import read_states
 from stakan.adapters.synthetic.config import demo_config
 from stakan.adapters.synthetic.market import SyntheticMarket
 from stakan.apps.backtest import Backtest
@@ -165,8 +167,8 @@ def test_a_state_in_the_journal_is_the_engines_at_that_step(tmp_path):
 
 def test_what_a_killed_run_leaves_is_read_up_to_the_tear(tmp_path):
     run = a_paper_run(tmp_path / "run", finish=False, length=Nanos(10 * SECOND))
-    for file in (run.folder / "journal").iterdir():
-        os.truncate(file, file.stat().st_size - 5)
+    file = segment_path(run.folder / "journal", 1)
+    os.truncate(file, file.stat().st_size - 5)
     source = from_run(run.folder)
     assert not source.run.is_complete
     backtest = Backtest(source, source.run.settings)
@@ -184,8 +186,7 @@ def test_what_a_killed_run_leaves_is_read_up_to_the_tear(tmp_path):
     run.loop._journal.abandon()
 
 
-def test_a_run_without_market_events_is_no_recording(ran, tmp_path):
+def test_a_folder_without_a_journal_is_no_recording(tmp_path):
     (tmp_path / "journal").mkdir()
     with pytest.raises(DataError, match="holds no journal"):
         from_run(tmp_path)
-    assert (ran.folder / "journal" / MARKET).exists()

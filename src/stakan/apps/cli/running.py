@@ -11,7 +11,7 @@ import msgspec
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from stakan.adapters.journal.files import read_events, read_header, read_steps
+from stakan.adapters.journal.reading import read_events, read_header, read_steps
 from stakan.adapters.parquet.reader import BEGINNING, END
 from stakan.adapters.synthetic.config import SyntheticConfig, demo_config
 from stakan.adapters.synthetic.market import SyntheticMarket

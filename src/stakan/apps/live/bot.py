@@ -9,8 +9,8 @@ import msgspec
 
 from stakan import __version__
 from stakan.adapters.exchanges.simulated.exchange import SimulatedExchange
-from stakan.adapters.journal.files import FileJournal
 from stakan.adapters.journal.records import Header
+from stakan.adapters.journal.writing import FileJournal
 from stakan.apps.config import Settings, to_toml
 from stakan.apps.identity import assumed_rules, run_identity, simulation_assumptions
 from stakan.apps.live.clock import LiveTime

@@ -359,8 +359,10 @@ AnyEvent = AnyMarketEvent | VenueNews | AnyPartEvent | TimerFired | AnyOperatorR
 
 
 def encode_array(value: Any) -> Any:
-    """Msgspec `enc_hook`: numpy arrays as dtype, shape and bytes."""
+    """Msgspec `enc_hook`: levels as their bytes, any other numpy array as dtype, shape and bytes."""
     if isinstance(value, np.ndarray):
+        if value.dtype is _LEVEL and value.ndim == 2 and value.shape[1] == 2:
+            return value.tobytes()
         return [value.dtype.str, list(value.shape), np.ascontiguousarray(value).tobytes()]
     if isinstance(value, np.generic):
         return value.item()
@@ -368,8 +370,17 @@ def encode_array(value: Any) -> Any:
 
 
 def decode_array(wanted: type, value: Any) -> Any:
-    """Msgspec `dec_hook`: what `encode_array` wrote, as a writable array."""
-    if wanted is np.ndarray or getattr(wanted, "__origin__", None) is np.ndarray:
-        dtype, shape, data = value
-        return np.frombuffer(data, dtype=np.dtype(dtype)).reshape(shape).copy()
-    raise NotImplementedError(f"cannot decode {wanted}")
+    """Msgspec `dec_hook`: what `encode_array` wrote, as a writable array; raises ValueError where it is none."""
+    if getattr(wanted, "__origin__", None) is not np.ndarray and wanted is not np.ndarray:
+        raise NotImplementedError(f"cannot decode {wanted}")
+    if isinstance(value, bytes):
+        rows, rest = divmod(len(value), 2 * _LEVEL.itemsize)
+        if rest:
+            raise ValueError(f"{len(value)} bytes are no whole rows of levels")
+        # Kernels want writable arrays; this is half the time of a copy of what `frombuffer` gives.
+        return np.ndarray((rows, 2), _LEVEL, bytearray(value))
+    dtype, shape, data = value
+    return np.frombuffer(data, dtype=np.dtype(dtype)).reshape(shape).copy()
+
+
+_LEVEL = np.dtype("<i8")
