@@ -118,10 +118,10 @@ def running(plan: DemoPlan, say: Say = lambda _: None) -> Iterator[Demo]:
             console_url = console.until(ready)["url"]
         say("starting the bot (the first time it compiles its numeric kernels for half a minute)")
         keys = {"BYBIT_API_KEY": API_KEY, "BYBIT_API_SECRET": API_SECRET}
-        words = _bot(plan, url, state, _symbols(url))
+        to_trade = _bot(plan, url, state, _symbols(url))
 
         def start_bot() -> Child:
-            return stack.enter_context(Child("bot", words, plan.folder, keys))
+            return stack.enter_context(Child("bot", to_trade, plan.folder, keys))
 
         bot = start_bot()
         _wait_for(state / SOCKET_FILE, bot)

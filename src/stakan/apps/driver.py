@@ -14,6 +14,7 @@ from stakan.core.domain.commands import (
     AnyCommand,
     CancelOrder,
     ReadAccount,
+    RefreshCommand,
     RequestSnapshot,
     SetProtection,
     SetTimer,
@@ -21,7 +22,6 @@ from stakan.core.domain.commands import (
     VenueCommand,
 )
 from stakan.core.domain.events import AnyEvent, AnyOperatorRequest, Flatten, TimerFired, VenueEvent
-from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.step import Step
 from stakan.core.domain.units import MILLISECOND, SECOND
 from stakan.core.engine import Engine
@@ -55,21 +55,18 @@ class EventOrder:
 
     The next thing to happen is always the earliest of: an instant at which the exchange tells us something, an event
     on its way to us, a timer, an event from outside (market, operator). Ties: exchange first, then what is on its
-    way, then what comes from outside. `fold` steps the engine; `resync` is told which books it wants anew, `reread`
-    that it wants the account read once more, and why.
+    way, then what comes from outside. `fold` steps the engine; `refresh` is told what it wants to be read anew.
     """
 
     def __init__(
         self,
         counterparty: Counterparty,
         fold: Callable[[AnyEvent], Step],
-        resync: Callable[[InstrumentId], None],
-        reread: Callable[[str], None] = lambda _why: None,
+        refresh: Callable[[RefreshCommand], None],
     ) -> None:
         self._counterparty = counterparty
         self._fold = fold
-        self._resync = resync
-        self._reread = reread
+        self._refresh = refresh
         self._coming: list[tuple[int, int, AnyEvent]] = []
         self._ordinals = count()
         self._timers: dict[str, int] = {}
@@ -117,10 +114,8 @@ class EventOrder:
                 at = max(now, command.at)
                 timer = TimerFired(ts_event=at, ts_recv=at, key=command.key)
                 self._timers[command.key] = self._expect(timer)
-            case RequestSnapshot():
-                self._resync(command.instrument)
-            case ReadAccount():
-                self._reread(command.why)
+            case RequestSnapshot() | ReadAccount():
+                self._refresh(command)
 
     def _expect(self, event: VenueEvent | TimerFired) -> int:
         ordinal = next(self._ordinals)
@@ -199,7 +194,7 @@ class VirtualTime:
         self._observe(event, step)
         return step
 
-    def _count_request(self, _instrument: InstrumentId) -> None:
+    def _count_request(self, _command: RefreshCommand) -> None:
         self.snapshot_requests += 1
 
 

@@ -40,6 +40,7 @@ from stakan.apps.projection import Latency
 from stakan.apps.results import RunResult
 from stakan.apps.secrets import bybit_keys
 from stakan.apps.universe import Universe
+from stakan.core.domain.commands import ReadAccount, RefreshCommand, RequestSnapshot
 from stakan.core.domain.errors import ConfigError, StakanError, VenueUnavailable
 from stakan.core.domain.events import AnyOperatorRequest, ReleaseHalt, VenueNews
 from stakan.core.domain.ids import InstrumentId, split_instrument_id
@@ -303,8 +304,7 @@ class Session:
             plan,
             self._counterparty(mode),
             LoopTime(clock),
-            resync=self._resync,
-            reread=self._reread,
+            refresh=self._refresh,
             failed=lambda _error: self._broke.set(),
         )
         self._feed = self._public_feed()
@@ -458,12 +458,12 @@ class Session:
     def _deliver(self, event: VenueNews) -> None:
         self.bot.loop.deliver(event)
 
-    def _reread(self, why: str) -> None:
-        if self.account is not None:
-            self.account.venue.read_again(why)
-
-    def _resync(self, instrument: InstrumentId) -> None:
-        self._feed.resync(instrument)
+    def _refresh(self, command: RefreshCommand) -> None:
+        match command:
+            case RequestSnapshot():
+                self._feed.resync(command.instrument)
+            case ReadAccount() if self.account is not None:
+                self.account.venue.read_again()
 
     def _note(self, text: str) -> None:
         self._notes.append((self._now(), text))

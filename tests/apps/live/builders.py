@@ -129,7 +129,7 @@ class PaperRun:
             Paper(self.exchange, list(instruments)),
             FileJournal(folder / "journal", header, limits=JournalLimits(ballast_bytes=0)),
             time,
-            resync=self.resyncs.append,
+            refresh=self.resyncs.append,
             observe=self._observe,
         )
 

@@ -26,7 +26,7 @@ from stakan.apps.results import DataIdentity, Labelled, RunResult, assemble
 from stakan.apps.results.files import complete_run
 from stakan.apps.watching import RunWatch
 from stakan.apps.wiring import config_hash, engine_config, paper_config
-from stakan.core.domain.commands import CancelOrder
+from stakan.core.domain.commands import CancelOrder, RefreshCommand
 from stakan.core.domain.events import (
     AccountUnread,
     AnyEvent,
@@ -72,8 +72,7 @@ class Bot:
         plan: BotPlan,
         counterparty: LiveCounterparty,
         time_: LiveTime,
-        resync: Callable[[InstrumentId], None],
-        reread: Callable[[str], None] = lambda _why: None,
+        refresh: Callable[[RefreshCommand], None],
         failed: Callable[[Exception], None] = lambda _error: None,
     ) -> None:
         self.plan = plan
@@ -82,7 +81,7 @@ class Bot:
         self.engine = Engine(config, plan.instruments.values())
         if plan.past is not None:
             self.engine.carry(plan.past.engine)
-        carried = self.engine.state.number, self.engine.snapshot()
+        self._first_number = self.engine.state.number
         self.latencies = Latencies()
         self.around = Surroundings()
         self._time = time_
@@ -92,10 +91,9 @@ class Bot:
         self.loop = LiveLoop(
             self.engine,
             counterparty,
-            FileJournal(plan.run_folder / JOURNAL_FOLDER, _header(plan)),
+            FileJournal(plan.run_folder / JOURNAL_FOLDER, _header(plan), carried=self._carried()),
             time_,
-            resync=resync,
-            reread=reread,
+            refresh=refresh,
             observe=self._observe,
             decided=self._decided,
             failed=failed,
@@ -183,7 +181,7 @@ class Bot:
     def discard(self) -> None:
         """Let go of a run that has not ended in order: its journal stays, unless nothing has happened yet."""
         self.loop.abandon()
-        if self.engine.state.number == 0:
+        if self.engine.state.number == self._first_number:
             shutil.rmtree(self.plan.run_folder, ignore_errors=True)
 
     def result(self) -> RunResult:
@@ -199,6 +197,9 @@ class Bot:
         )
         fingerprint = self._watch.fingerprint.hexdigest()
         return assemble(recorder, run, data, fingerprint, time.perf_counter() - self._began)
+
+    def _carried(self) -> tuple[int, bytes] | None:
+        return None if self.plan.past is None else (self.engine.state.number, self.engine.snapshot())
 
     def _assumptions(self) -> tuple[Labelled, ...]:
         rules = assumed_rules(self.plan.instruments)
@@ -231,4 +232,5 @@ def _header(plan: BotPlan) -> Header:
         feature_set=FEATURE_SET,
         mode=plan.mode,
         is_synthetic=plan.is_synthetic,
+        carried_from=plan.past.run if plan.past is not None else "",
     )

@@ -8,10 +8,16 @@ import msgspec
 
 from stakan.apps.driver import EventOrder, Observer
 from stakan.apps.live.clock import LiveTime, Timer
-from stakan.core.domain.commands import AmendOrder, CancelOrder, SetProtection, SubmitOrder, VenueCommand
+from stakan.core.domain.commands import (
+    AmendOrder,
+    CancelOrder,
+    RefreshCommand,
+    SetProtection,
+    SubmitOrder,
+    VenueCommand,
+)
 from stakan.core.domain.errors import StorageError
 from stakan.core.domain.events import AnyEvent, AnyMarketEvent, MarketEvent, VenueEvent
-from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.step import Step
 from stakan.core.domain.units import MINUTE, SECOND
 from stakan.core.engine import Engine
@@ -98,8 +104,7 @@ class LiveLoop:
         journal: RunJournal,
         time: LiveTime,
         *,
-        resync: Callable[[InstrumentId], None],
-        reread: Callable[[str], None] = lambda _why: None,
+        refresh: Callable[[RefreshCommand], None],
         observe: Observer,
         decided: Callable[[int], None] = lambda _ns: None,
         failed: Callable[[Exception], None] = lambda _error: None,
@@ -109,13 +114,13 @@ class LiveLoop:
         self._counterparty = counterparty
         self._journal = journal
         self._time = time
-        self._resync = resync
+        self._refresh = refresh
         self._observe = observe
         self._decided = decided
         self._failed = failed
-        self._order = EventOrder(counterparty, self._fold, self._wants_book, reread)
+        self._order = EventOrder(counterparty, self._fold, self._wants)
         self._waiting: deque[AnyEvent] = deque()
-        self._blind: list[InstrumentId] = []
+        self._wanted: list[RefreshCommand] = []
         self._timer: Timer | None = None
         self._timer_at = 0
         self._reached = engine.state.now
@@ -224,12 +229,12 @@ class LiveLoop:
             self._counterparty.release()
             if self._is_answer_to_market:
                 self._decided(self._time.now() - self._seen_ts)
-        blind, self._blind = self._blind, []
-        for instrument in blind:
-            self._resync(instrument)
+        wanted, self._wanted = self._wanted, []
+        for command in wanted:
+            self._refresh(command)
 
-    def _wants_book(self, instrument: InstrumentId) -> None:
-        self._blind.append(instrument)
+    def _wants(self, command: RefreshCommand) -> None:
+        self._wanted.append(command)
 
     # --- time -------------------------------------------------------------------------------------------------------
 

@@ -64,4 +64,5 @@ class ReadAccount(Command, frozen=True, kw_only=True, tag=True):
 
 
 VenueCommand = SubmitOrder | CancelOrder | AmendOrder | SetProtection
-AnyCommand = VenueCommand | SetTimer | RequestSnapshot | ReadAccount
+RefreshCommand = RequestSnapshot | ReadAccount
+AnyCommand = VenueCommand | SetTimer | RefreshCommand

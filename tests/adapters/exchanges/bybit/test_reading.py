@@ -76,7 +76,7 @@ def test_the_account_is_unread_from_the_moment_the_stream_goes_until_it_was_read
 
 def test_a_reading_is_repeated_soon_where_the_engine_asks_for_it():
     bench = Bench()
-    bench.venue.read_again("position differs")
+    bench.venue.read_again()
     bench.time.run(SECOND // 2)
     assert not bench.readings
     bench.time.run(SECOND)

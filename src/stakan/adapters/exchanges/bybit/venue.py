@@ -232,9 +232,8 @@ class BybitVenue:
         )
         self._look_up(flight)
 
-    def read_again(self, why: str) -> None:
+    def read_again(self) -> None:
         """The engine could not agree with the last reading: another one, soon."""
-        self._ports.note(f"the account is read again: {why}")
         self._timers(self.patience.again, self.read_account)
 
     def release(self) -> None:
