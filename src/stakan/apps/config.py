@@ -140,6 +140,7 @@ class TradeSection(Section):
     paper_latency: Duration = Field(
         "10ms", description="Of an order in paper mode: way to the exchange plus feed delay"
     )
+    min_free_mb: int = Field(256, ge=0, description="With less room on the disk of the state folder nothing opens")
     stop_timeout: Duration = Field("10s", description="How long a graceful stop waits for what is on its way")
 
 

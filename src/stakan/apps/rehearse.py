@@ -170,7 +170,7 @@ def _judge(demo: Demo, exchange: "Asker", code: int, minutes: float, kills: int)
 def _books(folder: Path) -> Engine:
     """The engine as its journals say that it was at the end."""
     with StateFolder(folder) as state:
-        past = recall(state, "testnet", AccountSection().name)
+        past = recall(state.runs(), "testnet", AccountSection().name)
     if past is None:
         raise DataError(f"{folder} holds no run")
     return past.engine

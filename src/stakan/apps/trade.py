@@ -33,6 +33,7 @@ from stakan.apps.live.clock import LoopTime, WallClock
 from stakan.apps.live.counterparties import AtVenue, Shadow
 from stakan.apps.live.garbage import long_lived
 from stakan.apps.live.loop import LiveCounterparty
+from stakan.apps.live.parts import CLOCK, DISK, lack_of_room, wrong_clock
 from stakan.apps.live.past import Past, recall
 from stakan.apps.live.publisher import Publisher
 from stakan.apps.live.state_folder import StateFolder
@@ -156,7 +157,7 @@ async def trade(
     keys = bybit_keys()
     if mode.is_at_exchange and keys is None:
         raise ConfigError(f"--mode {mode} needs BYBIT_API_KEY and BYBIT_API_SECRET in the environment or in .env")
-    past = recall(state, mode, settings.account.name) if mode.is_at_exchange else None
+    past = recall(state.runs(), mode, settings.account.name) if mode.is_at_exchange else None
     if past is not None:
         clock.not_before(past.engine.state.now)
         say(f"carrying on {past.run}: {past.folded} steps after its last snapshot")
@@ -401,12 +402,20 @@ class Session:
         return broken
 
     async def _watch(self) -> None:
-        """Raises what ended a socket of the account, or a callback; keeps the clock's offset."""
+        """Raises what ended a socket of the account, or a callback; keeps the clock's offset and looks at the parts."""
         while True:
             self.bot.latencies.offset_ns = self._market.server_clock.offset
+            self._look_at_parts()
             if self.account is not None:
                 self.account.failed()
             await asyncio.sleep(_WATCH_S)
+
+    def _look_at_parts(self) -> None:
+        parts = self.bot.parts
+        why = lack_of_room(self._plan.run_folder, self._settings.trade.min_free_mb, was_full=DISK in parts.away)
+        if why is not None or self.bot.journal.has_room():
+            parts.report(DISK, why)
+        parts.report(CLOCK, wrong_clock(self._market.server_clock.offset))
 
     async def _stop(self, stopping: Stopping, error: Exception | None, say: Say) -> None:
         """Cancel entries, wait until nothing is on its way; positions keep their stops, or are closed for lack of one."""
@@ -491,4 +500,5 @@ class Session:
         stopped = [] if stopped_for is None else [f"no entries until released: {stopped_for}"]
         notes = [text for ts, text in self._notes if self._now() - ts <= _NOTE_NS]
         refused = [f"{topic}: {why}" for topic, why in self._feed.refused.items()]
-        return (*stopped, *notes, *refused[:5], *self._down())
+        away = [f"nothing opens: {part}: {why}" for part, why in self.bot.parts.away.items()]
+        return (*stopped, *away, *notes, *refused[:5], *self._down())

@@ -43,7 +43,7 @@ def runs_of(folder):
 def books_of(folder):
     """The engine as the journals say that it was."""
     with StateFolder(folder) as state:
-        past = recall(state, "testnet", "main")
+        past = recall(state.runs(), "testnet", "main")
     assert past is not None
     return past.engine
 

@@ -15,8 +15,10 @@ from stakan.apps.config import Settings, to_toml
 from stakan.apps.identity import assumed_rules, run_identity, simulation_assumptions
 from stakan.apps.live.clock import LiveTime
 from stakan.apps.live.counterparties import Paper
+from stakan.apps.live.durable import Durable
 from stakan.apps.live.latency import DECIDE, Latencies
 from stakan.apps.live.loop import LiveCounterparty, LiveLoop
+from stakan.apps.live.parts import DISK, Parts
 from stakan.apps.live.past import Past
 from stakan.apps.live.read_model import ReadModel, Surroundings
 from stakan.apps.projection import Hello
@@ -31,6 +33,7 @@ from stakan.core.domain.events import (
     AccountUnread,
     AnyEvent,
     AnyOperatorRequest,
+    AnyPartEvent,
     Flatten,
     Halt,
     MoveStop,
@@ -88,10 +91,13 @@ class Bot:
         self._counterparty = counterparty
         self._watch = RunWatch(self.engine, plan.instruments)
         self._began = time.perf_counter()
+        written = FileJournal(plan.run_folder / JOURNAL_FOLDER, _header(plan), carried=self._carried())
+        self.parts = Parts(self._tell_of_part, time_.now)
+        self.journal = Durable(written, lambda why: self.parts.report(DISK, why))
         self.loop = LiveLoop(
             self.engine,
             counterparty,
-            FileJournal(plan.run_folder / JOURNAL_FOLDER, _header(plan), carried=self._carried()),
+            self.journal,
             time_,
             refresh=refresh,
             observe=self._observe,
@@ -142,6 +148,9 @@ class Bot:
         """The exchange's side cannot go on: flatten what can be, open nothing until a person releases it."""
         now = self._time.now()
         self.loop.deliver(Halt(ts_event=now, ts_recv=now, actor="exchange", request_id=f"halt {now}", why=why))
+
+    def _tell_of_part(self, event: AnyPartEvent) -> None:
+        self.loop.deliver(event)
 
     def begin_recovery(self) -> None:
         """Nothing opens until a reading of the account agrees with the books."""

@@ -1,14 +1,16 @@
 """The run before this one: its engine as it was at the end of its journal (ADR 0013)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from stakan import __version__
+from stakan.adapters.journal.disk import LOCAL, Disk
+from stakan.adapters.journal.layout import is_journal
 from stakan.adapters.journal.reading import read_header, records_after
 from stakan.adapters.journal.records import Header, Inbox, Market, Outcome
 from stakan.adapters.journal.snapshots import latest_state
-from stakan.apps.live.state_folder import StateFolder
 from stakan.apps.recorded_run import JOURNAL_FOLDER
 from stakan.apps.replay import engine_of
 from stakan.core.domain.errors import DataError, StakanError
@@ -38,35 +40,35 @@ class Past(msgspec.Struct, frozen=True):
         return (state.agreed_ts or state.now) - _MARGIN_NS
 
 
-def recall(state: StateFolder, mode: str, account: str) -> Past | None:
-    """The last run of a mode and an account in a state folder, or None where there was none.
+def recall(runs: Sequence[Path], mode: str, account: str, *, disk: Disk = LOCAL) -> Past | None:
+    """The last run of a mode and an account among folders of runs, oldest first; None where there is none.
 
     Raises DataError where its journal is damaged, or where this release makes other steps of its tail than were
     recorded: a journal is never guessed around.
     """
-    for run in reversed(state.runs()):
+    for run in reversed(runs):
         folder = run / JOURNAL_FOLDER
-        if not folder.is_dir():
+        if not is_journal(folder, disk):
             continue
-        header = read_header(folder)
+        header = read_header(folder, disk=disk)
         if header.mode == mode and header.account == account:
             try:
-                engine, folded = _folded(header, folder)
+                engine, folded = _folded(header, folder, disk)
             except StakanError as error:
                 raise DataError(f"the run {run.name} cannot be carried on: {error}") from error
             return Past(run.name, engine, folded)
     return None
 
 
-def _folded(header: Header, folder: Path) -> tuple[Engine, int]:
+def _folded(header: Header, folder: Path, disk: Disk) -> tuple[Engine, int]:
     """Newest sound snapshot, then the tail step by step, each compared with what was recorded."""
     engine = engine_of(header)
-    number, state = latest_state(folder) or (0, b"")
+    number, state = latest_state(folder, disk=disk) or (0, b"")
     if state:
         engine.restore(state)
     folded = 0
     made: Step | None = None
-    for record in records_after(folder, number):
+    for record in records_after(folder, number, disk=disk):
         match record:
             case Inbox(event=event) | Market(event=event):
                 _expect_nothing(made, header)
