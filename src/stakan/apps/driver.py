@@ -2,7 +2,7 @@
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import Protocol
 
@@ -75,6 +75,11 @@ class EventOrder:
         """When the next event that is known of by now is due; NEVER where there is none."""
         return self._coming[0][0] if self._coming else NEVER
 
+    def carry(self, timers: Iterable[SetTimer], now: int) -> None:
+        """Set timers that a restored engine waits for; those that are due by `now` fire then."""
+        for timer in timers:
+            self._carry_out(timer, now)
+
     def live_until(self, now: int) -> None:
         """Let everything enter that reaches the bot up to `now`."""
         coming = self._coming
@@ -133,6 +138,7 @@ class VirtualTime:
         self._simulator = simulator
         self._observe = observe
         self._order = EventOrder(simulator, self._fold, self._count_request)
+        self._order.carry(engine.pending_timers, engine.state.now)
         self.snapshot_requests = 0
         """How often the engine asked for a snapshot, which a recording can only give when it holds one."""
 

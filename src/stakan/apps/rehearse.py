@@ -16,7 +16,7 @@ from stakan.adapters.exchanges.bybit.auth import request_headers
 from stakan.adapters.journal.reading import read_events, read_header, read_steps
 from stakan.apps.demo import API_KEY, API_SECRET, Demo, DemoPlan, running
 from stakan.apps.recorded_run import JOURNAL_FOLDER
-from stakan.apps.replay import engine_of
+from stakan.apps.replay import engine_of, start_of
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.errors import DataError
 from stakan.core.domain.ids import InstrumentId, split_instrument_id
@@ -135,8 +135,9 @@ def _journal(state: Path) -> Path:
 
 def _books(journal: Path) -> tuple[Engine, dict[str, NewOrder]]:
     """The engine as it was at the end, and every order that it sent."""
-    engine = engine_of(read_header(journal))
-    for _, event in read_events(journal):
+    start = start_of(journal)
+    engine = engine_of(read_header(journal), start)
+    for _, event in read_events(journal, after=start.number):
         engine.step(event)
     sent: dict[str, NewOrder] = {}
     for step in read_steps(journal):

@@ -39,11 +39,11 @@ class RunJournal(Protocol):
         ...
 
     def sync(self) -> None:
-        """Return when all decisions so far are on the disk."""
+        """Return when every event and step so far is on the disk."""
         ...
 
     def flush(self) -> None:
-        """Hand all of it to the operating system."""
+        """Hand all of it to the operating system; soon it is on the disk too."""
         ...
 
     def close(self) -> None:
@@ -113,11 +113,12 @@ class LiveLoop:
         self._decided = decided
         self._failed = failed
         self._order = EventOrder(counterparty, self._fold, self._wants_book)
+        self._order.carry(engine.pending_timers, engine.state.now)
         self._waiting: deque[AnyEvent] = deque()
         self._blind: list[InstrumentId] = []
         self._timer: Timer | None = None
         self._timer_at = 0
-        self._reached = 0
+        self._reached = engine.state.now
         self._seen_ts = 0
         self._is_answer_to_market = False
         self._has_commands = False
