@@ -76,6 +76,11 @@ class EventOrder:
         """When the next event that is known of by now is due; NEVER where there is none."""
         return self._coming[0][0] if self._coming else NEVER
 
+    def carry(self, timers: Iterable[SetTimer], now: int) -> None:
+        """Set timers that a restored engine waits for; those that are due by `now` fire then."""
+        for timer in timers:
+            self._carry_out(timer, now)
+
     def live_until(self, now: int) -> None:
         """Let everything enter that reaches the bot up to `now`."""
         coming = self._coming
@@ -100,11 +105,6 @@ class EventOrder:
         step = self._fold(event)
         for command in step.commands:
             self._carry_out(command, step.ts)
-
-    def resume(self, timers: Iterable[SetTimer], now: int) -> None:
-        """Set the timers of an earlier run; those that are due by now fire at once."""
-        for timer in timers:
-            self._carry_out(timer, now)
 
     def _carry_out(self, command: AnyCommand, now: int) -> None:
         match command:
@@ -139,6 +139,7 @@ class VirtualTime:
         self._simulator = simulator
         self._observe = observe
         self._order = EventOrder(simulator, self._fold, self._count_request)
+        self._order.carry(engine.pending_timers, engine.state.now)
         self.snapshot_requests = 0
         """How often the engine asked for a snapshot, which a recording can only give when it holds one."""
 

@@ -109,7 +109,7 @@ def test_what_is_no_journal_is_named(tmp_path):
         with pytest.raises(DataError, match="holds no journal"):
             read(tmp_path / "nothing")
     (tmp_path / "000001.journal").write_bytes(b"text")
-    with pytest.raises(DataError, match="does not begin with a header"):
+    with pytest.raises(DataError, match="there is no header"):
         read_header(tmp_path)
 
 

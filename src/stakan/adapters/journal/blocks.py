@@ -3,7 +3,7 @@
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -26,6 +26,8 @@ DISTILLED = 1
 """Market data has been taken out."""
 END = 2
 """Holds the orderly end of the run."""
+ALL_STEPS = 2**63 - 1
+"""After all steps: blocks come without their data."""
 
 
 class TornTail(DataError):
@@ -118,6 +120,12 @@ class BlockBuilder:
             self.first_ts = ts
         self.last, self.last_ts = number, ts
 
+    def cover(self, head: Head) -> None:
+        """Say that all steps of another block are in here."""
+        if head.last >= head.first:
+            self.reach(head.first, head.first_ts)
+            self.reach(head.last, head.last_ts)
+
     def mark(self, flag: int) -> None:
         """Set DISTILLED or END."""
         self._flags |= flag
@@ -164,6 +172,19 @@ def blocks_of(disk: Disk, path: Path, *, is_last: bool, at: int = 0, after: int 
                 block = _again(disk, path, at, size, is_last=is_last)
             yield block
             at = block.end
+
+
+def heads_of(disk: Disk, path: Path, *, is_last: bool) -> list[Head]:
+    """What is known of the blocks of a segment without opening them, up to where the last segment is torn.
+
+    Raises DataError where a block is damaged.
+    """
+    found: list[Head] = []
+    with suppress(TornTail):
+        for block in blocks_of(disk, path, is_last=is_last, after=ALL_STEPS):
+            # One by one: what was found before a tear counts.
+            found.append(block.head)  # noqa: PERF401
+    return found
 
 
 def block_at(stream: BinaryIO, path: Path, at: int, size: int, *, after: int = -1) -> Block | None:

@@ -1,13 +1,14 @@
 """Reads a journal: records, events, steps; from the beginning, after a step, or as it grows."""
 
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from stakan.adapters.journal.blocks import Block, Head, TornTail, block_at, blocks_of, records_of
+from stakan.adapters.journal.blocks import ALL_STEPS, Block, TornTail, block_at, blocks_of, heads_of, records_of
 from stakan.adapters.journal.disk import LOCAL, Disk
-from stakan.adapters.journal.layout import segments
+from stakan.adapters.journal.layout import is_journal, segments
 from stakan.adapters.journal.records import JOURNAL_VERSION, End, Header, Inbox, Market, Outcome, Record, number_of
 from stakan.adapters.journal.snapshots import read_states
 from stakan.core.domain.errors import DataError
@@ -30,11 +31,9 @@ class Span(NamedTuple):
 def read_header(folder: Path, *, disk: Disk = LOCAL) -> Header:
     """The header of a journal; raises DataError where there is none or its version is unknown."""
     path = segments(folder, disk)[0]
-    with closing(disk.stream(path)) as stream:
-        block = block_at(stream, path, 0, disk.size(path))
-    first = next(iter(records_of(block)), None) if block is not None else None
+    first = _first_record(path, disk)
     if not isinstance(first, Header):
-        raise DataError(f"{path} does not begin with a header: not a journal of this release")
+        raise DataError(f"{path}: damaged block at byte 0, or not a journal of this release: there is no header")
     if first.version != JOURNAL_VERSION:
         raise DataError(f"{folder}: journal version {first.version}, this release reads {JOURNAL_VERSION}")
     return first
@@ -45,7 +44,7 @@ def is_complete(folder: Path, *, disk: Disk = LOCAL) -> bool:
     try:
         last = segments(folder, disk)[-1]
         found = False
-        for block in blocks_of(disk, last, is_last=True, after=_ALL):
+        for block in blocks_of(disk, last, is_last=True, after=ALL_STEPS):
             found = block.head.is_end
     except DataError:
         return False
@@ -55,7 +54,8 @@ def is_complete(folder: Path, *, disk: Disk = LOCAL) -> bool:
 def read_span(folder: Path, *, disk: Disk = LOCAL) -> Span:
     """From where to where it goes, up to where its end is torn; raises DataError where a block is damaged."""
     found = None
-    for head in _heads(folder, disk):
+    files = segments(folder, disk)
+    for head in chain.from_iterable(heads_of(disk, path, is_last=path == files[-1]) for path in files):
         if found is None or found.last < found.first:
             found = Span(head.first, head.last, head.first_ts, head.last_ts)
         else:
@@ -135,9 +135,11 @@ class Follower:
 
         Raises DataError where a block is damaged.
         """
-        if self.is_over or not self._disk.names(self._folder):
+        if self.is_over or not is_journal(self._folder, self._disk):
             return
         files = segments(self._folder, self._disk)
+        if self._place is None and not self._has_begun(files):
+            return
         begin, at = self._from_here(files)
         for path in files[files.index(begin) :]:
             try:
@@ -146,6 +148,15 @@ class Follower:
             except TornTail:
                 return
             at = 0
+
+    def _has_begun(self, files: list[Path]) -> bool:
+        """Whether the header is there; a journal that carries on begins behind the steps of earlier runs."""
+        header = _first_record(files[0], self._disk)
+        if isinstance(header, Header):
+            self.number = max(self.number, header.first_number - 1)
+        elif len(files) > 1:
+            raise DataError(f"{files[0]}: damaged block at byte 0: there is no header")
+        return isinstance(header, Header)
 
     def _open(self, block: Block) -> Iterator[list[Record]]:
         number = self.number
@@ -164,11 +175,17 @@ class Follower:
         return start_of(files, self.number, self._disk), 0
 
 
+def _first_record(path: Path, disk: Disk) -> Record | None:
+    with closing(disk.stream(path)) as stream:
+        block = block_at(stream, path, 0, disk.size(path))
+    return next(iter(records_of(block)), None) if block is not None else None
+
+
 def start_of(files: list[Path], after: int, disk: Disk) -> Path:
     """The segment that step `after + 1` is in, or is going to be."""
     for path in reversed(files[1:]):
         with closing(disk.stream(path)) as stream:
-            block = block_at(stream, path, 0, disk.size(path), after=_ALL)
+            block = block_at(stream, path, 0, disk.size(path), after=ALL_STEPS)
         if block is not None and block.head.first <= after + 1:
             return path
     return files[0]
@@ -182,20 +199,12 @@ def first_replayable(folder: Path, *, disk: Disk = LOCAL) -> int | None:
     files = segments(folder, disk)
     whole_after = read_header(folder, disk=disk).first_number - 1
     for path in files:
-        heads = [block.head for block in blocks_of(disk, path, is_last=path == files[-1], after=_ALL)]
+        heads = heads_of(disk, path, is_last=path == files[-1])
         if any(head.is_distilled for head in heads):
             whole_after = heads[-1].last
     if whole_after == 0:
         return 0
     return next((number for number, _ in read_states(folder, torn=True, disk=disk) if number >= whole_after), None)
-
-
-def _heads(folder: Path, disk: Disk) -> Iterator[Head]:
-    files = segments(folder, disk)
-    with suppress(TornTail):
-        for path in files:
-            for block in blocks_of(disk, path, is_last=path == files[-1], after=_ALL):
-                yield block.head
 
 
 def _distilled(folder: Path, disk: Disk) -> str:
@@ -207,14 +216,15 @@ def _distilled(folder: Path, disk: Disk) -> str:
 def _blocks(folder: Path, disk: Disk, *, torn: bool, after: int = -1) -> Iterator[Block]:
     """Blocks that reach beyond step `after`, in order; raises DataError where steps are missing between them."""
     files = segments(folder, disk)
-    begin = files.index(start_of(files, after, disk))
-    expected = None
+    # Those before `after` are not looked at.
+    next_step = max(read_header(folder, disk=disk).first_number, after + 1)
+    is_first = True
     try:
-        for path in files[begin:]:
+        for path in files[files.index(start_of(files, after, disk)) :]:
             for block in blocks_of(disk, path, is_last=path == files[-1], after=after):
-                if block.head.first != (expected or block.head.first):
-                    raise DataError(f"{path}: step {expected} is missing before byte {block.at}")
-                expected = block.head.last + 1
+                if block.head.first > next_step or (block.head.first < next_step and not is_first):
+                    raise DataError(f"{path}: step {next_step} is missing before byte {block.at}")
+                next_step, is_first = block.head.last + 1, False
                 if block.head.last > after or block.head.is_end:
                     yield block
     except TornTail:
@@ -224,7 +234,3 @@ def _blocks(folder: Path, disk: Disk, *, torn: bool, after: int = -1) -> Iterato
 
 def _is_after(record: Record, number: int) -> bool:
     return isinstance(record, End) or number_of(record) > number
-
-
-_ALL = 2**63 - 1
-"""After all steps: blocks come without their data."""

@@ -21,7 +21,8 @@ from stakan.apps.cli.data import DEFAULT_DATA
 from stakan.apps.cli.importing import known_instruments
 from stakan.apps.cli.output import errors, ns_text, out, parse_time, reports_errors, write_json
 from stakan.apps.config import Settings, load_settings, overridden
-from stakan.apps.replay import replay
+from stakan.apps.recorded_run import journal_of
+from stakan.apps.replay import replay, start_of
 from stakan.apps.results import RunResult
 from stakan.apps.sources import Source, from_files, from_generator, from_run, from_store, recorded_settings
 from stakan.apps.summary import print_summary
@@ -38,6 +39,10 @@ ConfigFile = Annotated[
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="One key, e.g. engine.candle_interval=1s")]
 RunsFolder = Annotated[Path, typer.Option("--out", help="Folder that run folders go into.")]
 AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout instead of tables.")]
+ReplayAfter = Annotated[
+    int | None,
+    typer.Option("--from", min=0, help="Begin with the newest state at or before this step, instead of the first."),
+]
 WithJournal = Annotated[bool, typer.Option("--journal", help="Keep every event and step, for `stakan replay`.")]
 
 
@@ -158,12 +163,23 @@ class ReplayAnswer(msgspec.Struct, frozen=True):
 def replay_command(
     journal: Annotated[Path, typer.Argument(help="Folder of a journal, or of a run made with --journal.")],
     *,
+    after: ReplayAfter = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compute every step of a journal again and compare it with what was recorded. Exit code 3 where they differ."""
-    folder = journal / "journal" if (journal / "journal").is_dir() else journal
+    """Compute every step of a journal again and compare it with what was recorded. Exit code 3 where they differ.
+
+    Begins with the state that the run carried on from, or, where market data was distilled away, with the first state
+    after which it is whole.
+    """
+    folder = journal_of(journal)
+    start = start_of(folder, after)
     with _spinner("replaying", quiet=as_json):
-        answer = replay(read_header(folder), read_events(folder), read_steps(folder))
+        answer = replay(
+            read_header(folder),
+            read_events(folder, after=start.number),
+            read_steps(folder, after=start.number),
+            start,
+        )
     if as_json:
         write_json(ReplayAnswer(answer.steps, answer.differences, answer.first_difference))
     elif answer.differences == 0:

@@ -45,11 +45,11 @@ class RunJournal(Protocol):
         ...
 
     def sync(self) -> None:
-        """Return when all decisions so far are on the disk."""
+        """Return when every event and step so far is on the disk."""
         ...
 
     def flush(self) -> None:
-        """Hand all of it to the operating system."""
+        """Hand all of it to the operating system; soon it is on the disk too."""
         ...
 
     def close(self) -> None:
@@ -146,7 +146,7 @@ class LiveLoop:
 
     def begin(self) -> None:
         """Let the timers of the run before this one go on, those first that came due meanwhile."""
-        self._guarded(lambda: self._order.resume(self.engine.pending_timers, self.engine.state.now))
+        self._guarded(lambda: self._order.carry(self.engine.pending_timers, self.engine.state.now))
 
     def deliver(self, event: AnyEvent) -> None:
         """Let an event enter; from within a callback of this loop, right after what is entering now.
