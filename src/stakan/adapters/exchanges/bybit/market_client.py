@@ -8,6 +8,7 @@ import aiohttp
 import msgspec
 import numpy as np
 
+from stakan.adapters.exchanges.bybit.capabilities import Breakers, Capability
 from stakan.adapters.exchanges.bybit.client import Faults
 from stakan.adapters.exchanges.bybit.endpoints import Environment
 from stakan.adapters.exchanges.bybit.errors import Kind, Reaction
@@ -80,6 +81,11 @@ class MarketClient:
         """Disconnect."""
         await self._close()
 
+    @property
+    def breakers(self) -> Breakers:
+        """By capability."""
+        return self._line.breakers
+
     async def carry_out(self, procedure: Procedure[T]) -> T:
         """Run a procedure (see `listing`); raises what it raises."""
         return await self._line.carry_out(procedure)
@@ -125,6 +131,10 @@ class MarketClient:
         return socket
 
     def _ask(self, path: str, parameters: Mapping[str, str], done: Callable[[msgspec.Raw | None], None]) -> None:
+        if not self.breakers[Capability.MARKET].allow(self.clock()):
+            # Checks of books and prints of an interruption: a feed lives without them.
+            self._faults.timers(0, lambda: done(None))
+            return
         request = get(Kind.QUERY, Group.MARKET, path, is_signed=False, **parameters)
         self._line.ask(request, lambda reply: done(reply.result if reply.reaction is Reaction.OK else None))
 
