@@ -247,25 +247,27 @@ def test_unknown_orders_are_looked_up_while_queries_fail():
     assert bench.venue.breakers[QUERIES].is_closed
 
 
-OUTCOMES = st.sampled_from([0, 0, "silence", "lost", "down", BUSY, 429, 10001, 10006])
+OUTAGES = st.sampled_from(["silence", "lost", "down", BUSY, 429])
+OUTCOMES = st.one_of(OUTAGES, st.sampled_from([0, 10001]))
+"""Without 10006, after which our own limit holds a group back."""
 
 
 @settings(max_examples=40)
 @given(
     st.booleans(),
+    st.lists(OUTAGES, min_size=5, max_size=5),
     st.lists(st.tuples(st.sampled_from(["entry", "close", "cancel", "stop"]), OUTCOMES), min_size=5, max_size=25),
 )
-def test_in_whatever_weather_what_protects_leaves_in_the_call(by_socket, sequence):
+def test_in_whatever_weather_what_protects_leaves_in_the_call(by_socket, outages, sequence):
     bench = Bench(by_socket=by_socket)
     makers = {"entry": (entry, CREATE), "close": (close, CREATE), "cancel": (cancel, CANCEL), "stop": (stop, STOP)}
-    for number, (kind, outcome) in enumerate(sequence):
+    ways = [SOCKET, REST] if by_socket else [REST]
+    for number, (kind, outcome) in enumerate([*(("entry", one) for one in outages), *sequence]):
         make, path = makers[kind]
         bench.exchange.script[path] = [outcome]
         before = len(bench.exchange.sent(path))
-        breakers = bench.venue.breakers
-        ways = [SOCKET, REST] if by_socket else [REST]
-        are_closed = any(breakers[way].is_closed for way in ways)
+        are_closed = any(bench.venue.breakers[way].is_closed for way in ways)
         bench.send(make(640_000 - number) if kind == "stop" else make(number))
         has_left = len(bench.exchange.sent(path)) > before
         assert has_left or (kind == "entry" and not are_closed)
-        bench.time.run(3 * SECOND // 2)
+        bench.time.run(SECOND // 3)
