@@ -81,19 +81,35 @@ class Window:
         self._taken: list[int] = []
         """Places in the order of their time, those ahead included."""
         self._blocked_until = 0
+        self._full = (0, 0)
+        """From and to: a stretch that is known to be full, because a search went through it."""
 
     def wait(self, now: int) -> int:
         """Nanoseconds from `now` until one more fits in."""
-        del self._taken[: bisect_right(self._taken, now - self._window)]
+        self.forget(now)
         return self.free(now) - now
+
+    def forget(self, now: int) -> None:
+        """Places that no window from `now` on can hold."""
+        del self._taken[: bisect_right(self._taken, now - self._window)]
 
     def free(self, at: int) -> int:
         """The first moment from `at` on around which no window would hold too many with one more."""
         taken, most, window = self._taken, self._most, self._window
-        at = max(at, self._blocked_until)
-        for first in range(len(taken) - most + 1):
-            if taken[first + most - 1] - window < at < taken[first] + window:
+        asked = at = max(at, self._blocked_until)
+        full_from, full_to = self._full
+        if full_from <= at < full_to:
+            at = full_to
+        # `most` places that lie within one window let none in between the last less a window and the first plus one.
+        # Both ends rise with the places, so the search begins where one still ends later, and stops at the first gap.
+        for first in range(bisect_right(taken, at - window), len(taken) - most + 1):
+            last = taken[first + most - 1]
+            if last - window >= at:
+                break
+            if last - window < taken[first]:
                 at = taken[first] + window
+        if at > asked:
+            self._full = (full_from, at) if full_from <= asked <= full_to else (asked, at)
         return at
 
     def take(self, at: int) -> None:
@@ -104,11 +120,13 @@ class Window:
         """A token that was booked for a moment was not used; places behind it stay as they are."""
         with suppress(ValueError):
             self._taken.remove(at)
+        self._full = (0, 0)
 
     def learn(self, limit: int, left: int, reset: int, now: int) -> None:
         """The exchange says: `left` of `limit` remain, and none of the rest comes back before `reset`."""
-        if limit > 0:
-            self._most = max(1, int(limit * SHARE))
+        most = max(1, int(limit * SHARE))
+        if limit > 0 and most != self._most:
+            self._most, self._full = most, (0, 0)
         self.wait(now)
         for _ in range(self._most - len(self._taken) - left):
             self.take(now)
@@ -136,18 +154,27 @@ class RateLimiter:
         """
         window = self._groups[group]
         address = self._orders if group in ORDER_GROUPS else self._queries
-        wait = window.wait(now)
+        at = now + window.wait(now)
         if over_http:
-            wait = max(wait, address.wait(now), self._silent_until - now)
-            # A place behind the first one that an endpoint has free may be one that it has given away.
-            while (later := max(window.free(now + wait), address.free(now + wait)) - now) > wait:
-                wait = later
+            address.forget(now)
+            at = self._agreed(window, address, at)
+        wait = at - now
         if wait > max_wait:
             raise RateLimited(f"{group}: no request for {wait / SECOND:.3f} s", wait)
-        window.take(now + wait)
+        window.take(at)
         if over_http:
-            address.take(now + wait)
+            address.take(at)
         return wait
+
+    def _agreed(self, window: Window, address: Window, at: int) -> int:
+        """The first moment that both have free, from one on that `window` has: each may have given away the other's."""
+        if at < self._silent_until:
+            at = window.free(self._silent_until)
+        while (later := address.free(at)) != at:
+            at = window.free(later)
+            if at == later:
+                break
+        return at
 
     def give_back(self, group: Group, at: int) -> None:
         """A place on the trade socket that was booked for a moment is not needed."""

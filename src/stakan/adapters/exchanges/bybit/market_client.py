@@ -37,7 +37,8 @@ _LOOK_EVERY_S = 0.5
 class MarketClient:
     """Public data of one environment; use it as an asynchronous context. `sockets` run while it is open.
 
-    `clock` gives strictly increasing nanoseconds, `chance` draws the jitter of reconnects.
+    `clock` gives strictly increasing nanoseconds, `chance` draws the jitter of reconnects, `limiter` is shared with
+    whatever else of this process asks the same exchange.
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class MarketClient:
         chance: np.random.Generator,
         keys: Keys | None = None,
         limits: SocketLimits | None = None,
+        limiter: RateLimiter | None = None,
     ) -> None:
         self.environment = environment
         self.keys = keys
         self.server_clock = ServerClock(clock)
         self.sockets: list[Socket] = []
         self.clock = clock
+        self._limiter = limiter or RateLimiter()
         self._chance = chance
         self._limits = limits
         self._budget = ConnectBudget()
@@ -68,7 +71,7 @@ class MarketClient:
         self._http = HttpTransport(
             self._session, self.environment.rest, self.keys, clock, clock=self.clock, failed=faults.add
         )
-        self._line = faults.line = Line(self._http, RateLimiter(), clock, clock=self.clock, timers=faults.timers)
+        self._line = faults.line = Line(self._http, self._limiter, clock, clock=self.clock, timers=faults.timers)
         try:
             await self.carry_out(measure_clock(self.server_clock, self.clock))
         except BaseException:
