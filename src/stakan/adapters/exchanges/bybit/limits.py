@@ -18,8 +18,6 @@ SHARE = 0.85
 """Of the documented limit that we use: other programs of the same account, and the way to the exchange."""
 _ADDRESS_LIMIT = 600
 _ADDRESS_WINDOW = 5 * SECOND
-_KEPT_FOR_ORDERS = 200
-"""Of the address's limit: what the endpoints of `ORDER_GROUPS` let through in its window, so they never wait for it."""
 BAN = 10 * MINUTE
 """How long an address stays silent after HTTP 403."""
 
@@ -75,8 +73,10 @@ ORDER_GROUPS = frozenset((Group.CREATE, Group.AMEND, Group.CANCEL, Group.CANCEL_
 class Window:
     """At most `most` tokens in any `window_ns`."""
 
-    def __init__(self, most: int, window_ns: int) -> None:
+    def __init__(self, most: int, window_ns: int, share: float = SHARE) -> None:
+        """`share` is taken of the limits that the exchange tells."""
         self._most = most
+        self._share = share
         self._window = window_ns
         self._taken: list[int] = []
         """Places in the order of their time, those ahead included."""
@@ -124,7 +124,7 @@ class Window:
 
     def learn(self, limit: int, left: int, reset: int, now: int) -> None:
         """The exchange says: `left` of `limit` remain, and none of the rest comes back before `reset`."""
-        most = max(1, int(limit * SHARE))
+        most = max(1, int(limit * self._share))
         if limit > 0 and most != self._most:
             self._most, self._full = most, (0, 0)
         self.wait(now)
@@ -139,12 +139,18 @@ class Window:
 
 
 class RateLimiter:
-    """The budgets of one account behind one address. Times are nanoseconds of one clock."""
+    """The budgets of one account behind one address. Times are nanoseconds of one clock.
 
-    def __init__(self, per_second: Mapping[Group, int] = PER_SECOND) -> None:
-        self._groups = {group: Window(max(1, int(limit * SHARE)), SECOND) for group, limit in per_second.items()}
-        self._orders = Window(_KEPT_FOR_ORDERS, _ADDRESS_WINDOW)
-        self._queries = Window(int(_ADDRESS_LIMIT * SHARE) - _KEPT_FOR_ORDERS, _ADDRESS_WINDOW)
+    `share` is what this process may use of the documented limits.
+    """
+
+    def __init__(self, per_second: Mapping[Group, int] = PER_SECOND, share: float = SHARE) -> None:
+        most = {group: max(1, int(limit * share)) for group, limit in per_second.items()}
+        self._groups = {group: Window(limit, SECOND, share) for group, limit in most.items()}
+        # Orders never wait for the address: it keeps for them what their own windows let through in its window.
+        kept = sum(most[group] for group in ORDER_GROUPS & most.keys()) * (_ADDRESS_WINDOW // SECOND)
+        self._orders = Window(max(1, kept), _ADDRESS_WINDOW)
+        self._queries = Window(max(1, int(_ADDRESS_LIMIT * share) - kept), _ADDRESS_WINDOW)
         self._silent_until = 0
 
     def acquire(self, group: Group, now: int, max_wait: int, *, over_http: bool) -> int:
