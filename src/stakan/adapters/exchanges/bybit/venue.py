@@ -167,6 +167,8 @@ class BybitVenue:
         """Whether the private stream is subscribed to."""
         self.is_caught_up = False
         """Whether the account was read since the private stream last came or went."""
+        self.caught_up_at = 0
+        """When the account was last read whole, by our clock; 0 before."""
         self.stopped_for: str | None = None
         self._rules = dict(instruments)
         self._ports = ports
@@ -781,7 +783,7 @@ class BybitVenue:
 
     def _was_read(self, _: None) -> None:
         self._is_reading = False
-        self._read_at = self._clock()
+        self._read_at = self.caught_up_at = self._clock()
         if self._reads_again:
             self._reads_again = False
             self.read_account()
