@@ -27,6 +27,7 @@ MODULES = (
     "day",
     "parts",
     "order_path",
+    "limiter",
     "hundred_symbols",
 )
 """One file each, in the order of the table."""

@@ -142,6 +142,12 @@ class TradeSection(Section):
     )
     min_free_mb: int = Field(256, ge=0, description="With less room on the disk of the state folder nothing opens")
     stop_timeout: Duration = Field("10s", description="How long a graceful stop waits for what is on its way")
+    stuck_after: Period = Field(
+        "5s", description="An event loop that does not turn for this long is stuck: all stacks go into the run folder"
+    )
+    stuck_end: Duration = Field(
+        "60s", description="One that is stuck for this long ends the bot hard, with code 70; 0s: never"
+    )
 
 
 class RecoverySection(Section):

@@ -32,11 +32,14 @@ from stakan.apps.live.bot import Bot, BotPlan, paper_exchange
 from stakan.apps.live.clock import LoopTime, WallClock
 from stakan.apps.live.counterparties import AtVenue, Shadow
 from stakan.apps.live.garbage import long_lived
+from stakan.apps.live.heartbeat import Beat, Heart
 from stakan.apps.live.loop import LiveCounterparty
 from stakan.apps.live.parts import CLOCK, DISK, lack_of_room, wrong_clock
 from stakan.apps.live.past import Past, recall
 from stakan.apps.live.publisher import Publisher
+from stakan.apps.live.sign_of_life import beat_of
 from stakan.apps.live.state_folder import StateFolder
+from stakan.apps.live.stuck import StuckLimits, StuckWatch
 from stakan.apps.projection import Latency
 from stakan.apps.results import RunResult
 from stakan.apps.secrets import bybit_keys
@@ -333,7 +336,7 @@ class Session:
                 await publisher.start()
                 connections.push_async_callback(publisher.stop)
                 say(f"running, {folder / 'bot.sock'} serves the console; Ctrl-C stops")
-                with stopping.on_signals(), long_lived():
+                with stopping.on_signals(), long_lived(), self._heart(folder) as heart:
                     error = await self._until_ended(stopping)
                     await self._stop(stopping, error, say)
                 left, latencies = self._left_open(), bot.latencies.summary(self._now())
@@ -342,6 +345,7 @@ class Session:
                     error = self._broken(bot.loop.failure)
                 if error is not None:
                     raise error
+                heart.rest()
                 return Ended(result, self._plan.run_folder, left, latencies)
         finally:
             bot.discard()
@@ -463,6 +467,15 @@ class Session:
         topics = Topics(depth=venue.depth, depths=dict(venue.depths), best_quotes=venue.best_quotes)
         limits = FeedLimits(check_every_ns=Nanos(duration_ns(venue.check_interval)))
         return self._market.feed(topics, self.bot.loop.deliver, limits=limits)
+
+    def _heart(self, folder: Path) -> Heart:
+        settings = self._settings.trade
+        limits = StuckLimits(stuck_after=duration_ns(settings.stuck_after), end_after=duration_ns(settings.stuck_end))
+
+        def describe() -> Beat:
+            return beat_of(self.bot, self._now())
+
+        return Heart(folder, describe, StuckWatch(self._plan.run_folder, limits))
 
     def _deliver(self, event: VenueNews) -> None:
         self.bot.loop.deliver(event)

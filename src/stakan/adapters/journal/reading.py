@@ -39,6 +39,14 @@ def read_header(folder: Path, *, disk: Disk = LOCAL) -> Header:
     return first
 
 
+def has_begun(folder: Path, *, disk: Disk = LOCAL) -> bool:
+    """Whether its first block is there; a process killed while it made a journal leaves none. DataError for damage."""
+    files = segments(folder, disk)
+    with suppress(TornTail):
+        return next(blocks_of(disk, files[0], is_last=len(files) == 1), None) is not None
+    return False
+
+
 def is_complete(folder: Path, *, disk: Disk = LOCAL) -> bool:
     """Whether a journal has an orderly end; that of a killed process has none."""
     try:

@@ -13,6 +13,7 @@ from stakan.apps.cli.doctor import doctor_command
 from stakan.apps.cli.download import download_command
 from stakan.apps.cli.exchange import exchange_command
 from stakan.apps.cli.importing import import_command
+from stakan.apps.cli.prove import prove_command
 from stakan.apps.cli.record import record_command
 from stakan.apps.cli.rehearse import rehearse_command
 from stakan.apps.cli.report import report_command
@@ -41,6 +42,7 @@ app.command("download")(download_command)
 app.command("download-data", hidden=True)(download_command)
 app.command("trade")(trade_command)
 app.command("doctor")(doctor_command)
+app.command("prove")(prove_command)
 app.command("console")(console_command)
 app.add_typer(data_app, name="data")
 app.add_typer(config_app, name="config")

@@ -8,7 +8,7 @@ import msgspec
 from stakan import __version__
 from stakan.adapters.journal.disk import LOCAL, Disk
 from stakan.adapters.journal.layout import is_journal
-from stakan.adapters.journal.reading import read_header, records_after
+from stakan.adapters.journal.reading import has_begun, read_header, records_after
 from stakan.adapters.journal.records import Header, Inbox, Market, Outcome
 from stakan.adapters.journal.snapshots import latest_state
 from stakan.apps.recorded_run import JOURNAL_FOLDER
@@ -48,7 +48,7 @@ def recall(runs: Sequence[Path], mode: str, account: str, *, disk: Disk = LOCAL)
     """
     for run in reversed(runs):
         folder = run / JOURNAL_FOLDER
-        if not is_journal(folder, disk):
+        if not is_journal(folder, disk) or not has_begun(folder, disk=disk):
             continue
         header = read_header(folder, disk=disk)
         if header.mode == mode and header.account == account:

@@ -463,6 +463,20 @@ def test_a_used_id_is_not_judged_by_executions_alone():
     assert (bench.kinds(), bench.halts) == (["OrderFilled"], [])
 
 
+@pytest.mark.parametrize("by_socket", [True, False])
+def test_the_same_order_twice_is_one_order_told_of_once(by_socket):
+    bench = Bench(by_socket=by_socket)
+    bench.send(SUBMIT)
+    bench.time.run(SECOND // 10)
+    bench.exchange.fill(NAME, 4)
+    bench.time.run(SECOND // 10)
+    bench.send(SUBMIT)
+    bench.time.run(10 * SECOND)
+    assert len(bench.exchange.sent(CREATE)) == 2
+    assert len(bench.exchange.orders) == 1
+    assert (bench.kinds(), bench.halts) == (["OrderAccepted", "OrderFilled"], [])
+
+
 @pytest.mark.parametrize("difference", [{"side": "Sell"}, {"qty": "0.020"}, {"price": "64000.1"}, {"old": True}])
 def test_a_used_id_of_another_order_halts_the_instrument(difference):
     bench = Bench()

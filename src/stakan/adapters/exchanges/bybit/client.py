@@ -70,10 +70,11 @@ class Told(msgspec.Struct, frozen=True):
 class BybitAccount:
     """The venue of one account and all that keeps it connected; use it as an asynchronous context.
 
-    A bug of ours in the handling of a frame, an answer or a timer is raised out of `failed`.
+    A bug of ours in the handling of a frame, an answer or a timer is raised out of `failed`. Whatever else of this
+    process asks the same exchange is to be given the same `limiter`: the limits are of the address.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the seams of its outside, each of which a test replaces
         self,
         environment: Environment,
         keys: Keys,
@@ -84,6 +85,7 @@ class BybitAccount:
         chance: np.random.Generator,
         patience: Patience | None = None,
         limits: SocketLimits | None = None,
+        limiter: RateLimiter | None = None,
     ) -> None:
         self._environment = environment
         self._keys = keys
@@ -107,6 +109,7 @@ class BybitAccount:
                 chance=chance,
             ),
             patience=self._patience,
+            limiter=limiter,
             server_clock=self._server_clock,
         )
         self._faults.line = self.venue.line

@@ -53,6 +53,11 @@ class Rule(msgspec.Struct, frozen=True):
     asking: Reaction | None = None
     """Of a query, which changes nothing and may always be repeated."""
 
+    @property
+    def is_outage(self) -> bool:
+        """Whether it speaks of the exchange, or the way to it, and not of the request: what breakers count."""
+        return self.reaction is Reaction.AMBIG
+
     def reaction_to(self, kind: Kind) -> Reaction:
         """What follows for a request of this kind."""
         if kind is Kind.CANCEL and self.cancelling is not None:

@@ -8,6 +8,7 @@ import aiohttp
 import msgspec
 import numpy as np
 
+from stakan.adapters.exchanges.bybit.capabilities import Breakers, Capability
 from stakan.adapters.exchanges.bybit.client import Faults
 from stakan.adapters.exchanges.bybit.endpoints import Environment
 from stakan.adapters.exchanges.bybit.errors import Kind, Reaction
@@ -36,7 +37,8 @@ _LOOK_EVERY_S = 0.5
 class MarketClient:
     """Public data of one environment; use it as an asynchronous context. `sockets` run while it is open.
 
-    `clock` gives strictly increasing nanoseconds, `chance` draws the jitter of reconnects.
+    `clock` gives strictly increasing nanoseconds, `chance` draws the jitter of reconnects, `limiter` is shared with
+    whatever else of this process asks the same exchange.
     """
 
     def __init__(
@@ -47,12 +49,14 @@ class MarketClient:
         chance: np.random.Generator,
         keys: Keys | None = None,
         limits: SocketLimits | None = None,
+        limiter: RateLimiter | None = None,
     ) -> None:
         self.environment = environment
         self.keys = keys
         self.server_clock = ServerClock(clock)
         self.sockets: list[Socket] = []
         self.clock = clock
+        self._limiter = limiter or RateLimiter()
         self._chance = chance
         self._limits = limits
         self._budget = ConnectBudget()
@@ -67,7 +71,7 @@ class MarketClient:
         self._http = HttpTransport(
             self._session, self.environment.rest, self.keys, clock, clock=self.clock, failed=faults.add
         )
-        self._line = faults.line = Line(self._http, RateLimiter(), clock, clock=self.clock, timers=faults.timers)
+        self._line = faults.line = Line(self._http, self._limiter, clock, clock=self.clock, timers=faults.timers)
         try:
             await self.carry_out(measure_clock(self.server_clock, self.clock))
         except BaseException:
@@ -79,6 +83,11 @@ class MarketClient:
     async def __aexit__(self, *_: object) -> None:
         """Disconnect."""
         await self._close()
+
+    @property
+    def breakers(self) -> Breakers:
+        """By capability."""
+        return self._line.breakers
 
     async def carry_out(self, procedure: Procedure[T]) -> T:
         """Run a procedure (see `listing`); raises what it raises."""
@@ -125,6 +134,10 @@ class MarketClient:
         return socket
 
     def _ask(self, path: str, parameters: Mapping[str, str], done: Callable[[msgspec.Raw | None], None]) -> None:
+        if not self.breakers[Capability.MARKET].allow(self.clock()):
+            # Checks of books and prints of an interruption: a feed lives without them.
+            self._faults.timers(0, lambda: done(None))
+            return
         request = get(Kind.QUERY, Group.MARKET, path, is_signed=False, **parameters)
         self._line.ask(request, lambda reply: done(reply.result if reply.reaction is Reaction.OK else None))
 

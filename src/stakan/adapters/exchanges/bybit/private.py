@@ -222,7 +222,9 @@ class Translator:
             self._listed[rules.id.rsplit(":", 1)[-1]] = _Listed(rules, grid_of(rules))
 
     def expect(self, order: NewOrder) -> None:
-        """An order is about to be sent."""
+        """An order is about to be sent; of one that was sent before, what is known stays."""
+        if order.client_order_id in self._orders:
+            return
         self._orders[order.client_order_id] = _Order(
             client=order.client_order_id,
             instrument=order.instrument,

@@ -15,6 +15,7 @@ import msgspec
 from yarl import URL
 
 from stakan.adapters.exchanges.bybit import auth
+from stakan.adapters.exchanges.bybit.capabilities import Breakers, capability_of, new_breakers
 from stakan.adapters.exchanges.bybit.errors import (
     CLOCK_OFF,
     IP_LIMIT,
@@ -125,6 +126,8 @@ class Reply(msgspec.Struct, frozen=True):
     reset: int = 0
     """When the budget comes back (10006), nanoseconds of the exchange's clock; 0 where it was not said."""
     received: int = 0
+    is_outage: bool = False
+    """Whether the exchange, or the way to it, failed: a refusal of the request itself is none."""
 
     @property
     def why(self) -> str:
@@ -152,7 +155,7 @@ def post(kind: Kind, group: Group, path: str, **parameters: object) -> Request:
 def judge(kind: Kind, code: int, text: str, result: msgspec.Raw, rule: Rule | None = None) -> Reply:
     """What a `retCode` means for a request of this kind."""
     rule = rule or rule_of(code, text)
-    return Reply(rule.reaction_to(kind), code, text or rule.meaning, result)
+    return Reply(rule.reaction_to(kind), code, text or rule.meaning, result, is_outage=rule.is_outage)
 
 
 def judge_answer(request: Request, answer: Answer | Unanswered) -> Reply:
@@ -160,7 +163,7 @@ def judge_answer(request: Request, answer: Answer | Unanswered) -> Reply:
     if isinstance(answer, Unanswered):
         is_safe = request.kind is Kind.QUERY or not answer.was_sent
         reaction = Reaction.RETRY if is_safe else Reaction.AMBIG
-        return Reply(reaction, NO_CODE, answer.why, was_sent=answer.was_sent)
+        return Reply(reaction, NO_CODE, answer.why, was_sent=answer.was_sent, is_outage=True)
     try:
         envelope = read(Envelope, answer.body, request.path)
     except DataError:
@@ -216,7 +219,10 @@ class ServerClock:
 
 
 class Line:
-    """Requests to one account within its limits, and procedures made of them. Answers come by callbacks."""
+    """Requests to one account within its limits, and procedures made of them. Answers come by callbacks.
+
+    Every outcome is told to the breaker of its capability; whoever can do without a request asks that one first.
+    """
 
     def __init__(
         self,
@@ -226,7 +232,9 @@ class Line:
         *,
         clock: Callable[[], int],
         timers: Timers,
+        breakers: Breakers | None = None,
     ) -> None:
+        self.breakers = breakers or new_breakers()
         self._transport = transport
         self._limiter = limiter
         self._server_clock = server_clock
@@ -294,7 +302,15 @@ class Line:
         if reply.code == UID_LIMIT:
             until = reply.reset - self._server_clock.offset if reply.reset else self._clock() + SECOND
             self._limiter.refused(request.group, until)
+        self._count(request, reply)
         return reply
+
+    def _count(self, request: Request, reply: Reply) -> None:
+        breaker = self.breakers[capability_of(request.group)]
+        if reply.is_outage:
+            breaker.failure(self._clock(), f"{request.path}: {reply.why}")
+        else:
+            breaker.success(self._clock())
 
     def _learn(self, group: Group, answer: Answer) -> None:
         limit, left = answer.headers.get("X-Bapi-Limit", ""), answer.headers.get("X-Bapi-Limit-Status", "")

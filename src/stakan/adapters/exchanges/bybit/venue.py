@@ -8,6 +8,9 @@ exchange says comes back as events through `deliver`, never inside `send`. Three
 - The same id goes out again only where the exchange said that it did not carry the request out.
 - The stream alone is no proof: accepted requests that have no effect in time are looked up, the private stream's gaps
   are closed over REST, and the whole account is read again every minute.
+
+Breakers hold back what can wait, entries and routine readings, while a capability of the exchange fails. Cancels,
+amendments, reduce-only orders, stops and look-ups always leave.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,6 +23,7 @@ import numpy as np
 
 from stakan.adapters.exchanges.bybit import bodies, inquiry
 from stakan.adapters.exchanges.bybit.bodies import symbol_of
+from stakan.adapters.exchanges.bybit.capabilities import Breakers, Capability
 from stakan.adapters.exchanges.bybit.errors import (
     CLOCK_OFF,
     DUPLICATE_ID,
@@ -139,6 +143,11 @@ class _Flight(msgspec.Struct, kw_only=True):
     is_over: bool = False
     call_off: Callable[[], None] | None = None
 
+    @property
+    def can_be_held_back(self) -> bool:
+        """Whether it is an entry: all else protects, or changes what is there already."""
+        return self.order is not None and not self.order.reduce_only
+
 
 class BybitVenue:
     """One account of Bybit; implements `ports.Venue`. Sessions tell it of sockets, `line` does REST."""
@@ -159,6 +168,8 @@ class BybitVenue:
         self.limiter = limiter or RateLimiter()
         self.translator = Translator(instruments, venue)
         self.line = Line(ports.transport, self.limiter, self.server_clock, clock=ports.clock, timers=ports.timers)
+        self.breakers: Breakers = self.line.breakers
+        """By capability; what they count are outages, never refusals."""
         self.trade: Sender | None = None
         """The trade socket while it is logged in."""
         self.is_streaming = False
@@ -238,6 +249,8 @@ class BybitVenue:
 
     def release(self) -> None:
         """An operator has looked into why trading stopped: orders that open may leave again."""
+        for breaker in self.breakers.values():
+            breaker.reset(self._clock())
         self.stopped_for = None
         self._halted.clear()
         self._blocked.clear()
@@ -393,7 +406,7 @@ class BybitVenue:
     # --- on the way -------------------------------------------------------------------------------------------------
 
     def _launch(self, flight: _Flight) -> None:
-        if not (flight.op and self.trade is not None):
+        if not self._goes_by_socket(flight):
             self._by_rest(flight)
             return
         now = self._clock()
@@ -409,6 +422,15 @@ class BybitVenue:
             flight.call_off = self._timers(wait, lambda: self._by_socket(flight))
         else:
             self._by_socket(flight)
+
+    def _goes_by_socket(self, flight: _Flight) -> bool:
+        """Where there is one that has the operation, unless it fails; REST decides for itself."""
+        if not (flight.op and self.trade is not None):
+            return False
+        socket, rest = self.breakers[Capability.ORDERS_SOCKET], self.breakers[Capability.ORDERS_REST]
+        if flight.can_be_held_back:
+            return socket.allow(self._clock())
+        return socket.is_closed or not rest.is_closed
 
     def _by_socket(self, flight: _Flight) -> None:
         flight.booked = 0
@@ -432,7 +454,11 @@ class BybitVenue:
         flight.call_off = self._timers(self.patience.answer, lambda: self._no_answer(name))
 
     def _by_rest(self, flight: _Flight) -> None:
-        flight.sent = self._clock()
+        breaker, now = self.breakers[Capability.ORDERS_REST], self._clock()
+        if flight.can_be_held_back and not breaker.allow(now):
+            self._soon_do(partial(self._not_sent, flight, f"held back: {breaker.why(now)}"))
+            return
+        flight.sent = now
         flight.attempts += 1
         request = Request(
             kind=flight.kind, group=flight.group, path=flight.path, body=flight.body, max_wait=self.patience.turn
@@ -442,7 +468,11 @@ class BybitVenue:
     def _no_answer(self, name: str) -> None:
         flight = self._flights.pop(name, None)
         if flight is not None:
+            self._socket_failed("no answer in time")
             self._unknown(flight, "no answer in time")
+
+    def _socket_failed(self, why: str) -> None:
+        self.breakers[Capability.ORDERS_SOCKET].failure(self._clock(), why)
 
     # --- answers ----------------------------------------------------------------------------------------------------
 
@@ -454,6 +484,8 @@ class BybitVenue:
         """The trade socket is gone: whatever waits for an answer there is unknown."""
         self.trade = None
         flights, self._flights = self._flights, {}
+        if flights:
+            self._socket_failed(f"lost with {len(flights)} requests under way: {why}")
         for flight in flights.values():
             self._unknown(flight, f"trade socket: {why}")
 
@@ -472,7 +504,12 @@ class BybitVenue:
         if frame.ret_code == NODE_RESTARTS:
             # Until the session has a new connection, orders go by REST.
             self.trade = None
-        self._answered(flight, judge(flight.kind, frame.ret_code, frame.ret_msg, frame.data))
+        reply = judge(flight.kind, frame.ret_code, frame.ret_msg, frame.data)
+        if reply.is_outage:
+            self._socket_failed(f"{flight.path}: {reply.why}")
+        else:
+            self.breakers[Capability.ORDERS_SOCKET].success(now)
+        self._answered(flight, reply)
 
     def _answered(self, flight: _Flight, reply: Reply) -> None:
         if flight.call_off is not None:
@@ -832,9 +869,11 @@ class BybitVenue:
         for instrument, client in lacking:
             self._fetch_executions(instrument, client, now)
         is_well = self.is_streaming and self.is_caught_up
-        if not self._is_reading and now - self._read_at >= (self.patience.sweep if is_well else self.patience.poll):
+        is_due = now - self._read_at >= (self.patience.sweep if is_well else self.patience.poll)
+        if is_due and not self._is_reading and self.breakers[Capability.QUERIES].allow(now):
             self.read_account()
-        if now - self._measured_at >= (self.patience.sweep if self.server_clock.is_synced else self.patience.poll):
+        is_due = now - self._measured_at >= (self.patience.sweep if self.server_clock.is_synced else self.patience.poll)
+        if is_due and self.breakers[Capability.MARKET].allow(now):
             self._measure_clock()
 
     def _fetch_executions(self, instrument: InstrumentId, client: ClientOrderId, now: int) -> None:
