@@ -42,9 +42,10 @@ def read_header(folder: Path, *, disk: Disk = LOCAL) -> Header:
 def has_begun(folder: Path, *, disk: Disk = LOCAL) -> bool:
     """Whether its first block is there; a process killed while it made a journal leaves none. DataError for damage."""
     files = segments(folder, disk)
-    with suppress(TornTail):
+    try:
         return next(blocks_of(disk, files[0], is_last=len(files) == 1), None) is not None
-    return False
+    except TornTail:
+        return False
 
 
 def is_complete(folder: Path, *, disk: Disk = LOCAL) -> bool:

@@ -21,7 +21,7 @@ from stakan.apps.exchange.listing import synthetic_symbols
 from stakan.apps.exchange.local import LocalConfig, LocalExchange
 from stakan.apps.exchange.serving import serving
 from stakan.core.domain.errors import StakanError
-from stakan.core.domain.events import VenueEvent
+from stakan.core.domain.events import VenueNews
 from stakan.core.domain.ids import ClientOrderId, IntentId
 from stakan.core.domain.instrument import Category, Instrument
 from stakan.core.domain.orders import NewOrder, OrderType, Purpose
@@ -49,7 +49,7 @@ class Desk:
         self.rules = rules
         self.price = price
         """Far below the market."""
-        self.told: list[VenueEvent] = []
+        self.told: list[VenueNews] = []
         self.halts: list[str] = []
         key = AccountConfig().keys[0]
         told = Told(deliver=self.told.append, halt=self.halts.append, note=lambda _text: None)

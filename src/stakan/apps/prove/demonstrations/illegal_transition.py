@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from stakan import __version__
-from stakan.adapters.journal.files import FileJournal, read_steps
+from stakan.adapters.journal.reading import read_steps
 from stakan.adapters.journal.records import Header
+from stakan.adapters.journal.writing import FileJournal
 from stakan.apps.prove.story import Story
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.events import (
