@@ -161,8 +161,8 @@ def test_memory_is_bounded_and_the_newest_are_known(kept, names):
         owners.note(f"s-{name}", f"intent of {name}")
     assert len(owners.recent) + len(owners.older) <= 2 * kept
     for name in names[-kept:]:
-        assert owners.of(f"s-{name}") == f"intent of {name}"
-    assert owners.of("s-unknown") == ""
+        assert owners.get(f"s-{name}") == f"intent of {name}"
+    assert owners.get("s-unknown") == ""
 
 
 def test_what_is_known_outlives_a_restart_as_plain_data():

@@ -5,8 +5,9 @@ their order or their instrument, not their intent: `Traces` remembers, from the 
 whoever reads the same steps, live or from a journal, finds the same traces.
 """
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, NewType, Protocol
 
 import msgspec
 
@@ -31,6 +32,8 @@ from stakan.core.domain.facts import (
 from stakan.core.domain.ids import ClientOrderId, InstrumentId, IntentId, PositionId
 from stakan.core.domain.step import Step
 
+TraceId = NewType("TraceId", str)
+NOBODY = IntentId("")
 KEPT = 10_000
 """Orders, and positions, that are remembered at least (and at most twice as many)."""
 
@@ -47,7 +50,16 @@ _OF_MARKET = (
     OperatorRequest,
 )
 """What names an instrument without being about anything of ours in it."""
-_NOBODY = IntentId("")
+_NONE: Mapping[str, IntentId] = MappingProxyType({})
+_WORDS_OF_TIMER = 3
+
+
+class Owned(Protocol):
+    """Whose something is, by its id: a mapping, or `Owners`."""
+
+    def get(self, name: Any, default: IntentId, /) -> IntentId:
+        """Whose it is, or the default."""
+        ...
 
 
 class Owners(msgspec.Struct):
@@ -63,9 +75,9 @@ class Owners(msgspec.Struct):
             self.older, self.recent = self.recent, {}
         self.recent[name] = intent
 
-    def of(self, name: str) -> IntentId:
-        """Whose it is; empty where that is not known."""
-        return self.recent.get(name) or self.older.get(name, _NOBODY)
+    def get(self, name: str, default: IntentId = NOBODY) -> IntentId:
+        """Whose it is, or the default where that is not known."""
+        return self.recent.get(name) or self.older.get(name, default)
 
 
 class Traces(msgspec.Struct, kw_only=True):
@@ -95,54 +107,72 @@ class Traces(msgspec.Struct, kw_only=True):
 
     def note_position(self, position: PositionId, intent: IntentId, instrument: InstrumentId) -> None:
         """A position is known from elsewhere; one that nobody asked for is traced as its own orphan."""
-        owner = intent or IntentId(f"orphan-{position}")
+        owner = intent or _orphan(position)
         self.positions.note(position, owner)
         self.holders[instrument] = owner
 
 
-def trace_of(item: AnyFact | AnyCommand | AnyEvent, step: Step, known: Traces) -> str:
+def trace_of(item: AnyFact | AnyCommand | AnyEvent, step: Step, known: Traces) -> TraceId:
     """The trace of an event, of a fact or of a command of its step; `known` has noted that step."""
-    return _intent_of(item, step, known) or f"{known.run}#{step.number}"
+    intent = intent_of(item, known.orders, known.positions, known.holders)
+    if isinstance(item, SignalProposed):
+        intent = _made_of(item, step.facts)
+    return trace_id(known.run, step.number, intent)
 
 
-def _intent_of(item: Any, step: Step, known: Traces) -> IntentId:
+def trace_id(run: str, number: int, intent: IntentId = NOBODY) -> TraceId:
+    """The intent's id; of what belongs to no intent, the run and the number of the step."""
+    return TraceId(intent or f"{run}#{number}")
+
+
+def intent_of(
+    item: AnyFact | AnyCommand | AnyEvent, orders: Owned, positions: Owned, holders: Owned = _NONE
+) -> IntentId:
+    """Whose an event, a fact or a command is, given whose orders, positions and instruments are; empty: nobody's.
+
+    What a signal became is in the facts beside it: `trace_of` looks there.
+    """
     match item:
         case IntentApproved() | IntentRefused():
             return item.intent.id
-        case SignalProposed():
-            return _intent_made_of(item, step.facts)
         case SubmitOrder():
             return item.order.intent
         case PositionTransitioned() | PositionClosed():
-            return item.intent or known.positions.of(item.position)
+            return item.intent or _orphan(item.position)
         case FillBooked():
-            return known.orders.of(item.client_order_id) or known.positions.of(item.position)
+            return orders.get(item.client_order_id, NOBODY) or positions.get(item.position, NOBODY)
         case SetTimer() | TimerFired():
-            return _intent_of_timer(item.key, known)
+            return _of_timer(item.key, orders, holders)
         case CancelOrder(client_order_id=""):
-            return _NOBODY  # not one of ours
+            return NOBODY  # not one of ours
         case _:
-            return _NOBODY if isinstance(item, _OF_MARKET) else _intent_of_named(item, known)
+            return NOBODY if isinstance(item, _OF_MARKET) else _of_named(item, orders, holders)
 
 
-def _intent_of_named(item: Any, known: Traces) -> IntentId:
+def _of_named(item: Any, orders: Owned, holders: Owned) -> IntentId:
     """By the order that something names; where it names none, or one of the exchange's own, by its instrument."""
     order: str = getattr(item, "client_order_id", "")
-    if order:
-        return known.orders.of(order)
-    instrument = getattr(item, "instrument", None)
-    return _NOBODY if instrument is None else known.holders.get(instrument, _NOBODY)
+    return orders.get(order, NOBODY) if order else holders.get(getattr(item, "instrument", None), NOBODY)
 
 
-def _intent_made_of(proposed: SignalProposed, facts: Iterable[AnyFact]) -> IntentId:
+def _of_timer(key: str, orders: Owned, holders: Owned) -> IntentId:
+    """Timers of the engine name purpose, instrument, and the intent or the order that they are about."""
+    words = key.split(" ")
+    owner = orders.get(words[-1], NOBODY)
+    if owner or len(words) != _WORDS_OF_TIMER:
+        return owner
+    holder = holders.get(words[1], NOBODY)
+    return holder if holder == words[-1] else NOBODY
+
+
+def _made_of(proposed: SignalProposed, facts: Iterable[AnyFact]) -> IntentId:
     """The intent that a signal became in the same step."""
     for fact in facts:
         if isinstance(fact, IntentApproved | IntentRefused) and fact.intent.signal == proposed.signal:
             return fact.intent.id
-    return _NOBODY
+    return NOBODY
 
 
-def _intent_of_timer(key: str, known: Traces) -> IntentId:
-    """Timers of the engine name purpose, instrument, and the intent or the order that they are about."""
-    *_, subject = key.split(" ")
-    return known.orders.of(subject) or (IntentId(subject) if subject in known.holders.values() else _NOBODY)
+def _orphan(position: PositionId) -> IntentId:
+    """As the engine names the plan of a position that nobody asked for; the orders that close it carry it."""
+    return IntentId(f"orphan-{position}")
