@@ -10,7 +10,7 @@ import enum
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import Any
@@ -161,16 +161,21 @@ def _masked(found: "re.Match[str]") -> str:
 def _forms(secret: str) -> set[str]:
     """A secret as it may stand in texts: itself, quoted once and twice by Python or JSON, in an address, as base64."""
     data = secret.encode(errors="surrogateescape") if _is_encodable(secret) else b""
-    once = {
-        repr(secret)[1:-1],
-        repr(data)[2:-1],
-        json.dumps(secret)[1:-1],
-        json.dumps(secret, ensure_ascii=False)[1:-1],
-    }
-    twice = {repr(one)[1:-1] for one in once}
+    once = {quoted(secret) for quoted in _QUOTED} | {repr(data)[2:-1]}
+    twice = {quoted(one) for quoted in _QUOTED for one in once}
     other = {data.decode(errors="backslashreplace"), quote(data, safe=""), quote(data), quote_plus(data)}
     coded = {base64.b64encode(data).decode().rstrip("="), base64.urlsafe_b64encode(data).decode().rstrip("=")}
     return {one for one in {secret, *once, *twice, *other, *coded} if len(one) >= SHORTEST_SECRET}
+
+
+_QUOTED: tuple[Callable[[str], str], ...] = (
+    lambda text: repr(text)[1:-1],
+    lambda text: json.dumps(text)[1:-1],
+    lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+    # Which quotes are escaped depends on those around it.
+    lambda text: repr(text + "'\"")[1:-4],
+    lambda text: repr(text + "'\"")[1:-4].replace("\\'", "'"),
+)
 
 
 def _is_encodable(text: str) -> bool:
