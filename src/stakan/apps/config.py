@@ -170,6 +170,32 @@ class ConsoleSection(Section):
     )
 
 
+class LogsSection(Section):
+    """What programs write down of themselves. Secrets are left out; times are UTC."""
+
+    level: Literal["debug", "info", "warning", "error", "critical"] = Field(
+        "info", description="Of files and terminal: what is less important is left out"
+    )
+    folder: Path | None = Field(
+        None,
+        examples=[Path("/var/log/stakan")],
+        description="Of the daily files; `logs` in the state folder by default",
+    )
+    keep_days: int = Field(30, ge=0, description="Older files are removed; 0 keeps all")
+
+    @field_validator("level", mode="before")
+    @classmethod
+    def _any_case(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+
+class MetricsSection(Section):
+    """Prometheus metrics of a running bot, at http://HOST:PORT/metrics; docs/metrics.md names them."""
+
+    host: str = Field("127.0.0.1", description="Loopback unless there is a reason: nobody has to log in")
+    port: int = Field(8001, ge=0, le=65535, description="0 serves none; where it is taken, the bot goes on without")
+
+
 class StrategySection(Section):
     """One strategy: a file under `stakan.core.strategies`, or a file of your own."""
 
@@ -200,6 +226,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "MAX_OPEN_POSITIONS": ("risk", "position_count", "max_positions"),
     "MAX_EXPOSURE_USDT": ("risk", "exposure", "max_notional"),
     "MIN_ORDER_SIZE_USDT": ("risk", "order_size", "min_notional"),
+    "LOG_LEVEL": ("logs", "level"),
 }
 """Names that traders carry over from other bots."""
 
@@ -228,6 +255,8 @@ class Settings(BaseSettings):
     trade: TradeSection = TradeSection()
     recovery: RecoverySection = RecoverySection()
     console: ConsoleSection = ConsoleSection()
+    logs: LogsSection = LogsSection()
+    metrics: MetricsSection = MetricsSection()
     densities: dict[str, Any] = Field(
         default_factory=dict,
         description="What makes a density; for one instrument alone in [densities.instruments.NAME]",
@@ -364,6 +393,9 @@ def _with_aliases(settings: Settings, environment: Mapping[str, str]) -> Setting
             pairs = tuple(part.strip() for part in value.split(",") if part.strip())
             settings = settings.model_copy(update={"instruments": pairs})
             continue
+        if target == ("logs", "level"):
+            settings = settings.model_copy(update={"logs": _with_level(settings.logs, alias, value)})
+            continue
         section, name, key = target
         entries = tuple(
             entry.model_copy(update={"parameters": {**entry.parameters, key: value}}) if entry.name == name else entry
@@ -373,3 +405,10 @@ def _with_aliases(settings: Settings, environment: Mapping[str, str]) -> Setting
             raise ConfigError(f"{alias} sets {key} of {name}, which is not configured under {section}")
         settings = settings.model_copy(update={section: entries})
     return settings
+
+
+def _with_level(section: LogsSection, alias: str, level: str) -> LogsSection:
+    try:
+        return LogsSection.model_validate({**section.model_dump(), "level": level})
+    except ValidationError as error:
+        raise ConfigError(f"{alias}: {error.errors()[0]['msg']}, got {level!r}") from error
