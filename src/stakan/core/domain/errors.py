@@ -9,6 +9,8 @@ StakanError
 │   └─ OutcomeUnknown     sent, no answer: reconcile, never resend blindly
 ├─ DataError              corrupt or impossible input: name file and row; stop this feed
 ├─ StorageError           could not write (disk full, no permission): nothing half-written stays visible
+│   ├─ DatabaseAway       the database does not answer: retry with back-off
+│   └─ Conflict           somebody else wrote first: read again, never overwrite
 └─ InvariantViolated      our bug: halt trading, keep the journal
 """
 
@@ -51,6 +53,14 @@ class DataError(StakanError):
 
 class StorageError(StakanError):
     """Writing failed; what was being written is not visible to readers."""
+
+
+class DatabaseAway(StorageError):
+    """The database does not answer, or broke off: what was under way is undone there; retry with back-off."""
+
+
+class Conflict(StorageError):
+    """Somebody else changed it since it was read: read it again and decide again, never overwrite."""
 
 
 class InvariantViolated(StakanError):
