@@ -153,6 +153,26 @@ class ConsoleSection(Section):
     )
 
 
+class DatabaseSection(Section):
+    """Where the journal is projected to. Without any of these SQLite in the state folder; DB_PASSWORD is a secret."""
+
+    url: str = Field(
+        "", description="postgresql://user@host:port/name or sqlite:///file, without a password; wins over the parts"
+    )
+    host: str = Field("", description="Of PostgreSQL; it is used where host, name or user is set")
+    port: int = Field(5432, ge=1, le=65535)
+    name: str = Field("", description="Of the database; stakan where only others are set")
+    user: str = Field("", description="stakan where only others are set")
+
+    @field_validator("url")
+    @classmethod
+    def _holds_no_secret(cls, value: str) -> str:
+        authority = value.partition("://")[2].partition("/")[0]
+        if ":" in authority.rpartition("@")[0] or "password=" in value:
+            raise ValueError("leave the password out: it is read from DB_PASSWORD in the environment or .env")
+        return value
+
+
 class StrategySection(Section):
     """One strategy: a file under `stakan.core.strategies`, or a file of your own."""
 
@@ -183,6 +203,10 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "MAX_OPEN_POSITIONS": ("risk", "position_count", "max_positions"),
     "MAX_EXPOSURE_USDT": ("risk", "exposure", "max_notional"),
     "MIN_ORDER_SIZE_USDT": ("risk", "order_size", "min_notional"),
+    "DB_HOST": ("database", "host"),
+    "DB_PORT": ("database", "port"),
+    "DB_NAME": ("database", "name"),
+    "DB_USER": ("database", "user"),
 }
 """Names that traders carry over from other bots."""
 
@@ -210,6 +234,7 @@ class Settings(BaseSettings):
     universe: UniverseSection = UniverseSection()
     trade: TradeSection = TradeSection()
     console: ConsoleSection = ConsoleSection()
+    database: DatabaseSection = DatabaseSection()
     densities: dict[str, Any] = Field(
         default_factory=dict,
         description="What makes a density; for one instrument alone in [densities.instruments.NAME]",
@@ -346,6 +371,9 @@ def _with_aliases(settings: Settings, environment: Mapping[str, str]) -> Setting
             pairs = tuple(part.strip() for part in value.split(",") if part.strip())
             settings = settings.model_copy(update={"instruments": pairs})
             continue
+        if target[0] == "database":
+            settings = settings.model_copy(update={"database": _database_with(settings, alias, value)})
+            continue
         section, name, key = target
         entries = tuple(
             entry.model_copy(update={"parameters": {**entry.parameters, key: value}}) if entry.name == name else entry
@@ -355,3 +383,11 @@ def _with_aliases(settings: Settings, environment: Mapping[str, str]) -> Setting
             raise ConfigError(f"{alias} sets {key} of {name}, which is not configured under {section}")
         settings = settings.model_copy(update={section: entries})
     return settings
+
+
+def _database_with(settings: Settings, alias: str, value: str) -> DatabaseSection:
+    key = ALIASES[alias][1]
+    try:
+        return DatabaseSection.model_validate({**settings.database.model_dump(), key: value})
+    except ValidationError as error:
+        raise ConfigError(f"the environment: {alias} should be database.{key}: {error.errors()[0]['msg']}") from None
