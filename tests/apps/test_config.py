@@ -198,10 +198,16 @@ def test_familiar_names_of_the_environment_reach_their_plugins():
         "MAX_EXPOSURE_USDT": "500",
         "MIN_ORDER_SIZE_USDT": "10",
         "LOG_LEVEL": "DEBUG",
+        "DB_HOST": "db.example",
+        "DB_PORT": "6432",
+        "DB_NAME": "trades",
+        "DB_USER": "bot",
     }
     assert set(environment) == set(ALIASES)
     settings = load_settings(environment=environment)
     assert settings.logs.level == "debug"
+    database = settings.database
+    assert (database.host, database.port, database.name, database.user) == ("db.example", 6432, "trades", "bot")
     assert settings.instruments == ("BTCUSDT", "ETHUSDT")
     parameters = {entry.name: entry.parameters for entry in (*settings.strategies, *settings.risk)}
     assert parameters["imbalance"] == {"buy_threshold": "0.8", "sell_threshold": "0.2"}

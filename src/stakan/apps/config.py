@@ -196,6 +196,26 @@ class MetricsSection(Section):
     port: int = Field(8001, ge=0, le=65535, description="0 serves none; where it is taken, the bot goes on without")
 
 
+class DatabaseSection(Section):
+    """Where the journal is projected to. Without any of these SQLite in the state folder; DB_PASSWORD is a secret."""
+
+    url: str = Field(
+        "", description="postgresql://user@host:port/name or sqlite:///file, without a password; wins over the parts"
+    )
+    host: str = Field("", description="Of PostgreSQL; it is used where host, name or user is set")
+    port: int = Field(5432, ge=1, le=65535)
+    name: str = Field("", description="Of the database; stakan where only others are set")
+    user: str = Field("", description="stakan where only others are set")
+
+    @field_validator("url")
+    @classmethod
+    def _holds_no_secret(cls, value: str) -> str:
+        authority = value.partition("://")[2].partition("/")[0]
+        if ":" in authority.rpartition("@")[0] or "password=" in value:
+            raise ValueError("leave the password out: it is read from DB_PASSWORD in the environment or .env")
+        return value
+
+
 class StrategySection(Section):
     """One strategy: a file under `stakan.core.strategies`, or a file of your own."""
 
@@ -218,6 +238,8 @@ _RULES = tuple(
 )
 
 _PREFIX = "STAKAN__"
+_PLAIN = 2
+"""Words of an alias for a key of a section; one of a plugin has its name between."""
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "TRADING_PAIRS": ("instruments",),
@@ -227,6 +249,10 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "MAX_EXPOSURE_USDT": ("risk", "exposure", "max_notional"),
     "MIN_ORDER_SIZE_USDT": ("risk", "order_size", "min_notional"),
     "LOG_LEVEL": ("logs", "level"),
+    "DB_HOST": ("database", "host"),
+    "DB_PORT": ("database", "port"),
+    "DB_NAME": ("database", "name"),
+    "DB_USER": ("database", "user"),
 }
 """Names that traders carry over from other bots."""
 
@@ -257,6 +283,7 @@ class Settings(BaseSettings):
     console: ConsoleSection = ConsoleSection()
     logs: LogsSection = LogsSection()
     metrics: MetricsSection = MetricsSection()
+    database: DatabaseSection = DatabaseSection()
     densities: dict[str, Any] = Field(
         default_factory=dict,
         description="What makes a density; for one instrument alone in [densities.instruments.NAME]",
@@ -393,8 +420,8 @@ def _with_aliases(settings: Settings, environment: Mapping[str, str]) -> Setting
             pairs = tuple(part.strip() for part in value.split(",") if part.strip())
             settings = settings.model_copy(update={"instruments": pairs})
             continue
-        if target == ("logs", "level"):
-            settings = settings.model_copy(update={"logs": _with_level(settings.logs, alias, value)})
+        if len(target) == _PLAIN:
+            settings = _with_key(settings, target, alias, value)
             continue
         section, name, key = target
         entries = tuple(
@@ -407,8 +434,12 @@ def _with_aliases(settings: Settings, environment: Mapping[str, str]) -> Setting
     return settings
 
 
-def _with_level(section: LogsSection, alias: str, level: str) -> LogsSection:
+def _with_key(settings: Settings, target: tuple[str, ...], alias: str, value: str) -> Settings:
+    section, key = target
+    before: Section = getattr(settings, section)
     try:
-        return LogsSection.model_validate({**section.model_dump(), "level": level})
+        after = type(before).model_validate({**before.model_dump(), key: value})
     except ValidationError as error:
-        raise ConfigError(f"{alias}: {error.errors()[0]['msg']}, got {level!r}") from error
+        said = error.errors()[0]["msg"]
+        raise ConfigError(f"the environment: {alias} should be {section}.{key}: {said}, got {value!r}") from None
+    return settings.model_copy(update={section: after})

@@ -1,4 +1,4 @@
-"""API keys: read from the environment or `.env`, never from the configuration, never shown."""
+"""API keys and passwords: read from the environment or `.env`, never from the configuration, never shown."""
 
 import os
 from collections.abc import Mapping
@@ -22,6 +22,7 @@ class _Secrets(BaseSettings):
 
     bybit_api_key: SecretStr = SecretStr("")
     bybit_api_secret: SecretStr = SecretStr("")
+    db_password: SecretStr = SecretStr("")
 
 
 def bybit_keys(env_file: Path = ENV_FILE) -> Keys | None:
@@ -29,10 +30,7 @@ def bybit_keys(env_file: Path = ENV_FILE) -> Keys | None:
 
     Raises ConfigError where only one of the two is set, one cannot be a key, or the file cannot be read.
     """
-    try:
-        secrets = _Secrets(_env_file=env_file)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{env_file} cannot be read: {type(error).__name__}") from None
+    secrets = _read(env_file)
     key = secrets.bybit_api_key.get_secret_value().strip()
     secret = secrets.bybit_api_secret.get_secret_value().strip()
     if bool(key) != bool(secret):
@@ -63,3 +61,15 @@ def _secret_in(name: str, value: str) -> str:
     except ValueError:
         password = None
     return password or (value if is_secret_name(name) else "")
+
+
+def database_password(env_file: Path = ENV_FILE) -> SecretStr:
+    """`DB_PASSWORD` of the environment, else of the file; empty where there is none. Raises ConfigError."""
+    return _read(env_file).db_password
+
+
+def _read(env_file: Path) -> _Secrets:
+    try:
+        return _Secrets(_env_file=env_file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{env_file} cannot be read: {type(error).__name__}") from None

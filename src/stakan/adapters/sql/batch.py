@@ -13,6 +13,13 @@ Values = dict[str, Any]
 Key = tuple[Any, ...]
 
 
+class By(msgspec.Struct, frozen=True):
+    """Who does something to the database by hand, and when."""
+
+    actor: str
+    now: int
+
+
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the audit log before it is sealed into the chain."""
 

@@ -1,7 +1,7 @@
 """Whether the rows are what the journal says: found by projecting it once more beside them, and mended on request."""
 
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,12 @@ from sqlalchemy import Row, String, Table, collate, delete, insert, select, upda
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stakan.adapters.sql import audit, schema
-from stakan.adapters.sql.batch import AuditEntry, Key, Values, key_of
+from stakan.adapters.sql.batch import AuditEntry, By, Key, Values, key_of
 from stakan.adapters.sql.columns import POSTGRESQL, to_json
 from stakan.adapters.sql.database import Database, sqlite_url
 from stakan.adapters.sql.folding.state import ProjectionState, from_bytes
 from stakan.adapters.sql.moments import JournalTail
-from stakan.adapters.sql.projector import Projector, Until
+from stakan.adapters.sql.projector import Projector, Until, demand_source
 from stakan.adapters.sql.tables import (
     OF_MARKET,
     PROJECTED,
@@ -52,27 +52,38 @@ class Difference(msgspec.Struct, frozen=True):
         return "unexpected" if self.expected is None else "changed"
 
 
-async def compare(database: Database, tail: JournalTail) -> list[Difference]:
+class Comparison(msgspec.Struct, frozen=True):
+    """Rows beside the journal, up to a position in it."""
+
+    position: audit.Reached
+    differences: list[Difference]
+
+
+async def compare(database: Database, tail: JournalTail, source: str) -> Comparison:
     """Every row that differs from the journal, up to the position that the rows have reached; audit log included.
 
-    Raises DataError where the journal of a run that has rows is not there any more: nothing can be said then.
+    Raises ConfigError where the rows are of another state folder, and DataError where the journal of a run that has
+    rows is not there any more: nothing can be said then.
     """
     async with database.reading() as connection:
         kept = (await connection.execute(select(projection))).first()
-        state = from_bytes(kept.state) if kept is not None else None
-        if kept is None or not kept.run:
-            return []
+        if kept is None:
+            return Comparison(audit.Reached("", 0), [])
+        demand_source(kept.source, source)
         await demand_all_runs(connection, tail)
+        state = from_bytes(kept.state)
         until = Until(kept.run, kept.number, with_end=state.is_complete if state is not None else True)
         with tempfile.TemporaryDirectory(prefix="stakan-check-") as folder:
             scratch = Database(sqlite_url(Path(folder) / "expected.sqlite"))
             try:
                 await schema.upgrade(scratch)
-                await Projector(scratch, tail, kept.source, until=until).catch_up()
+                if kept.run:
+                    await Projector(scratch, tail, source, until=until).catch_up()
                 async with scratch.reading() as expected:
-                    return [found async for found in _differences(connection, expected)]
+                    found = [difference async for difference in _differences(connection, expected)]
             finally:
                 await scratch.close()
+        return Comparison(audit.Reached(kept.run, kept.number), found)
 
 
 async def compare_live(connection: AsyncConnection, state: ProjectionState) -> list[Difference]:
@@ -99,21 +110,39 @@ async def compare_live(connection: AsyncConnection, state: ProjectionState) -> l
     return found
 
 
-async def repair(
-    database: Database, differences: Sequence[Difference], *, actor: str, now: int, position: audit.Reached
-) -> None:
-    """Make the rows what the journal says; each repair is in the audit log with what was there.
+async def mend_live(
+    database: Database, tail: JournalTail, source: str, state: ProjectionState, by: By
+) -> list[Difference]:
+    """At a start: where something live is not as it should be, compare everything and repair it; returns what was.
+
+    Where the journals of some runs are gone, what can be said without them is repaired.
+    """
+    async with database.reading() as connection:
+        live = await compare_live(connection, state)
+    if not live:
+        return []
+    try:
+        found = await compare(database, tail, source)
+    except DataError:
+        changed = [difference for difference in live if difference.what == "changed"]
+        found = Comparison(audit.Reached(state.run, state.number), changed)
+    return await repair(database, found, by)
+
+
+async def repair(database: Database, found: Comparison, by: By) -> list[Difference]:
+    """Make the rows what the journal says; each repair is in the audit log with what was there. Returns what was.
 
     Raises Conflict where the rows have moved on since they were compared. The audit log itself is never repaired.
     """
+    mended = [difference for difference in found.differences if difference.table != audit_log.name]
     async with database.transaction() as connection:
         kept = (await connection.execute(select(projection).with_for_update())).one()
-        if (kept.run, kept.number) != position:
+        if (kept.run, kept.number) != found.position:
             raise Conflict("the projection has moved on since the rows were compared: compare again")
-        mended = [difference for difference in differences if difference.table != audit_log.name]
         for difference in sorted(mended, key=_turn):
             await _mend(connection, difference)
-        await audit.append(connection, [_entry(difference, actor, now) for difference in mended])
+        await audit.append(connection, [_entry(difference, by) for difference in mended])
+    return mended
 
 
 def _turn(difference: Difference) -> int:
@@ -133,11 +162,11 @@ async def _mend(connection: AsyncConnection, difference: Difference) -> None:
         await connection.execute(update(table).where(*where).values(difference.expected))
 
 
-def _entry(difference: Difference, actor: str, now: int) -> AuditEntry:
+def _entry(difference: Difference, by: By) -> AuditEntry:
     return AuditEntry(
-        ts=now,
+        ts=by.now,
         trace_id=difference.trace_id or "repair",
-        actor=actor,
+        actor=by.actor,
         action="repair",
         entity_kind=difference.table,
         entity=to_json(difference.key),

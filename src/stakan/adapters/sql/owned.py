@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stakan.adapters.sql import audit
-from stakan.adapters.sql.batch import AuditEntry, Values
+from stakan.adapters.sql.batch import AuditEntry, By, Values
 from stakan.adapters.sql.columns import to_json
 from stakan.adapters.sql.database import Database
 from stakan.adapters.sql.tables import instrument_parameters, positions, trade_notes
@@ -23,13 +23,6 @@ ATTEMPTS = 20
 """How often a change is tried again when others are faster."""
 
 R = TypeVar("R")
-
-
-class By(msgspec.Struct, frozen=True):
-    """Who changes something, and when."""
-
-    actor: str
-    now: int
 
 
 class Parameters(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """The projector: writes what journals say into a database, each step exactly once, whatever breaks in between."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from typing import NamedTuple
 
 import msgspec
@@ -40,7 +41,7 @@ class Progress(msgspec.Struct, frozen=True):
     ts: int
     """`ts_recv` of the last step that is projected; 0 before the first."""
     steps: int
-    """Moments that this call projected."""
+    """Moments projected since it was told last."""
 
 
 class Projector:
@@ -76,24 +77,32 @@ class Projector:
         return (await self._loaded()).state
 
     async def catch_up(self) -> Progress:
-        """Project all that is written by now.
+        """Project all that is written by now, as `project` does; returns how far that is."""
+        steps = 0
+        async with aclosing(self.project()) as committed:
+            async for progress in committed:
+                steps += progress.steps
+        state = (await self._loaded()).state
+        return Progress(state.run, state.number, state.ts, steps)
+
+    async def project(self) -> AsyncGenerator[Progress]:
+        """Project all that is written by now, batch by batch; tells after each.
 
         Raises DatabaseAway, StorageError, DataError for a damaged journal, and Conflict where another projector was
         faster; each time, what was committed stays, and the next call goes on from there.
         """
         fold = await self._loaded()
-        steps = 0
+        self._fold = None  # until all went well: a fold that is ahead of the database is of no use
+        state = fold.state
         try:
             for batch, count in self._batches(fold):
-                steps += count
                 if batch or count >= QUIET_STEPS:
-                    await self._commit(fold.state, batch)
+                    await self._commit(state, batch)
+                yield Progress(state.run, state.number, state.ts, count)
         except BaseException:
-            self._fold = None
             self._writer.forget()
             raise
-        state = fold.state
-        return Progress(state.run, state.number, state.ts, steps)
+        self._fold = fold
 
     def behind(self) -> int:
         """How many steps are written in the journals and not in the rows, as far as this projector has read them."""
@@ -173,12 +182,17 @@ async def _kept(connection: AsyncConnection, source: str) -> ProjectionState | U
         first = {"single": 1, "source": source, "run": "", "number": 0, "ts": 0, "state": to_bytes(state)}
         await connection.execute(insert(projection), first)
         return state
-    if row.source != source:
-        raise ConfigError(
-            f"this database holds the rows of another state folder (epoch {row.source}): choose another database"
-        )
+    demand_source(row.source, source)
     found = from_bytes(row.state)
     return found if found is not None else Until(row.run, row.number, with_end=False)
+
+
+def demand_source(kept: str, source: str) -> None:
+    """Raise ConfigError where rows follow from other journals."""
+    if kept != source:
+        raise ConfigError(
+            f"this database holds the rows of another state folder (epoch {kept}): choose another database"
+        )
 
 
 def _from(runs: Sequence[str], first: str) -> list[str]:

@@ -5,7 +5,7 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from stakan.adapters.sql import audit
-from stakan.adapters.sql.batch import AuditEntry
+from stakan.adapters.sql.batch import AuditEntry, By
 from stakan.adapters.sql.check import COMPARED, demand_all_runs
 from stakan.adapters.sql.database import Database
 from stakan.adapters.sql.folding.state import ProjectionState, to_bytes
@@ -51,7 +51,7 @@ async def _prune(connection: AsyncConnection, name: str, before: int, *, native:
     return Pruned(name, before, count, tuple(partitions))
 
 
-async def forget_rows(database: Database, tail: JournalTail, *, actor: str, now: int) -> None:
+async def forget_rows(database: Database, tail: JournalTail, by: By) -> None:
     """Drop every projected row, to be projected again from the first run on; the audit log stays and says so.
 
     Raises DataError where the journal of a run that has rows is gone: what is dropped must come back.
@@ -65,9 +65,9 @@ async def forget_rows(database: Database, tail: JournalTail, *, actor: str, now:
             connection,
             [
                 AuditEntry(
-                    ts=now,
+                    ts=by.now,
                     trace_id="rebuild",
-                    actor=actor,
+                    actor=by.actor,
                     action="rebuild",
                     entity_kind="database",
                     entity="projection",
