@@ -12,6 +12,7 @@ from bench import (
     exchange_server,
     feed,
     hundred_symbols,
+    journal,
     matching,
     order_path,
     parts,
@@ -30,7 +31,7 @@ def measured(rows):
 
 
 @pytest.mark.parametrize(
-    "module", [book, engine_path, exchange_board, exchange_server, feed, hundred_symbols, order_path, parts]
+    "module", [book, engine_path, exchange_board, exchange_server, feed, hundred_symbols, journal, order_path, parts]
 )
 def test_rows_on_a_random_walk_are_measured(module):
     measured(module.run(TINY))
