@@ -26,6 +26,7 @@ MODULES = (
     "session",
     "day",
     "parts",
+    "journal",
     "order_path",
     "limiter",
     "hundred_symbols",

@@ -12,6 +12,7 @@ from bench import (
     exchange_server,
     feed,
     hundred_symbols,
+    journal,
     limiter,
     matching,
     order_path,
@@ -31,7 +32,8 @@ def measured(rows):
 
 
 @pytest.mark.parametrize(
-    "module", [book, engine_path, exchange_board, exchange_server, feed, hundred_symbols, limiter, order_path, parts]
+    "module",
+    [book, engine_path, exchange_board, exchange_server, feed, hundred_symbols, journal, limiter, order_path, parts],
 )
 def test_rows_on_a_random_walk_are_measured(module):
     measured(module.run(TINY))

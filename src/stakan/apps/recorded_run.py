@@ -15,6 +15,7 @@ from stakan.adapters.journal.snapshots import read_snapshot
 from stakan.apps.config import Settings, settings_from
 from stakan.apps.driver import Script
 from stakan.apps.live.counterparties import at_receipt
+from stakan.apps.live.state_folder import RUNS
 from stakan.core.domain.batch import BatchBuilder, MarketWindow, window
 from stakan.core.domain.errors import DataError
 from stakan.core.domain.events import AnyMarketEvent, MarketEvent, OperatorRequest
@@ -104,6 +105,13 @@ def journal_of(folder: Path) -> Path:
     if not is_journal(journal, LOCAL):
         raise DataError(f"{folder} holds no journal: name the folder of a run of `stakan trade`, or of its journal")
     return journal
+
+
+def journals_of(folder: Path) -> list[Path]:
+    """The journal of a run, or those of all runs of a state folder, in order; raises DataError where there is none."""
+    runs = sorted(folder.glob(f"{RUNS}/*/{JOURNAL_FOLDER}"))
+    found = [journal for journal in runs if is_journal(journal, LOCAL)]
+    return found or [journal_of(folder)]
 
 
 def digest_of(run: RecordedRun, instruments: Collection[InstrumentId]) -> str:

@@ -1,13 +1,13 @@
 """Replay: a journal's events through an engine, every step compared with the recorded one."""
 
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from stakan.adapters.journal.reading import first_replayable
+from stakan.adapters.journal.reading import first_replayable, is_complete, read_events, read_header, read_steps
 from stakan.adapters.journal.records import Header
 from stakan.adapters.journal.snapshots import latest_state
 from stakan.apps.config import settings_from
@@ -37,6 +37,7 @@ class Start(NamedTuple):
 
 
 FRESH = Start()
+_TELL_EVERY = 1000
 
 
 def start_of(journal: Path, wanted: int | None = None) -> Start:
@@ -95,6 +96,45 @@ def engine_of(header: Header, start: Start = FRESH) -> Engine:
     if start.state is not None:
         engine.restore(start.state)
     return engine
+
+
+class JournalReplay(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of the replay of a journal."""
+
+    after: int
+    """The step behind which it began; 0 is the beginning."""
+    steps: int
+    differences: int
+    first_difference: int | None
+    is_complete: bool
+    """Whether the journal has an orderly end; another is computed again as far as it was written."""
+
+
+def replay_journal(
+    journal: Path, wanted: int | None = None, advance: Callable[[int], None] = lambda _steps: None
+) -> JournalReplay:
+    """Compute a journal again from the newest state at or before step `wanted`, or from its earliest one.
+
+    `advance` is told how many steps more have been done. Raises as `start_of` and `replay`, and DataError where a
+    block is damaged.
+    """
+    start, is_whole = start_of(journal, wanted), is_complete(journal)
+
+    def events() -> Iterator[tuple[int, AnyEvent]]:
+        for count, pair in enumerate(read_events(journal, torn=not is_whole, after=start.number), 1):
+            yield pair
+            if count % _TELL_EVERY == 0:
+                advance(_TELL_EVERY)
+
+    steps = read_steps(journal, torn=not is_whole, after=start.number)
+    found = replay(read_header(journal), events(), steps, start)
+    return JournalReplay(
+        after=start.number,
+        steps=found.steps,
+        differences=found.differences,
+        first_difference=found.first_difference,
+        is_complete=is_whole,
+    )
 
 
 class _Expected:

@@ -106,7 +106,7 @@ def some_settings(*overrides):
 class PaperRun:
     """A whole paper run in virtual time, on any market, written to a folder."""
 
-    def __init__(self, folder, settings, instruments, time, mode="paper"):
+    def __init__(self, folder, settings, instruments, time, mode="paper", carried=None):
         self.folder = folder
         self.time = time
         self.fingerprint = Fingerprint()
@@ -122,12 +122,14 @@ class PaperRun:
             mode=mode,
         )
         engine = Engine(engine_config(settings, header.run_epoch, instruments), instruments.values())
+        if carried is not None:
+            engine.restore(carried[1])
         self.exchange = SimulatedExchange(instruments, paper_config(settings))
         self.resyncs = []
         self.loop = LiveLoop(
             engine,
             Paper(self.exchange, list(instruments)),
-            FileJournal(folder / "journal", header, limits=JournalLimits(ballast_bytes=0)),
+            FileJournal(folder / "journal", header, limits=JournalLimits(ballast_bytes=0), carried=carried),
             time,
             refresh=self.resyncs.append,
             observe=self._observe,

@@ -74,14 +74,24 @@ def read_span(folder: Path, *, disk: Disk = LOCAL) -> Span:
     return found
 
 
-def read_records(folder: Path, *, torn: bool = False, market: bool = True, disk: Disk = LOCAL) -> Iterator[Record]:
+def read_records(
+    folder: Path,
+    *,
+    torn: bool = False,
+    market: bool = True,
+    since: int = 0,
+    until: int = ALL_STEPS,
+    disk: Disk = LOCAL,
+) -> Iterator[Record]:
     """All records in order, the header first; without market data where that is not wanted.
 
-    Raises DataError naming file and byte where a block is damaged, or the end is torn. With `torn`, reading ends where
-    the end is torn.
+    Blocks that lie before `since` or after `until` (receive times) as a whole are left out. Raises DataError naming
+    file and byte where a block is damaged, or the end is torn. With `torn`, reading ends where the end is torn.
     """
     is_first = True
     for block in _blocks(folder, disk, torn=torn):
+        if block.head.first <= block.head.last and not (block.head.last_ts >= since and block.head.first_ts <= until):
+            continue
         for record in records_of(block, market=market):
             # Every segment begins with the same header.
             if is_first or not isinstance(record, Header):
@@ -98,7 +108,7 @@ def read_events(
     """
     expected = None
     for block in _blocks(folder, disk, torn=torn, after=after):
-        if block.head.is_distilled and block.head.first <= block.head.last:
+        if block.head.is_distilled and max(block.head.first, after + 1) <= block.head.last:
             raise DataError(_distilled(folder, disk))
         for record in records_of(block):
             if isinstance(record, Market | Inbox) and record.number > after:

@@ -86,7 +86,8 @@ class FileJournal:
                 write_snapshot(disk, folder, *carried)
             self._segment = SegmentWriter(disk, segment_path(folder, 1))
         except StorageError as error:
-            self.release_ballast()
+            with suppress(StorageError):
+                self.release_ballast()
             raise type(error)(f"cannot write a journal into {folder}: {error}") from error
         self._jobs = jobs if jobs is not None else InThread()
         self._block = BlockBuilder(first, 0)

@@ -14,6 +14,7 @@ from stakan.apps.cli.doctor import doctor_command
 from stakan.apps.cli.download import download_command
 from stakan.apps.cli.exchange import exchange_command
 from stakan.apps.cli.importing import import_command
+from stakan.apps.cli.journal import journal_app
 from stakan.apps.cli.project import project_command
 from stakan.apps.cli.prove import prove_command
 from stakan.apps.cli.record import record_command
@@ -49,6 +50,7 @@ app.command("prove")(prove_command)
 app.command("console")(console_command)
 app.add_typer(data_app, name="data")
 app.add_typer(db_app, name="db")
+app.add_typer(journal_app, name="journal")
 app.add_typer(config_app, name="config")
 app.command("strategies")(strategies_command)
 app.command("list-strategies", hidden=True)(strategies_command)

@@ -27,6 +27,7 @@ from rich.markup import escape
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    MofNCompleteColumn,
     Progress,
     SpinnerColumn,
     TextColumn,
@@ -130,6 +131,21 @@ def size_text(count: int) -> str:
 def bytes_progress(what: str, total: int | None, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
     """A bar with bytes, rate and time left on stderr; gives a function that adds bytes."""
     with _progress(quiet) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda count: progress.advance(task, count)
+
+
+@contextmanager
+def count_progress(what: str, total: int | None, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
+    """A bar with a count and the time left on stderr; gives a function that adds to it."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=errors(), transient=True, disable=quiet) as progress:
         task = progress.add_task(what, total=total)
         yield lambda count: progress.advance(task, count)
 

@@ -7,11 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from stakan.adapters.journal.reading import read_events, read_header, read_steps
 from stakan.adapters.parquet.reader import BEGINNING, END
 from stakan.adapters.synthetic.config import SyntheticConfig, demo_config
 from stakan.adapters.synthetic.market import SyntheticMarket
@@ -22,7 +20,7 @@ from stakan.apps.cli.importing import known_instruments
 from stakan.apps.cli.output import errors, ns_text, out, parse_time, reports_errors, write_json
 from stakan.apps.config import Settings, load_settings, overridden
 from stakan.apps.recorded_run import journal_of
-from stakan.apps.replay import replay, start_of
+from stakan.apps.replay import replay_journal
 from stakan.apps.results import RunResult
 from stakan.apps.sources import Source, from_files, from_generator, from_run, from_store, recorded_settings
 from stakan.apps.summary import print_summary
@@ -151,14 +149,6 @@ SYNTHETIC_SETTINGS = ("engine.candle_interval=1s", "densities.min_notional=50000
 """Where no file says otherwise: ten minutes need short candles, and synthetic walls are worth less than real ones."""
 
 
-class ReplayAnswer(msgspec.Struct, frozen=True):
-    """What a replay found."""
-
-    steps: int
-    differences: int
-    first_difference: int | None
-
-
 @reports_errors
 def replay_command(
     journal: Annotated[Path, typer.Argument(help="Folder of a journal, or of a run made with --journal.")],
@@ -169,21 +159,16 @@ def replay_command(
     """Compute every step of a journal again and compare it with what was recorded. Exit code 3 where they differ.
 
     Begins with the state that the run carried on from, or, where market data was distilled away, with the first state
-    after which it is whole.
+    after which it is whole. A run without an orderly end is computed as far as it was written.
     """
     folder = journal_of(journal)
-    start = start_of(folder, after)
     with _spinner("replaying", quiet=as_json):
-        answer = replay(
-            read_header(folder),
-            read_events(folder, after=start.number),
-            read_steps(folder, after=start.number),
-            start,
-        )
+        answer = replay_journal(folder, after)
     if as_json:
-        write_json(ReplayAnswer(answer.steps, answer.differences, answer.first_difference))
+        write_json(answer)
     elif answer.differences == 0:
-        out().print(f"[green]{answer.steps:,} steps computed again, all equal[/]")
+        began = f" after step {answer.after:,}" if answer.after else ""
+        out().print(f"[green]{answer.steps:,} steps{began} computed again, all equal[/]")
     if answer.differences:
         raise DataError(f"{answer.differences} of {answer.steps} steps differ, the first is {answer.first_difference}")
 
