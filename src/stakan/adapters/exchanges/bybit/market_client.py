@@ -70,7 +70,14 @@ class MarketClient:
         self._http = HttpTransport(
             self._session, self.environment.rest, self.keys, clock, clock=self.clock, failed=faults.add
         )
-        self._line = faults.line = Line(self._http, self._shared.limiter, clock, clock=self.clock, timers=faults.timers)
+        self._line = faults.line = Line(
+            self._http,
+            self._shared.limiter,
+            clock,
+            clock=self.clock,
+            timers=faults.timers,
+            chance=self._chance,
+        )
         try:
             await self.carry_out(measure_clock(self.server_clock, self.clock))
         except BaseException:
