@@ -159,6 +159,20 @@ class RecoverySection(Section):
     orphan_stop_bps: float = Field(100.0, gt=0, description="Distance of a stop for a position whose own is not known")
 
 
+class WatchdogSection(Section):
+    """`stakan watchdog`, the second process that looks after positions of a bot that is gone."""
+
+    silent_after: Period = Field("30s", description="A heartbeat that is older counts as silent; it comes every second")
+    action: Literal["alert", "flatten"] = Field(
+        "alert", description="With positions open and the bot gone: say so, or close them"
+    )
+    command: str = Field("", description="Run with the text of an alert as its last word, e.g. a notifier")
+    check_exchange: bool = Field(
+        True, description="Ask the exchange what is open also where the heartbeat says that nothing is"
+    )
+    after_stop: bool = Field(False, description="Whether a bot that was stopped in order counts as gone too")
+
+
 class ConsoleSection(Section):
     """API and browser console."""
 
@@ -280,6 +294,7 @@ class Settings(BaseSettings):
     universe: UniverseSection = UniverseSection()
     trade: TradeSection = TradeSection()
     recovery: RecoverySection = RecoverySection()
+    watchdog: WatchdogSection = WatchdogSection()
     console: ConsoleSection = ConsoleSection()
     logs: LogsSection = LogsSection()
     metrics: MetricsSection = MetricsSection()

@@ -27,7 +27,15 @@ GUARD_S = 60
 
 
 def a_beat(ts=1, **more):
-    fields = {"ts": ts, "pid": 7, "mode": "testnet", "account": "main", "run": "r", "trading": TradingState.ACTIVE}
+    fields = {
+        "ts": ts,
+        "pid": 7,
+        "mode": "testnet",
+        "environment": "local",
+        "account": "main",
+        "run": "r",
+        "trading": TradingState.ACTIVE,
+    }
     return Beat(**(fields | more))
 
 
@@ -186,7 +194,7 @@ limits = StuckLimits(stuck_after=600 * MILLISECOND, end_after=1800 * MILLISECOND
 stuck._BACKSTOP_S = 0.3
 
 def describe():
-    return Beat(ts=time.time_ns(), pid=0, mode="paper", account="main", run="r", trading=TradingState.ACTIVE)
+    return Beat(ts=time.time_ns(), pid=0, mode="paper", environment="local", account="main", run="r", trading=TradingState.ACTIVE)
 
 def the_culprit():
     if how == "sleeps":

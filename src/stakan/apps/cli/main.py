@@ -23,6 +23,7 @@ from stakan.apps.cli.report import report_command
 from stakan.apps.cli.running import backtest_command, replay_command, synthetic_command
 from stakan.apps.cli.strategies import strategies_command
 from stakan.apps.cli.trade import trade_command
+from stakan.apps.cli.watchdog import watchdog_command
 
 app = typer.Typer(
     name="stakan",
@@ -45,6 +46,7 @@ app.command("download")(download_command)
 app.command("download-data", hidden=True)(download_command)
 app.command("trade")(trade_command)
 app.command("project")(project_command)
+app.command("watchdog")(watchdog_command)
 app.command("doctor")(doctor_command)
 app.command("prove")(prove_command)
 app.command("console")(console_command)

@@ -7,6 +7,7 @@
 | 2 | the configuration or an option cannot work (also typer's own code for wrong usage) |
 | 3 | data is damaged, impossible or missing; `data check` found something |
 | 4 | writing failed (disk full, no permission); nothing half-written is visible |
+| 5, 6 | `stakan watchdog` has alerted, has flattened the account |
 | 70 | the bot's event loop was stuck, and the bot was ended hard (see trade.stuck_end) |
 | 130 | interrupted by the user |
 """

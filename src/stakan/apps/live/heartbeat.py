@@ -38,6 +38,8 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     mode: str
     """paper, shadow, testnet, live."""
+    environment: str
+    """Whose market, and at testnet and live whose orders: local, testnet, demo, mainnet."""
     account: str
     run: str
     """Name of the run's folder."""

@@ -13,6 +13,7 @@ def beat_of(bot: Bot, now: int) -> Beat:
         ts=now,
         pid=os.getpid(),
         mode=plan.mode,
+        environment=plan.settings.venue.environment,
         account=plan.settings.account.name,
         run=plan.run_folder.name,
         trading=state.trading,

@@ -11,11 +11,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from stakan.adapters.exchanges.bybit.client import BybitAccount, Told
+from stakan.adapters.exchanges.bybit.client import BybitAccount, Shared, Told
 from stakan.adapters.exchanges.bybit.endpoints import environment
 from stakan.adapters.exchanges.bybit.errors import Kind
 from stakan.adapters.exchanges.bybit.instruments import decode_instruments
-from stakan.adapters.exchanges.bybit.limits import Group, RateLimiter
+from stakan.adapters.exchanges.bybit.limits import Group
 from stakan.adapters.exchanges.bybit.market_client import MarketClient
 from stakan.adapters.exchanges.bybit.preflight import Verdict, Wanted, is_fit, preflight
 from stakan.adapters.exchanges.bybit.rest import Keys, get, patiently
@@ -295,12 +295,12 @@ def test_a_wrong_key_stops_trading():
     run(test)
 
 
-def test_all_that_shares_a_limiter_is_silent_together():
+def test_all_that_shares_an_address_is_silent_together():
     async def test():
         async with world() as w:
-            limiter = RateLimiter()
-            limiter.ban(time.time_ns())
-            common = {"clock": time.time_ns, "chance": np.random.default_rng(1), "limiter": limiter}
+            shared = Shared()
+            shared.limiter.ban(time.time_ns())
+            common = {"clock": time.time_ns, "chance": np.random.default_rng(1), "shared": shared}
             told = Told(w.told.append, w.halts.append)
             for client in (MarketClient(w.where, **common), BybitAccount(w.where, KEYS, {}, told=told, **common)):
                 with pytest.raises(VenueUnavailable, match="our own limit"):

@@ -8,7 +8,7 @@ from tests.adapters.exchanges.bybit.fakes import BTC, Bench, order
 from stakan.adapters.breaker import BreakerState
 from stakan.adapters.exchanges.bybit.capabilities import COOL_DOWN, Capability, capability_of
 from stakan.adapters.exchanges.bybit.errors import CODES, Kind, Reaction
-from stakan.adapters.exchanges.bybit.limits import ORDER_GROUPS, Group
+from stakan.adapters.exchanges.bybit.limits import ORDER_GROUPS, SLOW_DOWN, Group
 from stakan.core.domain.commands import AmendOrder, CancelOrder, SetProtection, SubmitOrder
 from stakan.core.domain.ids import ClientOrderId
 from stakan.core.domain.orders import Purpose
@@ -88,7 +88,7 @@ def test_outages_over_rest_open_the_breaker_of_orders(how):
     bench.exchange.script[CREATE] = [how] * 5
     for number in range(5):
         bench.send(entry(number))
-        bench.time.run(SECOND // 5)
+        bench.time.run(SLOW_DOWN)
     assert bench.venue.breakers[REST].opened == 1
     assert CREATE in bench.venue.breakers[REST].cause
 
@@ -247,9 +247,9 @@ def test_unknown_orders_are_looked_up_while_queries_fail():
     assert bench.venue.breakers[QUERIES].is_closed
 
 
-OUTAGES = st.sampled_from(["silence", "lost", "down", BUSY, 429])
+OUTAGES = st.sampled_from(["silence", "lost", "down", BUSY, 10000])
+"""Without those after which our own limit holds a group back."""
 OUTCOMES = st.one_of(OUTAGES, st.sampled_from([0, 10001]))
-"""Without 10006, after which our own limit holds a group back."""
 
 
 @settings(max_examples=40)

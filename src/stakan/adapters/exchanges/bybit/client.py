@@ -15,7 +15,7 @@ from stakan.adapters.exchanges.bybit.limits import RateLimiter
 from stakan.adapters.exchanges.bybit.rest import HttpTransport, Keys, Line, Procedure, ServerClock, measure_clock
 from stakan.adapters.exchanges.bybit.sessions import PrivateSession, TradeSession
 from stakan.adapters.exchanges.bybit.venue import BybitVenue, Patience, Ports
-from stakan.adapters.sockets import Socket, SocketLimits
+from stakan.adapters.sockets import ConnectBudget, Socket, SocketLimits
 from stakan.core.domain.events import VenueNews
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
@@ -56,6 +56,13 @@ class Faults:
             self.add(error)
 
 
+class Shared(msgspec.Struct, frozen=True):
+    """What all that talks to one exchange from one process has in common: its limits are the address's."""
+
+    limiter: RateLimiter = msgspec.field(default_factory=RateLimiter)
+    connects: ConnectBudget = msgspec.field(default_factory=ConnectBudget)
+
+
 class Told(msgspec.Struct, frozen=True):
     """Who is told what, in the event loop."""
 
@@ -71,7 +78,7 @@ class BybitAccount:
     """The venue of one account and all that keeps it connected; use it as an asynchronous context.
 
     A bug of ours in the handling of a frame, an answer or a timer is raised out of `failed`. Whatever else of this
-    process asks the same exchange is to be given the same `limiter`: the limits are of the address.
+    process talks to the same exchange is to be given the same `shared`.
     """
 
     def __init__(  # noqa: PLR0913 - the seams of its outside, each of which a test replaces
@@ -85,8 +92,9 @@ class BybitAccount:
         chance: np.random.Generator,
         patience: Patience | None = None,
         limits: SocketLimits | None = None,
-        limiter: RateLimiter | None = None,
+        shared: Shared | None = None,
     ) -> None:
+        shared = shared or Shared()
         self._environment = environment
         self._keys = keys
         self._clock = clock
@@ -109,18 +117,20 @@ class BybitAccount:
                 chance=chance,
             ),
             patience=self._patience,
-            limiter=limiter,
+            limiter=shared.limiter,
             server_clock=self._server_clock,
         )
         self._faults.line = self.venue.line
         private = PrivateSession(self.venue, keys, self._server_clock, told.halt)
         private.connection = self.private = Socket(
-            environment.private, private, clock=clock, chance=chance, limits=limits
+            environment.private, private, clock=clock, chance=chance, limits=limits, budget=shared.connects
         )
         self.trade: Socket | None = None
         if environment.trade is not None:
             trade = TradeSession(self.venue, keys, self._server_clock, told.halt)
-            trade.connection = self.trade = Socket(environment.trade, trade, clock=clock, chance=chance, limits=limits)
+            trade.connection = self.trade = Socket(
+                environment.trade, trade, clock=clock, chance=chance, limits=limits, budget=shared.connects
+            )
 
     async def __aenter__(self) -> Self:
         """Open HTTP, measure the clock, connect; raises VenueError where the exchange cannot be reached."""

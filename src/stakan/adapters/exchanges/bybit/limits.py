@@ -20,6 +20,8 @@ _ADDRESS_LIMIT = 600
 _ADDRESS_WINDOW = 5 * SECOND
 BAN = 10 * MINUTE
 """How long an address stays silent after HTTP 403."""
+SLOW_DOWN = SECOND // 2
+"""After a limit that is not the account's, and of which no answer says when it ends."""
 
 
 class Group(StrEnum):
@@ -193,6 +195,10 @@ class RateLimiter:
     def refused(self, group: Group, reset: int) -> None:
         """The account's limit was hit in spite of us (10006): nothing of this group before `reset`."""
         self._groups[group].block(reset)
+
+    def slow_down(self, group: Group, now: int) -> None:
+        """The exchange protects itself (429, 20003): a pause for this group, short enough for what must leave."""
+        self._groups[group].block(now + SLOW_DOWN)
 
     def ban(self, now: int) -> None:
         """The address was refused (HTTP 403): no HTTP at all for ten minutes."""

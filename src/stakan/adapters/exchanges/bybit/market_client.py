@@ -9,11 +9,11 @@ import msgspec
 import numpy as np
 
 from stakan.adapters.exchanges.bybit.capabilities import Breakers, Capability
-from stakan.adapters.exchanges.bybit.client import Faults
+from stakan.adapters.exchanges.bybit.client import Faults, Shared
 from stakan.adapters.exchanges.bybit.endpoints import Environment
 from stakan.adapters.exchanges.bybit.errors import Kind, Reaction
 from stakan.adapters.exchanges.bybit.feed import Deliver, FeedLimits, Outside, PublicFeed, Raw
-from stakan.adapters.exchanges.bybit.limits import Group, RateLimiter
+from stakan.adapters.exchanges.bybit.limits import Group
 from stakan.adapters.exchanges.bybit.rest import (
     HttpTransport,
     Keys,
@@ -24,7 +24,7 @@ from stakan.adapters.exchanges.bybit.rest import (
     measure_clock,
 )
 from stakan.adapters.exchanges.bybit.topics import Topics
-from stakan.adapters.sockets import ConnectBudget, Socket, SocketHandler, SocketLimits
+from stakan.adapters.sockets import Socket, SocketHandler, SocketLimits
 from stakan.core.domain.errors import VenueError
 from stakan.core.domain.instrument import Category
 from stakan.core.domain.units import MINUTE, SECOND
@@ -37,8 +37,8 @@ _LOOK_EVERY_S = 0.5
 class MarketClient:
     """Public data of one environment; use it as an asynchronous context. `sockets` run while it is open.
 
-    `clock` gives strictly increasing nanoseconds, `chance` draws the jitter of reconnects, `limiter` is shared with
-    whatever else of this process asks the same exchange.
+    `clock` gives strictly increasing nanoseconds, `chance` draws the jitter of reconnects, `shared` is given to
+    whatever else of this process talks to the same exchange.
     """
 
     def __init__(
@@ -49,17 +49,16 @@ class MarketClient:
         chance: np.random.Generator,
         keys: Keys | None = None,
         limits: SocketLimits | None = None,
-        limiter: RateLimiter | None = None,
+        shared: Shared | None = None,
     ) -> None:
         self.environment = environment
         self.keys = keys
         self.server_clock = ServerClock(clock)
         self.sockets: list[Socket] = []
         self.clock = clock
-        self._limiter = limiter or RateLimiter()
+        self._shared = shared or Shared()
         self._chance = chance
         self._limits = limits
-        self._budget = ConnectBudget()
         self._tasks: list[asyncio.Task[None]] = []
         self._faults = Faults()
         self._measuring: asyncio.Task[None] | None = None
@@ -71,7 +70,14 @@ class MarketClient:
         self._http = HttpTransport(
             self._session, self.environment.rest, self.keys, clock, clock=self.clock, failed=faults.add
         )
-        self._line = faults.line = Line(self._http, self._limiter, clock, clock=self.clock, timers=faults.timers)
+        self._line = faults.line = Line(
+            self._http,
+            self._shared.limiter,
+            clock,
+            clock=self.clock,
+            timers=faults.timers,
+            chance=self._chance,
+        )
         try:
             await self.carry_out(measure_clock(self.server_clock, self.clock))
         except BaseException:
@@ -127,7 +133,7 @@ class MarketClient:
             clock=self.clock,
             chance=self._chance,
             limits=self._limits,
-            budget=self._budget,
+            budget=self._shared.connects,
         )
         self.sockets.append(socket)
         self._tasks.append(asyncio.create_task(socket.run()))

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
+import numpy as np
 from yarl import URL
 
 from stakan.adapters.exchanges.bybit import auth
@@ -19,6 +20,7 @@ from stakan.adapters.exchanges.bybit.capabilities import Breakers, capability_of
 from stakan.adapters.exchanges.bybit.errors import (
     CLOCK_OFF,
     IP_LIMIT,
+    TOO_FAST,
     UID_LIMIT,
     Kind,
     Reaction,
@@ -93,9 +95,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """Nothing for so many nanoseconds."""
+    """Nothing for so many nanoseconds, and by chance up to `spread` more."""
 
     ns: int
+    spread: int = 0
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -232,9 +235,11 @@ class Line:
         *,
         clock: Callable[[], int],
         timers: Timers,
-        breakers: Breakers | None = None,
+        chance: np.random.Generator | None = None,
     ) -> None:
-        self.breakers = breakers or new_breakers()
+        """`chance` spreads pauses, so that many do not ask again at the same moment."""
+        self.breakers: Breakers = new_breakers()
+        self._chance = chance
         self._transport = transport
         self._limiter = limiter
         self._server_clock = server_clock
@@ -299,6 +304,8 @@ class Line:
             self._learn(request.group, answer)
             if answer.status == _FORBIDDEN or reply.code == IP_LIMIT:
                 self._limiter.ban(answer.received)
+            if answer.status in TOO_FAST or reply.code in TOO_FAST:
+                self._limiter.slow_down(request.group, answer.received)
         if reply.code == UID_LIMIT:
             until = reply.reset - self._server_clock.offset if reply.reset else self._clock() + SECOND
             self._limiter.refused(request.group, until)
@@ -318,6 +325,11 @@ class Line:
             reset = _reset(answer.headers) - self._server_clock.offset
             self._limiter.learn(group, int(limit), int(left), reset, answer.received)
 
+    def _pause(self, wanted: Pause) -> int:
+        if self._chance is None or not wanted.spread:
+            return wanted.ns
+        return wanted.ns + int(self._chance.integers(0, wanted.spread + 1))
+
     def _advance(
         self,
         procedure: Procedure[T],
@@ -334,7 +346,7 @@ class Line:
             failed(error)
             return
         if isinstance(wanted, Pause):
-            self._timers(wanted.ns, lambda: self._advance(procedure, None, done, failed))
+            self._timers(self._pause(wanted), lambda: self._advance(procedure, None, done, failed))
         else:
             self.ask(wanted, lambda answer: self._advance(procedure, answer, done, failed))
 
@@ -355,7 +367,8 @@ def patiently(request: Request, attempts: int = 4, pause_ns: int = SECOND // 4) 
         if reply.code == CLOCK_OFF:
             raise RequestRefused(f"{request.path}: {reply.why}: set this machine's clock")
         if attempt + 1 < attempts:
-            yield Pause(pause_ns << attempt)
+            pause = pause_ns << attempt
+            yield Pause(pause, spread=pause // 2)
     assert reply is not None
     if reply.reaction is Reaction.AMBIG:
         raise OutcomeUnknown(f"{request.path}: {reply.why}")

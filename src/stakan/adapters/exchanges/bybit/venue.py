@@ -27,7 +27,9 @@ from stakan.adapters.exchanges.bybit.capabilities import Breakers, Capability
 from stakan.adapters.exchanges.bybit.errors import (
     CLOCK_OFF,
     DUPLICATE_ID,
+    NO_OPENING,
     NODE_RESTARTS,
+    TOO_FAST,
     UID_LIMIT,
     Kind,
     Reaction,
@@ -66,13 +68,15 @@ from stakan.core.domain.events import (
 from stakan.core.domain.ids import ClientOrderId, InstrumentId, VenueOrderId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.orders import NewOrder, OrderStatus
-from stakan.core.domain.units import MILLISECOND, SECOND, Ticks
+from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND, Ticks
 from stakan.core.portfolio.orders import Order
 
 _PROOF_MARGIN = 10 * SECOND
 """Beyond the receive window, until an order that is nowhere was never accepted (decision 3)."""
 _FIRST_DECIDES = frozenset((DUPLICATE_ID, 10014, 20006))
 """An earlier request did it: this one says nothing of what became of the order."""
+LEFT_ALONE = 10 * MINUTE
+"""How long nothing opens in a symbol of which the exchange says that nothing can."""
 _CLOCK_TOLERANCE = SECOND
 _LOOK_BACK = 60 * SECOND // MILLISECOND
 _BLIND_FOR = 3 * SECOND
@@ -167,7 +171,14 @@ class BybitVenue:
         self.server_clock = server_clock or ServerClock(ports.clock)
         self.limiter = limiter or RateLimiter()
         self.translator = Translator(instruments, venue)
-        self.line = Line(ports.transport, self.limiter, self.server_clock, clock=ports.clock, timers=ports.timers)
+        self.line = Line(
+            ports.transport,
+            self.limiter,
+            self.server_clock,
+            clock=ports.clock,
+            timers=ports.timers,
+            chance=ports.chance,
+        )
         self.breakers: Breakers = self.line.breakers
         """By capability; what they count are outages, never refusals."""
         self.trade: Sender | None = None
@@ -190,6 +201,8 @@ class BybitVenue:
         self._protecting: dict[InstrumentId, _Flight] = {}
         self._prepared: dict[InstrumentId, Decimal] = {}
         self._blocked: dict[InstrumentId, str] = {}
+        self._left_alone: dict[InstrumentId, tuple[int, str]] = {}
+        """Until when nothing opens, and why."""
         self._lacks: dict[ClientOrderId, int] = {}
         self._halted: set[str] = set()
         self._blind_since: int | None = None
@@ -254,6 +267,7 @@ class BybitVenue:
         self.stopped_for = None
         self._halted.clear()
         self._blocked.clear()
+        self._left_alone.clear()
 
     def prepare(self, rules: Instrument, leverage: Decimal) -> Procedure[None]:
         """Assert isolated margin, one-way mode and leverage; orders that open are refused before it.
@@ -331,6 +345,9 @@ class BybitVenue:
             return f"trading stopped: {self.stopped_for}"
         if order.instrument in self._blocked:
             return self._blocked[order.instrument]
+        until, why = self._left_alone.get(order.instrument, (0, ""))
+        if self._clock() < until:
+            return f"nothing opens there: {why}"
         if order.instrument not in self._prepared:
             return "isolated margin, one-way mode and leverage are not asserted: prepare the instrument first"
         blind_for = 0 if self._blind_since is None else self._clock() - self._blind_since
@@ -501,6 +518,8 @@ class BybitVenue:
             self.limiter.learn(flight.group, int(header.limit), int(header.left), reset, now)
             if frame.ret_code == UID_LIMIT:
                 self.limiter.refused(flight.group, reset)
+        if frame.ret_code in TOO_FAST:
+            self.limiter.slow_down(flight.group, now)
         if frame.ret_code == NODE_RESTARTS:
             # Until the session has a new connection, orders go by REST.
             self.trade = None
@@ -524,8 +543,14 @@ class BybitVenue:
                 self._unknown(flight, reply.why)
             case Reaction.RECON:
                 self._reconcile(flight, reply)
-            case Reaction.REJ | Reaction.RISK:
+            case Reaction.REJ:
+                if flight.can_be_held_back and reply.code in NO_OPENING:
+                    self._left_alone[flight.instrument] = self._clock() + LEFT_ALONE, reply.why
                 self._refused(flight, reply.why)
+            case Reaction.RISK:
+                self._refused(flight, reply.why)
+                if self.breakers[Capability.QUERIES].allow(self._clock()):
+                    self.read_account()
             case Reaction.FATAL:
                 self._refused(flight, reply.why)
                 self._halt(f"{flight.path}: {reply.why}")
