@@ -213,6 +213,7 @@ class MetricsSection(Section):
 class DatabaseSection(Section):
     """Where the journal is projected to. Without any of these SQLite in the state folder; DB_PASSWORD is a secret."""
 
+    follow: bool = Field(True, description="Let `stakan trade` start a projector; nothing opens while it cannot write")
     url: str = Field(
         "", description="postgresql://user@host:port/name or sqlite:///file, without a password; wins over the parts"
     )

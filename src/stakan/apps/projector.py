@@ -216,6 +216,9 @@ class Following:
                     pause = min(2 * pause, MAX_PAUSE_S)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), pause)
+            with suppress(StorageError):
+                # What was written last before a bot ended and told us to.
+                await self.once()
         except StakanError as error:
             self._write(Health.FAILED, str(error))
             raise

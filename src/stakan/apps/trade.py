@@ -34,8 +34,9 @@ from stakan.apps.live.counterparties import AtVenue, Shadow
 from stakan.apps.live.garbage import long_lived
 from stakan.apps.live.heartbeat import Beat, Heart
 from stakan.apps.live.loop import LiveCounterparty
-from stakan.apps.live.parts import CLOCK, DISK, lack_of_room, wrong_clock
+from stakan.apps.live.parts import CLOCK, DATABASE, DISK, lack_of_room, wrong_clock
 from stakan.apps.live.past import Past, recall
+from stakan.apps.live.projecting import ProjectorProcess
 from stakan.apps.live.publisher import Publisher
 from stakan.apps.live.sign_of_life import beat_of
 from stakan.apps.live.state_folder import StateFolder
@@ -296,6 +297,7 @@ class Session:
         self._notes: deque[tuple[int, str]] = deque(maxlen=_NOTES_SHOWN)
         self._now = clock.now
         self.account: BybitAccount | None = None
+        self._projector: ProjectorProcess | None = None
         mode = Mode(plan.mode)
         if mode.is_at_exchange:
             assert keys is not None
@@ -332,6 +334,7 @@ class Session:
                     await self._recover(self.account, connections, say)
                 bot.loop.begin()
                 self._feed.follow(self._plan.instruments.values())
+                await self._follow(connections)
                 publisher = Publisher(folder, bot.hello, bot.model, self.accept, self._now)
                 await publisher.start()
                 connections.push_async_callback(publisher.stop)
@@ -349,6 +352,12 @@ class Session:
                 return Ended(result, self._plan.run_folder, left, latencies)
         finally:
             bot.discard()
+
+    async def _follow(self, connections: AsyncExitStack) -> None:
+        """Start the projector; it ends after the bot, with all rows written."""
+        if self._settings.database.follow:
+            projector = self._projector = ProjectorProcess(self._settings, self._plan.run_folder)
+            connections.push_async_callback(asyncio.to_thread, projector.stop)
 
     async def _recover(self, account: BybitAccount, connections: AsyncExitStack, say: Say) -> None:
         """Connect, learn what became of the orders of the last run, and wait until books and account agree."""
@@ -419,6 +428,8 @@ class Session:
         why = lack_of_room(self._plan.run_folder, self._settings.trade.min_free_mb, was_full=DISK in parts.away)
         if why is not None or self.bot.journal.has_room():
             parts.report(DISK, why)
+        if self._projector is not None:
+            parts.report(DATABASE, self._projector.trouble())
         parts.report(CLOCK, wrong_clock(self._market.server_clock.offset))
 
     async def _stop(self, stopping: Stopping, error: Exception | None, say: Say) -> None:

@@ -150,7 +150,7 @@ def test_the_command_computes_a_run_again(ran, tmp_path):
 def test_a_state_in_the_journal_is_the_engines_at_that_step(tmp_path):
     run = a_paper_run(tmp_path / "run", length=Nanos(62 * SECOND))
     journal = tmp_path / "run" / "journal"
-    ((number, state),) = read_states(journal)
+    number, state = next(read_states(journal))
     header = read_header(journal)
     settings = from_run(tmp_path / "run").run.settings
     engine = Engine(
