@@ -75,6 +75,11 @@ class EventOrder:
         """When the next event that is known of by now is due; NEVER where there is none."""
         return self._coming[0][0] if self._coming else NEVER
 
+    @property
+    def waiting(self) -> int:
+        """How many events are known of by now."""
+        return len(self._coming)
+
     def live_until(self, now: int) -> None:
         """Let everything enter that reaches the bot up to `now`."""
         coming = self._coming

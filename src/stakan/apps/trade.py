@@ -33,8 +33,10 @@ from stakan.apps.live.clock import LoopTime, WallClock
 from stakan.apps.live.counterparties import AtVenue, Shadow
 from stakan.apps.live.garbage import long_lived
 from stakan.apps.live.loop import LiveCounterparty
+from stakan.apps.live.observation import Observation, Traced
 from stakan.apps.live.publisher import Publisher
 from stakan.apps.live.state_folder import StateFolder
+from stakan.apps.logs import Logs
 from stakan.apps.projection import Latency
 from stakan.apps.results import RunResult
 from stakan.apps.secrets import bybit_keys
@@ -139,7 +141,9 @@ def settled(settings: Settings, mode: Mode, *, confirmed: bool) -> Settings:
     return settings
 
 
-async def trade(settings: Settings, mode: Mode, state: StateFolder, stopping: Stopping, say: Say) -> Ended:
+async def trade(
+    settings: Settings, mode: Mode, state: StateFolder, stopping: Stopping, say: Say, logs: Logs | None = None
+) -> Ended:
     """Run a bot until it is asked to stop.
 
     Raises ConfigError, NotFit or VenueError where it cannot begin, BotFailed where it ended by itself, StorageError.
@@ -166,7 +170,7 @@ async def trade(settings: Settings, mode: Mode, state: StateFolder, stopping: St
             market=origin.market,
             is_synthetic=origin.is_synthetic,
         )
-        session = Session(plan, market, venue, keys, clock, chance)
+        session = Session(plan, market, venue, keys, clock, chance, logs)
         return await session.live(state.folder, stopping, say)
 
 
@@ -252,6 +256,7 @@ class Session:
         keys: Keys | None,
         clock: WallClock,
         chance: np.random.Generator,
+        logs: Logs | None = None,
     ) -> None:
         self._plan = plan
         self._settings = plan.settings
@@ -260,6 +265,7 @@ class Session:
         self._notes: deque[tuple[int, str]] = deque(maxlen=_NOTES_SHOWN)
         self._now = clock.now
         self.account: BybitAccount | None = None
+        self._traced: Traced | None = None
         mode = Mode(plan.mode)
         if mode.is_at_exchange:
             assert keys is not None
@@ -274,6 +280,8 @@ class Session:
         around.is_connected = lambda: not self._down()
         around.problems = self._problems
         around.resyncs = lambda key: self._feed.counters(key).resyncs
+        self.observation = Observation(self.bot, self._settings.metrics, clock.now, logs)
+        self.observation.attach(market, self.account, self._traced)
 
     def accept(self, request: AnyOperatorRequest) -> str:
         """As the bot does; what releases it also lets orders leave again that the exchange's side held back."""
@@ -286,6 +294,7 @@ class Session:
         bot = self.bot
         try:
             async with AsyncExitStack() as connections:
+                await connections.enter_async_context(self.observation)
                 if self.account is not None:
                     await connections.enter_async_context(self.account)
                     await self._prepare(self.account)
@@ -293,6 +302,7 @@ class Session:
                 publisher = Publisher(folder, bot.hello, bot.model, self.accept, self._now)
                 await publisher.start()
                 connections.push_async_callback(publisher.stop)
+                self.observation.sources.queues["consoles"] = lambda: publisher.unread
                 say(f"running, {folder / 'bot.sock'} serves the console; Ctrl-C stops")
                 with stopping.on_signals(), long_lived():
                     error = await self._until_ended(stopping)
@@ -388,7 +398,8 @@ class Session:
 
     def _counterparty(self, mode: Mode) -> LiveCounterparty:
         if self.account is not None:
-            return AtVenue(self.account.venue)
+            self._traced = Traced(self.account.venue)
+            return AtVenue(self._traced)
         if mode is Mode.SHADOW:
             return Shadow()
         return paper_exchange(self._settings, self._plan.instruments)
@@ -431,4 +442,4 @@ class Session:
         stopped = [] if stopped_for is None else [f"no entries until released: {stopped_for}"]
         notes = [text for ts, text in self._notes if self._now() - ts <= _NOTE_NS]
         refused = [f"{topic}: {why}" for topic, why in self._feed.refused.items()]
-        return (*stopped, *notes, *refused[:5], *self._down())
+        return (*self.observation.problems, *stopped, *notes, *refused[:5], *self._down())
