@@ -81,6 +81,11 @@ class EventOrder:
         for timer in timers:
             self._carry_out(timer, now)
 
+    @property
+    def waiting(self) -> int:
+        """How many events are known of by now."""
+        return len(self._coming)
+
     def live_until(self, now: int) -> None:
         """Let everything enter that reaches the bot up to `now`."""
         coming = self._coming

@@ -34,6 +34,7 @@ from stakan.apps.live.counterparties import AtVenue, Shadow
 from stakan.apps.live.garbage import long_lived
 from stakan.apps.live.heartbeat import Beat, Heart
 from stakan.apps.live.loop import LiveCounterparty
+from stakan.apps.live.observation import Observation, Traced
 from stakan.apps.live.parts import CLOCK, DATABASE, DISK, lack_of_room, wrong_clock
 from stakan.apps.live.past import Past, recall
 from stakan.apps.live.projecting import ProjectorProcess
@@ -41,6 +42,7 @@ from stakan.apps.live.publisher import Publisher
 from stakan.apps.live.sign_of_life import beat_of
 from stakan.apps.live.state_folder import StateFolder
 from stakan.apps.live.stuck import StuckLimits, StuckWatch
+from stakan.apps.logs import Logs
 from stakan.apps.projection import Latency
 from stakan.apps.results import RunResult
 from stakan.apps.secrets import bybit_keys
@@ -149,12 +151,20 @@ def settled(settings: Settings, mode: Mode, *, confirmed: bool) -> Settings:
 
 
 async def trade(
-    settings: Settings, mode: Mode, state: StateFolder, stopping: Stopping, say: Say, *, take_over: bool = False
+    settings: Settings,
+    mode: Mode,
+    state: StateFolder,
+    stopping: Stopping,
+    say: Say,
+    logs: Logs | None = None,
+    *,
+    take_over: bool = False,
 ) -> Ended:
     """Run a bot until it is asked to stop; at an exchange it carries on the last run of the state folder.
 
     `take_over` lets the first run of a state folder begin on an account that holds something. Raises DataError where
-    the last run cannot be carried on, ConfigError, NotFit or VenueError where it cannot begin, BotFailed where it ended by itself, StorageError.
+    the last run cannot be carried on, ConfigError, NotFit or VenueError where it cannot begin, BotFailed where it ended
+    by itself, StorageError.
     """
     clock = WallClock()
     venue = venue_of(settings)
@@ -183,7 +193,7 @@ async def trade(
             market=origin.market,
             is_synthetic=origin.is_synthetic,
         )
-        session = Session(plan, market, venue, keys, clock, chance)
+        session = Session(plan, market, venue, keys, clock, chance, logs)
         return await session.live(state.folder, stopping, say)
 
 
@@ -289,6 +299,7 @@ class Session:
         keys: Keys | None,
         clock: WallClock,
         chance: np.random.Generator,
+        logs: Logs | None = None,
     ) -> None:
         self._plan = plan
         self._settings = plan.settings
@@ -298,6 +309,7 @@ class Session:
         self._now = clock.now
         self.account: BybitAccount | None = None
         self._projector: ProjectorProcess | None = None
+        self._traced: Traced | None = None
         mode = Mode(plan.mode)
         if mode.is_at_exchange:
             assert keys is not None
@@ -318,6 +330,8 @@ class Session:
         around.is_connected = lambda: not self._down()
         around.problems = self._problems
         around.resyncs = lambda key: self._feed.counters(key).resyncs
+        self.observation = Observation(self.bot, self._settings.metrics, clock.now, logs)
+        self.observation.attach(market, self.account, self._traced)
 
     def accept(self, request: AnyOperatorRequest) -> str:
         """As the bot does; what releases it also lets orders leave again that the exchange's side held back."""
@@ -330,6 +344,7 @@ class Session:
         bot = self.bot
         try:
             async with AsyncExitStack() as connections:
+                await connections.enter_async_context(self.observation)
                 if self.account is not None:
                     await self._recover(self.account, connections, say)
                 bot.loop.begin()
@@ -338,6 +353,7 @@ class Session:
                 publisher = Publisher(folder, bot.hello, bot.model, self.accept, self._now)
                 await publisher.start()
                 connections.push_async_callback(publisher.stop)
+                self.observation.sources.queues["consoles"] = lambda: publisher.unread
                 say(f"running, {folder / 'bot.sock'} serves the console; Ctrl-C stops")
                 with stopping.on_signals(), long_lived(), self._heart(folder) as heart:
                     error = await self._until_ended(stopping)
@@ -468,7 +484,8 @@ class Session:
 
     def _counterparty(self, mode: Mode) -> LiveCounterparty:
         if self.account is not None:
-            return AtVenue(self.account.venue)
+            self._traced = Traced(self.account.venue)
+            return AtVenue(self._traced)
         if mode is Mode.SHADOW:
             return Shadow()
         return paper_exchange(self._settings, self._plan.instruments)
@@ -525,4 +542,4 @@ class Session:
         notes = [text for ts, text in self._notes if self._now() - ts <= _NOTE_NS]
         refused = [f"{topic}: {why}" for topic, why in self._feed.refused.items()]
         away = [f"nothing opens: {part}: {why}" for part, why in self.bot.parts.away.items()]
-        return (*stopped, *away, *notes, *refused[:5], *self._down())
+        return (*self.observation.problems, *stopped, *away, *notes, *refused[:5], *self._down())

@@ -19,9 +19,11 @@ from stakan.apps.cli.data import DEFAULT_DATA
 from stakan.apps.cli.importing import known_instruments
 from stakan.apps.cli.output import errors, ns_text, out, parse_time, reports_errors, write_json
 from stakan.apps.config import Settings, load_settings, overridden
+from stakan.apps.logs import Logs, plan_of
 from stakan.apps.recorded_run import journal_of
 from stakan.apps.replay import replay_journal
 from stakan.apps.results import RunResult
+from stakan.apps.secrets import secrets_to_hide
 from stakan.apps.sources import Source, from_files, from_generator, from_run, from_store, recorded_settings
 from stakan.apps.summary import print_summary
 from stakan.core.domain.errors import ConfigError, DataError, StorageError
@@ -89,7 +91,9 @@ def backtest_command(  # noqa: PLR0913 - one argument per option
         settings = load_settings(config, override or ())
         source = _source(data or [DEFAULT_DATA], instrument or settings.instruments, rules, (start, stop, timerange))
     folder = runs / (name or new_run_name(settings))
-    _show(_run(source, settings, folder, journal=journal, quiet=as_json), folder, as_json=as_json)
+    with Logs(plan_of(settings.logs, "backtest"), secrets_to_hide()):
+        result = _run(source, settings, folder, journal=journal, quiet=as_json)
+    _show(result, folder, as_json=as_json)
 
 
 def _source(

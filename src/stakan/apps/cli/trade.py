@@ -12,10 +12,13 @@ from stakan.apps.backtest import warm_up
 from stakan.apps.cli.output import errors, out, reports_errors, write_json
 from stakan.apps.config import Settings, load_settings
 from stakan.apps.live.state_folder import StateFolder
+from stakan.apps.logs import Logs, get_logger, plan_of
+from stakan.apps.secrets import secrets_to_hide
 from stakan.apps.summary import print_summary
 from stakan.apps.trade import Ended, Mode, Stopping, settled, trade
 
 EXIT_AT_ONCE = 130
+_log = get_logger("stakan.trade")
 
 
 @reports_errors
@@ -43,7 +46,7 @@ def trade_command(
 
     Ctrl-C (or SIGTERM) stops gracefully: entries are cancelled, positions stay under their stops at the exchange, the
     report is written; a second one stops at once. The state folder (trade.state) holds the journal of every run, the
-    socket of `stakan console`, and a lock: one bot at a time.
+    socket of `stakan console`, a lock (one bot at a time), and logs, a file a day.
 
     With testnet and live a run carries on the last one of its state folder, however that ended: orders that were on
     their way are looked up, what was missed is booked, missing stops are put back, and nothing opens until books and
@@ -54,21 +57,28 @@ def trade_command(
     if instrument:
         settings = settings.model_copy(update={"instruments": tuple(instrument)})
     warm_up(_of_any_market(settings))
-    with StateFolder(settings.trade.state) as state, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        ended, at_once = runner.run(_run(settings, mode, state, take_over=take_over))
+    with (
+        StateFolder(settings.trade.state) as state,
+        Logs(plan_of(settings.logs, "bot", state.folder), secrets_to_hide()) as logs,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        ended, at_once = runner.run(_run(settings, mode, state, logs, take_over=take_over))
     _show(ended, as_json=as_json)
     if at_once:
         raise typer.Exit(EXIT_AT_ONCE)
 
 
-async def _run(settings: Settings, mode: Mode, state: StateFolder, *, take_over: bool) -> tuple[Ended, bool]:
+async def _run(
+    settings: Settings, mode: Mode, state: StateFolder, logs: Logs, *, take_over: bool
+) -> tuple[Ended, bool]:
     stopping = Stopping()
-    ended = await trade(settings, mode, state, stopping, _say, take_over=take_over)
+    ended = await trade(settings, mode, state, stopping, _say, logs, take_over=take_over)
     return ended, stopping.at_once.is_set()
 
 
 def _say(text: str) -> None:
     errors().print(escape(text), soft_wrap=True, highlight=False)
+    _log.info(text, for_files_only=True)
 
 
 def _show(ended: Ended, *, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from stakan.adapters.exchanges.simulated.exchange import SimulatedExchange
 from stakan.adapters.journal.records import Header
 from stakan.adapters.journal.writing import FileJournal
 from stakan.apps.config import Settings, to_toml
+from stakan.apps.driver import Observer
 from stakan.apps.identity import assumed_rules, run_identity, simulation_assumptions
 from stakan.apps.live.clock import LiveTime
 from stakan.apps.live.counterparties import Paper
@@ -87,6 +88,8 @@ class Bot:
         self._first_number = self.engine.state.number
         self.latencies = Latencies()
         self.around = Surroundings()
+        self.observers: list[Observer] = []
+        """See every event with its step, after the bot's own."""
         self._time = time_
         self._counterparty = counterparty
         self._watch = RunWatch(self.engine, plan.instruments)
@@ -105,6 +108,7 @@ class Bot:
             failed=failed,
         )
         self.around.take_lag_ns = self.loop.take_lag
+        self.loop.synced = self.latencies.syncs.add
         self.model = ReadModel(self.engine, self.latencies, self.around)
 
     @property
@@ -220,6 +224,8 @@ class Bot:
         self._watch.observe(event, step)
         self.latencies.observe(event, step)
         self.model.observe(event, step)
+        for observe in self.observers:
+            observe(event, step)
 
     def _decided(self, taken: int) -> None:
         self.latencies.add(DECIDE, self.engine.state.now, taken)

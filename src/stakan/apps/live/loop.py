@@ -111,6 +111,8 @@ class LiveLoop:
     ) -> None:
         self.engine = engine
         self.failure: Exception | None = None
+        self.synced: Callable[[int], None] = lambda _ns: None
+        """Told how long the journal took to be on the disk, each time that orders waited for it."""
         self._counterparty = counterparty
         self._journal = journal
         self._time = time
@@ -138,6 +140,11 @@ class LiveLoop:
     def is_over(self) -> bool:
         """Whether nothing enters any more."""
         return self._is_over
+
+    @property
+    def waiting(self) -> int:
+        """Events that are known of and have not entered: delivered, answers under way, timers."""
+        return len(self._waiting) + self._order.waiting
 
     def take_lag(self) -> int:
         """How late, in nanoseconds, something entered at worst since the last call."""
@@ -226,6 +233,7 @@ class LiveLoop:
         if self._has_commands:
             self._has_commands = False
             self._journal.sync()
+            self.synced(self._time.now() - now)
             self._counterparty.release()
             if self._is_answer_to_market:
                 self._decided(self._time.now() - self._seen_ts)

@@ -220,3 +220,30 @@ def test_a_place_that_is_given_back_is_free_again():
         wait = limiter.acquire(Group.CREATE, NOW, SECOND, over_http=False)
         limiter.give_back(Group.CREATE, NOW + wait)
     assert limiter.acquire(Group.CREATE, NOW, SECOND, over_http=False) == SECOND
+
+
+@given(st.lists(st.integers(0, 3 * SECOND), max_size=60), st.integers(0, 3 * SECOND))
+def test_what_is_left_is_what_could_be_taken_now_without_waiting(moments, later):
+    limiter = RateLimiter()
+    now = 0
+    for moment in sorted(moments):
+        now = max(now, moment)
+        limiter.acquire(Group.CREATE, now, SECOND * 60, over_http=False)
+    now += later
+    budget = limiter.budgets(now)[Group.CREATE.value]
+    assert (budget.left > 0) or budget.wait_ns > 0
+    taken = 0
+    while limiter.acquire(Group.CREATE, now, 60 * SECOND, over_http=False) == 0:
+        taken += 1
+    assert taken >= budget.left
+
+
+def test_looking_at_budgets_changes_none():
+    limiter = RateLimiter()
+    limiter.acquire(Group.CREATE, 0, 0, over_http=True)
+    first = limiter.budgets(1)
+    assert limiter.budgets(1) == first
+    assert first[Group.CREATE.value].left == first[Group.AMEND.value].left - 1
+    limiter.refused(Group.CREATE, 2 * SECOND)
+    blocked = limiter.budgets(1)[Group.CREATE.value]
+    assert (blocked.left, blocked.wait_ns) == (0, 2 * SECOND - 1)

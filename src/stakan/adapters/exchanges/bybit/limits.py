@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from enum import StrEnum
 from types import MappingProxyType
+from typing import NamedTuple
 
 from stakan.core.domain.errors import RateLimited
 from stakan.core.domain.units import MINUTE, SECOND
@@ -114,6 +115,11 @@ class Window:
             self._full = (full_from, at) if full_from <= asked <= full_to else (asked, at)
         return at
 
+    def left(self, now: int) -> int:
+        """How many fit in now, places that are booked for later counted as used."""
+        used = len(self._taken) - bisect_right(self._taken, now - self._window)
+        return 0 if now < self._blocked_until else max(0, self._most - used)
+
     def take(self, at: int) -> None:
         """Use a token at a moment."""
         insort(self._taken, at)
@@ -138,6 +144,14 @@ class Window:
     def block(self, until: int) -> None:
         """No token before this moment."""
         self._blocked_until = max(self._blocked_until, until)
+
+
+class Budget(NamedTuple):
+    """What is left of one limit."""
+
+    left: int
+    wait_ns: int
+    """Until the next request of the group could leave."""
 
 
 class RateLimiter:
@@ -203,3 +217,9 @@ class RateLimiter:
     def ban(self, now: int) -> None:
         """The address was refused (HTTP 403): no HTTP at all for ten minutes."""
         self._silent_until = max(self._silent_until, now + BAN)
+
+    def budgets(self, now: int) -> dict[str, Budget]:
+        """What is left of each, to be looked at: of the groups, and of the address's part for orders and for queries."""
+        windows = {group.value: window for group, window in self._groups.items()}
+        windows |= {"address, orders": self._orders, "address, queries": self._queries}
+        return {name: Budget(window.left(now), window.free(now) - now) for name, window in windows.items()}

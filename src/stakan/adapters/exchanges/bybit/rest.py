@@ -6,6 +6,7 @@ them by callbacks within the limits; `HttpTransport` is the only part that does 
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode
@@ -34,6 +35,7 @@ from stakan.core.domain.errors import DataError, OutcomeUnknown, RateLimited, Re
 from stakan.core.domain.units import MILLISECOND, SECOND
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 NO_CODE = -1
 """Of a reply that the exchange did not give."""
 _MOST_PAGES = 200
@@ -461,7 +463,11 @@ class HttpTransport:
                 request.method, url, data=request.body or None, headers=headers, timeout=self._timeout
             ) as response:
                 body = await response.read()
-                return Answer(response.status, response.headers, body, sent, self._clock())
+                received = self._clock()
+                level = logging.DEBUG if request.kind is Kind.QUERY else logging.INFO
+                taken = (received - sent) / MILLISECOND
+                _log.log(level, "%s %s: %d in %.1f ms", request.method, request.path, response.status, taken)
+                return Answer(response.status, response.headers, body, sent, received)
         except aiohttp.ClientConnectorError as error:
             return Unanswered(f"no connection: {error}", was_sent=False)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

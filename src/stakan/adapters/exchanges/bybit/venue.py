@@ -188,6 +188,8 @@ class BybitVenue:
         self.is_caught_up = False
         """Whether the account was read since the private stream last came or went."""
         self.stopped_for: str | None = None
+        self.account_read_ts = 0
+        """When the account was last read without an error; 0 before the first time."""
         self._rules = dict(instruments)
         self._venue = venue
         self._ports = ports
@@ -283,6 +285,10 @@ class BybitVenue:
         rows = yield from inquiry.prepare(symbol_of(rules.id), leverage)
         self._tell(self.translator.positions(rows, self._clock(), asked))
         self._prepared[rules.id] = leverage
+
+    def is_prepared(self, instrument: InstrumentId) -> bool:
+        """Whether isolated margin, one-way mode and leverage were asserted for an instrument."""
+        return instrument in self._prepared
 
     @property
     def holdings(self) -> Mapping[InstrumentId, Holding]:
@@ -866,7 +872,7 @@ class BybitVenue:
 
     def _was_read(self, _: None) -> None:
         self._is_reading = False
-        self._read_at = self._clock()
+        self.account_read_ts = self._read_at = self._clock()
         if self._reads_again:
             self._reads_again = False
             self.read_account()
