@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import aiosqlite
 import asyncpg
 import msgspec
 from sqlalchemy import URL, event, make_url, text
@@ -135,10 +136,18 @@ def _engine(url: URL) -> AsyncEngine:
             },
             **options,
         )
-    engine = create_async_engine(url, **options)
+    engine = create_async_engine(url, async_creator=lambda: _opened(url.database or ""), **options)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
+
+
+async def _opened(file: str) -> aiosqlite.Connection:
+    # Tried without a thread first: that of a connection which cannot be opened may outlive its event loop.
+    sqlite3.connect(file).close()
+    connection = aiosqlite.connect(file)
+    connection._thread.daemon = True  # noqa: SLF001 - as SQLAlchemy does: nobody waits for it at the end
+    return await connection
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -173,6 +182,8 @@ class _translated:  # noqa: N801 - used as a statement
             if error.connection_invalidated or _is_away(cause):
                 raise DatabaseAway(f"{self._name} does not answer: {_short(cause)}") from error
             raise StorageError(f"{self._name} refuses: {_short(cause)}") from error
+        if isinstance(error, sqlite3.Error):
+            raise DatabaseAway(f"{self._name} does not answer: {_short(error)}") from error
         if isinstance(error, PoolTimeout | OSError | TimeoutError | asyncio.TimeoutError | asyncpg.PostgresError):
             raise DatabaseAway(f"{self._name} does not answer: {_short(error)}") from error
         if isinstance(error, SQLAlchemyError):

@@ -60,11 +60,17 @@ def transitioned(draft: Draft, fact: OrderTransitioned) -> None:
     _audited(draft, fact, trace)
     filled = draft.rules(fact.instrument).size(fact.filled)
     if row is None:
-        key = (fact.client_order_id,)
-        known = {"status": fact.after.value, "cause": plain(fact.cause)}
-        draft.change(orders, key, **known, filled_lots=fact.filled, filled=filled)
+        _correct(draft, fact, filled)
     elif request is None:
         _advance(draft, row, fact, filled)
+
+
+def _correct(draft: Draft, fact: OrderTransitioned, filled: Decimal) -> None:
+    """A late fill of an order that has ended."""
+    key = (fact.client_order_id,)
+    draft.change(orders, key, status=fact.after.value, cause=plain(fact.cause), filled_lots=fact.filled, filled=filled)
+    if isinstance(draft.event, OrderFilled) and draft.event.size == fact.filled:
+        draft.change(orders, key, first_fill_ts=draft.ts)
 
 
 def _advance(draft: Draft, row: OrderRow, fact: OrderTransitioned, filled: Decimal) -> None:
