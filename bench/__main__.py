@@ -28,6 +28,7 @@ MODULES = (
     "parts",
     "order_path",
     "limiter",
+    "safeguards",
     "hundred_symbols",
 )
 """One file each, in the order of the table."""
