@@ -29,6 +29,7 @@ MODULES = (
     "journal",
     "order_path",
     "limiter",
+    "safeguards",
     "hundred_symbols",
 )
 """One file each, in the order of the table."""

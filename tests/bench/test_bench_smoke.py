@@ -17,6 +17,7 @@ from bench import (
     matching,
     order_path,
     parts,
+    safeguards,
     session,
 )
 
@@ -33,7 +34,19 @@ def measured(rows):
 
 @pytest.mark.parametrize(
     "module",
-    [book, engine_path, exchange_board, exchange_server, feed, hundred_symbols, journal, limiter, order_path, parts],
+    [
+        book,
+        engine_path,
+        exchange_board,
+        exchange_server,
+        feed,
+        hundred_symbols,
+        journal,
+        limiter,
+        order_path,
+        parts,
+        safeguards,
+    ],
 )
 def test_rows_on_a_random_walk_are_measured(module):
     measured(module.run(TINY))
