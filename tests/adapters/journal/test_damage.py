@@ -1,10 +1,12 @@
 """Any cut of the last segment leaves an exact prefix; any changed byte is found, wherever it is."""
 
+import io
+
 import pytest
 from tests.adapters.journal.builders import MIXED, a_journal, a_timer, encode, write_step
 from tests.adapters.journal.faulty import FOLDER, FaultyDisk
 
-from stakan.adapters.journal.blocks import HEAD_BYTES, TornTail, heads_of
+from stakan.adapters.journal.blocks import HEAD_BYTES, TornTail, blocks_of, heads_of, records_of
 from stakan.adapters.journal.layout import segment_path, segments, snapshot_path
 from stakan.adapters.journal.reading import is_complete, read_events, read_header, read_records, records_after
 from stakan.adapters.journal.report import cut_torn_tail, verify
@@ -111,6 +113,27 @@ def test_any_changed_byte_of_a_segment_is_found(disk, ordinal):
         assert report.is_sound == is_torn
         flaws = (report.torn,) if is_torn else report.damage
         assert [(flaw.file, flaw.at) for flaw in flaws] == [(path.name, block)]
+
+
+def test_a_block_that_is_written_while_it_is_read_is_no_damage(disk):
+    """The first look finds half of it; by the second it is whole, with others behind it."""
+    path = segment_path(FOLDER, 2)
+    whole, data, starts = as_bytes(read_records(FOLDER, disk=disk)), disk.read(path), bounds(disk, path, is_last=True)
+    half = starts[1] + HEAD_BYTES + 5
+    looks, stream = [], disk.stream
+
+    def look(wanted):
+        if wanted == path:
+            looks.append(wanted)
+        # The file had its size already when it was looked at first.
+        return io.BytesIO(data[:half].ljust(len(data), b"\0")) if len(looks) == 1 else stream(wanted)
+
+    disk.stream = look
+    files = segments(FOLDER, disk)
+    blocks = blocks_of(disk, files[-1], is_last=True)
+    found = [encode(record) for block in blocks for record in records_of(block)]
+    assert found[1:] == whole[-len(found) + 1 :]
+    assert len(looks) > 1
 
 
 def test_damage_of_the_last_segment_is_never_cut(disk):

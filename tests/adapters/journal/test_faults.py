@@ -122,6 +122,16 @@ def test_a_killed_process_leaves_what_it_flushed(script, data):
     assert life.recovered() == len(life.events)
 
 
+def test_where_nobody_syncs_what_a_loss_of_power_may_take_is_bounded():
+    disk = FaultyDisk()
+    journal = a_journal(FOLDER, disk=disk, limits=TIGHT)
+    for number in range(1, 100):
+        journal.event(number, a_timer(number))
+        file = disk.files[FOLDER / "000001.journal"]
+        assert len(file.data) - file.synced <= TIGHT.unsynced_bytes + TIGHT.block_bytes
+    assert file.synced > 3 * TIGHT.unsynced_bytes
+
+
 def test_a_full_disk_reaches_the_caller_and_the_ballast_makes_room():
     disk = FaultyDisk()
     journal = FileJournal(FOLDER, a_header(), disk=disk, limits=JournalLimits(ballast_bytes=5000))
