@@ -13,8 +13,10 @@ from stakan.core.domain.events import (
     HeldPosition,
     Impaired,
     OpenOrder,
+    PauseEntries,
     ProtectionChanged,
     Restored,
+    ResumeEntries,
     StopTrading,
     TimerFired,
 )
@@ -25,6 +27,7 @@ from stakan.core.domain.facts import (
     FillBooked,
     PositionClosed,
     Repaired,
+    RequestRepeated,
     SignalRefused,
     TradingStateChanged,
 )
@@ -346,3 +349,21 @@ def test_a_suspicion_outlives_a_snapshot():
     other = an_engine(Eager())
     other.restore(engine.snapshot())
     assert other.step(a_reading(11 * SECOND, [])) == engine.step(a_reading(11 * SECOND, []))
+
+
+def test_a_request_that_comes_again_is_carried_out_once():
+    engine = an_engine()
+    first = PauseEntries(ts_event=0, ts_recv=1, actor="me", request_id="r1")
+    engine.step(first)
+    engine.step(ResumeEntries(ts_event=0, ts_recv=2, actor="me", request_id="r2"))
+    step = engine.step(PauseEntries(ts_event=0, ts_recv=3, actor="me", request_id="r1"))
+    assert step.facts == (RequestRepeated(operation="PauseEntries", request_id="r1", first=1),)
+    assert engine.state.trading is TradingState.ACTIVE
+    other = an_engine(run_epoch="1")
+    other.carry(engine)
+    again = other.step(PauseEntries(ts_event=0, ts_recv=4, actor="me", request_id="r1"))
+    assert isinstance(again.facts[0], RequestRepeated)
+    engine = other
+    late = PauseEntries(ts_event=0, ts_recv=2 * 3600 * SECOND, actor="me", request_id="r1")
+    assert engine.step(late).facts
+    assert engine.state.trading is TradingState.REDUCING

@@ -187,6 +187,15 @@ class PartChanged(Fact, frozen=True, kw_only=True, tag=True):
     why: str | None
 
 
+class RequestRepeated(Fact, frozen=True, kw_only=True, tag=True):
+    """An operator's request came again with the id of one that was carried out: it was not carried out twice."""
+
+    operation: str
+    request_id: str
+    first: int
+    """Step that carried it out."""
+
+
 class ProtectionRefused(Fact, frozen=True, kw_only=True, tag=True):
     """The exchange refused a stop or target that we asked for; what stood before still stands."""
 
@@ -291,6 +300,7 @@ AnyFact = (
     | BalanceCorrected
     | AccountCompared
     | PartChanged
+    | RequestRepeated
     | ProtectionRefused
     | FillBooked
     | FundingBooked

@@ -42,6 +42,7 @@ def carried(
     begun.number, begun.now, begun.intents = state.number, state.now, state.intents
     begun.halted_for, begun.halted_day, begun.paused = state.halted_for, state.halted_day, state.paused
     begun.trading = _trading(begun)
+    begun.requests, begun.agreed_ts = state.requests, state.agreed_ts
     begun.timers = {key: at for key, at in state.timers.items() if InstrumentId(key.split(" ")[1]) in rules}
     begun.next_equity_mark = state.next_equity_mark
     return begun, remembered

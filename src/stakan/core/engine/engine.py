@@ -22,6 +22,7 @@ from stakan.core.domain.events import (
     InstrumentChanged,
     MarketEvent,
     MoveStop,
+    OperatorRequest,
     OrderAccepted,
     OrderAmended,
     OrderCancelled,
@@ -41,7 +42,7 @@ from stakan.core.domain.events import (
     TimerFired,
     TradePrint,
 )
-from stakan.core.domain.facts import PartChanged
+from stakan.core.domain.facts import PartChanged, RequestRepeated
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.step import Step
@@ -91,13 +92,13 @@ class Engine:
             FeedDown: self._on_feed_down,
             InstrumentChanged: self._on_rules,
             TimerFired: self._on_timer,
-            PauseEntries: self._on_pause,
-            ResumeEntries: self._on_resume,
-            Flatten: self._on_flatten,
-            Halt: self._on_halt,
-            ReleaseHalt: self._on_release,
-            MoveStop: self._on_move_stop,
-            StopTrading: self._on_stop,
+            PauseEntries: self._once(self._on_pause),
+            ResumeEntries: self._once(self._on_resume),
+            Flatten: self._once(self._on_flatten),
+            Halt: self._once(self._on_halt),
+            ReleaseHalt: self._once(self._on_release),
+            MoveStop: self._once(self._on_move_stop),
+            StopTrading: self._once(self._on_stop),
             AccountUnread: self._on_account_unread,
             AccountRead: self._on_account_read,
             Impaired: self._on_impaired,
@@ -263,6 +264,21 @@ class Engine:
             self._turn.settle_trading(Reason.IMPAIRED, f"{event.part} is back")
 
     # --- operator ---------------------------------------------------------------------------------------------------
+
+    def _once(self, carry_out: Callable[[Any], None]) -> Callable[[Any], None]:
+        """A request that comes again with the same id has been carried out already."""
+
+        def handle(event: OperatorRequest) -> None:
+            state, operation = self._turn.state, type(event).__name__
+            first = state.requests.find(operation, event.request_id, state.now)
+            if first is None:
+                carry_out(event)
+                state.requests.keep(operation, event.request_id, state.now, number=state.number)
+            else:
+                fact = RequestRepeated(operation=operation, request_id=event.request_id, first=first.number)
+                self._turn.note(fact)
+
+        return handle
 
     def _on_pause(self, event: PauseEntries) -> None:
         self._turn.state.paused = True

@@ -13,6 +13,7 @@ from stakan.core.domain.reasons import Reason
 from stakan.core.domain.trading import Signal, TradingState
 from stakan.core.domain.units import Ticks
 from stakan.core.engine.config import EngineConfig
+from stakan.core.engine.idempotency import ResultCache
 from stakan.core.features.pipeline import FeaturePipeline
 from stakan.core.market.picture import MarketPicture
 from stakan.core.portfolio.portfolio import Portfolio
@@ -89,6 +90,8 @@ class EngineState(msgspec.Struct):
     """Whether a position was repaired since: then a balance that differs is a result that was never told."""
     halted_day: int = 0
     """Days since 1970 on which it was halted."""
+    requests: ResultCache = msgspec.field(default_factory=ResultCache)
+    """What operators asked for in the last hour."""
     timers: dict[str, int] = msgspec.field(default_factory=dict)
     """Those asked for and not fired yet: key and receive time."""
     intents: int = 0
