@@ -13,7 +13,7 @@ from stakan.apps.prove import Story, claim_of, demonstrations, prove
 from stakan.apps.prove.run import _folder
 from stakan.core.domain.errors import ConfigError
 
-OURS = ("breaker", "illegal-transition", "rate-limit", "same-intent")
+OURS = ("breaker", "database-repair", "illegal-transition", "rate-limit", "same-intent")
 
 
 @pytest.fixture
