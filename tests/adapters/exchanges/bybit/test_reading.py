@@ -91,8 +91,11 @@ def test_an_order_of_the_run_before_is_found_and_told():
     bench.exchange.requests.clear()
     bench.venue.adopt(an_earlier())
     bench.time.run(SECOND)
-    assert sorted(bench.kinds()) == ["OrderAccepted", "OrderFilled"]
+    assert bench.kinds() == ["OrderFilled"]
+    assert bench.venue.translator.is_seen(ClientOrderId("s-1"))
     assert not bench.exchange.sent(CREATE)
+    # The reading has told of it: nobody has to ask about it alone.
+    assert not [query for path, query in bench.exchange.requests if path == "/v5/order/history"]
 
 
 def test_an_order_of_the_run_before_that_never_arrived_has_failed_when_that_is_proven_and_is_not_sent_again():

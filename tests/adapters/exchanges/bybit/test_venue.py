@@ -159,10 +159,22 @@ def test_nothing_opens_before_margin_mode_and_leverage_are_asserted():
 
 def test_preparing_sets_isolated_margin_one_way_and_leverage_and_reads_them_back():
     bench = Bench(is_prepared=False)
+    bench.exchange.positions["BTCUSDT"]["leverage"] = "5"
     bench.prepare()
     assert bench.exchange.margin_mode == "ISOLATED_MARGIN"
     assert bench.exchange.sent("/v5/position/switch-mode")[0]["mode"] == 0
     assert bench.exchange.sent("/v5/position/set-leverage")[0]["buyLeverage"] == "10"
+
+
+def test_preparing_what_is_as_wanted_already_changes_nothing():
+    bench = Bench(is_prepared=False)
+    bench.prepare()
+    assert not bench.exchange.sent("/v5/position/switch-mode")
+    assert not bench.exchange.sent("/v5/position/set-leverage")
+    bench.send(SubmitOrder(order=order()))
+    bench.time.run(SECOND)
+    assert "OrderAccepted" in bench.kinds()
+
 
 
 def test_preparing_fails_where_the_exchange_does_otherwise():

@@ -207,6 +207,8 @@ class BybitVenue:
         """Until when nothing opens, and why."""
         self._lacks: dict[ClientOrderId, int] = {}
         self._halted: set[str] = set()
+        self._adopted: list[_Flight] = []
+        """Orders of the run before that the exchange has not been asked about yet."""
         self._blind_since: int | None = None
         """When the private stream went; None while it is there and nothing of its gap is unread."""
         self._started = self.server_clock.millis()
@@ -238,7 +240,10 @@ class BybitVenue:
         self._started = min(self._started, since_millis)
 
     def adopt(self, order: Order) -> None:
-        """An order of the run before this one that may still live: it is looked up, and never sent again."""
+        """An order of the run before this one that may still live: never sent again.
+
+        The first reading of the account tells of those that rest; the others are looked up then.
+        """
         request = order.request
         if request.instrument not in self._rules:
             raise DataError(f"{request.client_order_id} is of {request.instrument}, which is not known")
@@ -256,7 +261,9 @@ class BybitVenue:
             sent=self._clock(),
             was_placed=order.status is not OrderStatus.PENDING,
         )
-        self._look_up(flight)
+        self._adopted.append(flight)
+        if self.is_caught_up:
+            self.read_account()
 
     def read_again(self) -> None:
         """The engine could not agree with the last reading: another one, soon."""
@@ -873,6 +880,10 @@ class BybitVenue:
     def _was_read(self, _: None) -> None:
         self._is_reading = False
         self.account_read_ts = self._read_at = self._clock()
+        adopted, self._adopted = self._adopted, []
+        for flight in adopted:
+            if not self.translator.is_seen(flight.client):
+                self._look_up(flight)
         if self._reads_again:
             self._reads_again = False
             self.read_account()
