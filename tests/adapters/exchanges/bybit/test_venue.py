@@ -176,7 +176,6 @@ def test_preparing_what_is_as_wanted_already_changes_nothing():
     assert "OrderAccepted" in bench.kinds()
 
 
-
 def test_preparing_fails_where_the_exchange_does_otherwise():
     bench = Bench(is_prepared=False)
     bench.exchange._position_set_leverage = lambda body: (0, {})
