@@ -24,7 +24,7 @@ from stakan.adapters.sql.upkeep import prune
 from stakan.apps.live.state_folder import EPOCH_FILE, RUNS
 from stakan.apps.recorded_run import JOURNAL_FOLDER
 from stakan.core.domain.errors import ConfigError, DatabaseAway, DataError, StakanError, StorageError
-from stakan.core.domain.units import DAY, SECOND
+from stakan.core.domain.units import DAY, HOUR, SECOND
 
 STATUS_FILE = "projector.json"
 LOCK_FILE = "projector.lock"
@@ -240,9 +240,13 @@ class Following:
         self._is_ready = True
 
     async def _prune(self) -> None:
-        """Once a day, when there is nothing else to do."""
+        """Once a day, when there is nothing else to do; where somebody is in the way, an hour later."""
         now = self._clock()
-        if now >= self._next_prune:
+        if now < self._next_prune:
+            return
+        self._next_prune = now + HOUR
+        # Old rows do no harm, and a database that is away is told of by whoever needs it.
+        with suppress(StorageError):
             await prune(self._database, now)
             self._next_prune = now + DAY
 

@@ -31,8 +31,9 @@ from stakan.core.domain.events import (
     ReleaseHalt,
     Ticker,
 )
+from stakan.core.domain.facts import PositionTransitioned
 from stakan.core.domain.ids import ExecutionId
-from stakan.core.domain.orders import Purpose
+from stakan.core.domain.orders import PositionStatus, Purpose
 
 DAY_ONE = 1_700_000_030 * SECOND
 """Ten seconds before a minute ends, in November 2023."""
@@ -191,3 +192,16 @@ def folded(named, *, fold=None, per_moment=lambda fold: None):
             fold.take(moment)
             per_moment(fold)
     return fold
+
+
+def unfinished_run(plan=PLANS[0], **changes):
+    """A run that was killed while a position was open, right after it had been filled."""
+    _, steps, run = a_run(plan, requests=False, **changes)
+    live = {}
+    for place, (_, step) in enumerate(steps):
+        for fact in step.facts:
+            if isinstance(fact, PositionTransitioned):
+                live[fact.position] = fact.after
+        if PositionStatus.OPEN in live.values() and place > 20:
+            return Run(records_of(steps[: place + 1], ended=False), run.header)
+    raise AssertionError("nothing was open")

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.adapters.sql.journals import PLANS, Run, a_header, a_run, folded, number_of, records_of
+from tests.adapters.sql.journals import PLANS, Run, a_header, a_run, folded, number_of, records_of, unfinished_run
 from tests.core.domain.samples import members, sample
 from tests.core.engine.builders import BTC, SECOND, an_instrument
 
@@ -344,19 +344,6 @@ def test_an_event_is_held_back_until_its_outcome_can_be_told():
 
 
 # --- runs --------------------------------------------------------------------------------------------------------------
-
-
-def unfinished_run(**changes):
-    """A run that was killed while an order rested and a position was open."""
-    _, steps, _ = a_run(PLANS[0], requests=False, **changes)
-    live = {}
-    for place, (_, step) in enumerate(steps):
-        for fact in step.facts:
-            if isinstance(fact, PositionTransitioned):
-                live[fact.position] = fact.after is not PositionStatus.CLOSED
-        if any(live.values()) and place > 20:
-            return Run(records_of(steps[: place + 1], ended=False))
-    raise AssertionError("nothing was open")
 
 
 def test_a_run_that_begins_with_nothing_leaves_what_lived_before_as_it_was():

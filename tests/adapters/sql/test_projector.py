@@ -20,7 +20,7 @@ FIRST, SECOND_RUN = "20231114-221350-paper", "20231114-231350-paper"
 SOURCE = "epoch"
 
 
-def two_runs(plan=PLANS[1], length=12):
+def two_runs(plan=PLANS[1], length=9):
     first = a_run(plan, length=length, ended=False)[2]
     second = a_run(plan, length=length, start=DAY_ONE + 3600 * SECOND, epoch="f")[2]
     return ListTail({FIRST: first, SECOND_RUN: second})
@@ -74,7 +74,7 @@ async def straight(place, tail):
         return await everything(database)
 
 
-@pytest.mark.parametrize(("engine", "examples"), [("sqlite", 12), ("postgresql", 4)])
+@pytest.mark.parametrize(("engine", "examples"), [("sqlite", 8), ("postgresql", 3)])
 def test_a_projector_that_is_killed_anywhere_ends_with_the_rows_of_one_that_was_not(engine, examples, request):
     place = request.getfixturevalue(engine)
     tail = two_runs()
@@ -121,8 +121,8 @@ def test_a_projector_that_failed_goes_on_by_itself(place):
     asyncio.run(go())
 
 
-@settings(max_examples=10)
-@given(st.lists(st.integers(0, 40), max_size=12))
+@settings(max_examples=6)
+@given(st.lists(st.integers(0, 60), max_size=6))
 def test_a_journal_that_grows_while_it_is_read_gives_the_same_rows(sqlite, growth):
     tail = two_runs()
     whole = len(tail.named[SECOND_RUN].records)

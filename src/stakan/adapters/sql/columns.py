@@ -48,7 +48,14 @@ Json = JSON(none_as_null=True)
 
 def to_json(value: Any) -> str:
     """Canonical: equal values, equal text. What is no number becomes null."""
-    return msgspec.json.encode(value, order="deterministic").decode()
+    return msgspec.json.encode(value, order="deterministic", enc_hook=_text).decode()
+
+
+def _text(value: Any) -> str:
+    # Names of tables and columns are texts of a kind of SQLAlchemy's own.
+    if isinstance(value, str):
+        return str(value)
+    raise NotImplementedError(f"{type(value).__name__} is no JSON")
 
 
 def from_json(text: str | bytes) -> Any:

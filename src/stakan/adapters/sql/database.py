@@ -26,7 +26,7 @@ COMMAND_TIMEOUT_S = 120.0
 """Migrations and checks of a large database take their time; a server that is gone is noticed all the same."""
 _READ_ONLY = "stakan_read_only"
 _DRIVERS = {SQLITE: "sqlite+aiosqlite", POSTGRESQL: "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
-_AWAY_STATES = ("08", "53", "57P", "28", "3D000", "55P03", "40")
+_AWAY_STATES = ("08", "53", "57P", "28", "3D000", "55", "40")
 """SQLSTATEs of a server that cannot be reached, is full or shutting down, lets nobody in, or wants it tried again."""
 _AWAY_SQLITE = ("locked", "unable to open", "full", "disk i/o", "busy", "readonly")
 

@@ -14,6 +14,8 @@ from stakan.core.domain.units import DAY, SECOND
 
 PARTITION = re.compile(r"^(?P<table>\w+)_p(?P<year>\d{4})(?P<month>\d{2})$")
 """Name of a partition."""
+LOCK_TIMEOUT = "2s"
+"""Whoever drops a partition keeps everybody else waiting from the moment on that it waits itself."""
 _CHUNK_NS = 7 * DAY
 
 
@@ -48,14 +50,22 @@ def partition_name(table: str, month: Month) -> str:
 async def make_partitions(connection: AsyncConnection, wanted: Iterable[tuple[str, Month]]) -> None:
     """Make room for months of tables that are partitioned; those that are there stay."""
     for table, month in wanted:
+        name = partition_name(table, month)
+        there = await connection.execute(text("SELECT to_regclass(:name) IS NOT NULL"), {"name": name})
+        if there.scalar_one():
+            continue
+        # Made first and attached then: `PARTITION OF` would wait for everybody who reads the table.
+        await connection.execute(text(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)"))
         bounds = f"FROM ({month.first_ts}) TO ({month.next.first_ts})"
-        await connection.execute(
-            text(f"CREATE TABLE IF NOT EXISTS {partition_name(table, month)} PARTITION OF {table} FOR VALUES {bounds}")
-        )
+        await connection.execute(text(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES {bounds}"))
 
 
 async def drop_partitions(connection: AsyncConnection, table: str, before_ts: int) -> list[str]:
-    """Drop the partitions of a table that end before a moment; returns their names."""
+    """Drop the partitions of a table that end before a moment; returns their names.
+
+    Raises what the database says where somebody reads the table for longer than `LOCK_TIMEOUT`.
+    """
+    await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
     rows = await connection.execute(
         text("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = CAST(:parent AS regclass)"),
         {"parent": table},

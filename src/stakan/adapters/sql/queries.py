@@ -17,7 +17,6 @@ from stakan.adapters.sql.tables import (
     decisions,
     fills,
     funding_payments,
-    metadata,
     order_transitions,
     orders,
     position_transitions,
@@ -216,15 +215,6 @@ async def trace(database: Database, trace_id: str) -> list[TraceLine]:
                 found.append(TraceLine(ts=ts, table=str(table.name), row=values))
     order = {str(table.name): place for place, table in enumerate((*_TRACED, audit_log))}
     return sorted(found, key=lambda line: (line.ts, line.row.get("number") or 0, order[line.table]))
-
-
-async def row_counts(database: Database) -> dict[str, int]:
-    """Rows of every table."""
-    async with database.reading() as connection:
-        return {
-            str(table.name): int((await connection.execute(select(func.count()).select_from(table))).scalar_one())
-            for table in metadata.sorted_tables
-        }
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
