@@ -1,4 +1,4 @@
-"""API keys: read from the environment or `.env`, never from the configuration, never shown."""
+"""API keys and passwords: read from the environment or `.env`, never from the configuration, never shown."""
 
 from pathlib import Path
 
@@ -18,6 +18,7 @@ class _Secrets(BaseSettings):
 
     bybit_api_key: SecretStr = SecretStr("")
     bybit_api_secret: SecretStr = SecretStr("")
+    redis_password: SecretStr = SecretStr("")
 
 
 def bybit_keys(env_file: Path = ENV_FILE) -> Keys | None:
@@ -25,10 +26,7 @@ def bybit_keys(env_file: Path = ENV_FILE) -> Keys | None:
 
     Raises ConfigError where only one of the two is set, one cannot be a key, or the file cannot be read.
     """
-    try:
-        secrets = _Secrets(_env_file=env_file)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{env_file} cannot be read: {type(error).__name__}") from None
+    secrets = _read(env_file)
     key = secrets.bybit_api_key.get_secret_value().strip()
     secret = secrets.bybit_api_secret.get_secret_value().strip()
     if bool(key) != bool(secret):
@@ -37,3 +35,15 @@ def bybit_keys(env_file: Path = ENV_FILE) -> Keys | None:
     if not (key + secret).isascii() or any(not sign.isprintable() or sign.isspace() for sign in key + secret):
         raise ConfigError("BYBIT_API_KEY and BYBIT_API_SECRET should be letters and digits without blanks")
     return Keys(key, secret) if key else None
+
+
+def redis_password(env_file: Path = ENV_FILE) -> str | None:
+    """`REDIS_PASSWORD` of the environment, else of the file; None where there is none. Raises ConfigError."""
+    return _read(env_file).redis_password.get_secret_value() or None
+
+
+def _read(env_file: Path) -> _Secrets:
+    try:
+        return _Secrets(_env_file=env_file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{env_file} cannot be read: {type(error).__name__}") from None
