@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -173,6 +174,25 @@ class WatchdogSection(Section):
     after_stop: bool = Field(False, description="Whether a bot that was stopped in order counts as gone too")
 
 
+class RedisSection(Section):
+    """What several processes share. A password is a secret: REDIS_PASSWORD in the environment or .env."""
+
+    url: str = Field("", examples=["redis://127.0.0.1:6379/0"], description="Empty: nothing is shared")
+    processes: int = Field(
+        2, ge=1, le=4, description="How many share account and address at most; without Redis each gets so large a part"
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _has_no_password(cls, value: str) -> str:
+        # The configuration is kept in every journal.
+        if value and urlsplit(value).scheme not in ("redis", "rediss", "unix"):
+            raise ValueError("write redis://host:port/number, rediss://... or unix:///path, or nothing")
+        if urlsplit(value).password is not None:
+            raise ValueError("leave the password out and set REDIS_PASSWORD in the environment or in .env")
+        return value
+
+
 class ConsoleSection(Section):
     """API and browser console."""
 
@@ -296,6 +316,7 @@ class Settings(BaseSettings):
     trade: TradeSection = TradeSection()
     recovery: RecoverySection = RecoverySection()
     watchdog: WatchdogSection = WatchdogSection()
+    redis: RedisSection = RedisSection()
     console: ConsoleSection = ConsoleSection()
     logs: LogsSection = LogsSection()
     metrics: MetricsSection = MetricsSection()

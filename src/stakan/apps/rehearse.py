@@ -41,8 +41,11 @@ SETTLE_S = 2.0
 """With the market standing still: what is on its way arrives."""
 PATIENCE_S = 120.0
 """How much longer bad weather lasts where the bot has not sent an order yet."""
-LIVES_S = (0.5, 12.0)
-"""How long a bot that is going to be killed lives at least and at most, its start included."""
+AT_START = 0.25
+"""Share of kills that come while a bot starts; the others come when it trades."""
+STARTS_S = (0.5, 8.0)
+LIVES_S = (0.0, 8.0)
+"""How long a bot that is going to be killed lives from its start, or from when it trades."""
 _STARTS = 10
 """How often a bot is started again where bad weather keeps it from coming up."""
 _PAGE = 50
@@ -116,12 +119,20 @@ def _kill(demo: Demo, kills: int, say: Callable[[str], None]) -> None:
     """Kill the bot at moments that the plan's seed chooses: while it starts, recovers, trades."""
     chance = np.random.default_rng(demo.plan.seed)
     for number in range(1, kills + 1):
-        lives_until = time.monotonic() + float(chance.uniform(*LIVES_S))
+        is_at_start = chance.random() < AT_START
+        if not is_at_start:
+            _come_up(demo)
+        lives_until = time.monotonic() + float(chance.uniform(*(STARTS_S if is_at_start else LIVES_S)))
         while time.monotonic() < lives_until and demo.bot.code is None:
             time.sleep(_POLL_S)
         demo.bot.kill()
         say(f"killed {number} of {kills}")
         demo.restart_bot()
+    _come_up(demo)
+
+
+def _come_up(demo: Demo) -> None:
+    """Until a bot trades; one that bad weather keeps from it is started again."""
     for _ in range(_STARTS):
         deadline = time.monotonic() + START_S
         while demo.bot.code is None and not demo.is_trading and time.monotonic() < deadline:

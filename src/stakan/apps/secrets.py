@@ -23,6 +23,7 @@ class _Secrets(BaseSettings):
     bybit_api_key: SecretStr = SecretStr("")
     bybit_api_secret: SecretStr = SecretStr("")
     db_password: SecretStr = SecretStr("")
+    redis_password: SecretStr = SecretStr("")
 
 
 def bybit_keys(env_file: Path = ENV_FILE) -> Keys | None:
@@ -66,6 +67,11 @@ def _secret_in(name: str, value: str) -> str:
 def database_password(env_file: Path = ENV_FILE) -> SecretStr:
     """`DB_PASSWORD` of the environment, else of the file; empty where there is none. Raises ConfigError."""
     return _read(env_file).db_password
+
+
+def redis_password(env_file: Path = ENV_FILE) -> str | None:
+    """`REDIS_PASSWORD` of the environment, else of the file; None where there is none. Raises ConfigError."""
+    return _read(env_file).redis_password.get_secret_value() or None
 
 
 def _read(env_file: Path) -> _Secrets:

@@ -185,13 +185,11 @@ import asyncio, ctypes, sys, time
 from pathlib import Path
 from stakan.apps.live.heartbeat import Beat, Heart
 from stakan.apps.live.stuck import StuckLimits, StuckWatch
-from stakan.apps.live import stuck
 from stakan.core.domain.trading import TradingState
 from stakan.core.domain.units import MILLISECOND
 
 folder, how = Path(sys.argv[1]), sys.argv[2]
-limits = StuckLimits(stuck_after=600 * MILLISECOND, end_after=1800 * MILLISECOND)
-stuck._BACKSTOP_S = 0.3
+limits = StuckLimits(stuck_after=600 * MILLISECOND, end_after=1800 * MILLISECOND, backstop=300 * MILLISECOND)
 
 def describe():
     return Beat(ts=time.time_ns(), pid=0, mode="paper", environment="local", account="main", run="r", trading=TradingState.ACTIVE)

@@ -27,8 +27,6 @@ SHORTEST = SECOND // 2
 _LOOKS = 4
 """Within the time after which a silent loop counts as stuck."""
 _LONGEST_LOOK_S = 1.0
-_BACKSTOP_S = 5.0
-"""How much later than this thread the one of C ends the process, which needs no interpreter lock."""
 _DUMPS = 20
 """Stacks of so many times are kept; later ones are counted."""
 _log = logging.getLogger(__name__)
@@ -40,6 +38,8 @@ class StuckLimits(msgspec.Struct, frozen=True, kw_only=True):
     stuck_after: int = 5 * SECOND
     end_after: int = 60 * SECOND
     """0: never."""
+    backstop: int = 5 * SECOND
+    """How much later than this thread the one of C ends the process, which needs no interpreter lock."""
 
     def __post_init__(self) -> None:
         if self.stuck_after < SHORTEST or 0 < self.end_after <= self.stuck_after:
@@ -73,6 +73,7 @@ class StuckWatch:
         self._path = run_folder / STUCK_FILE
         self._stuck_s = limits.stuck_after / SECOND
         self._end_s = limits.end_after / SECOND
+        self._backstop_s = (limits.end_after + limits.backstop) / SECOND
         self._every_s = min(_LONGEST_LOOK_S, self._stuck_s / _LOOKS)
         self._end = end
         self._clock = clock
@@ -155,4 +156,4 @@ class StuckWatch:
     def _arm(self) -> None:
         """While this thread runs, the one of C waits."""
         if self._end_s and self._file is not None:
-            faulthandler.dump_traceback_later(self._end_s + _BACKSTOP_S, file=self._file, exit=True)
+            faulthandler.dump_traceback_later(self._backstop_s, file=self._file, exit=True)

@@ -5,7 +5,7 @@ token that was used comes back exactly one window later, and no burst at a windo
 No clock and no waiting in here: `acquire` says how long to wait and books the place.
 """
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Mapping
 from contextlib import suppress
 from enum import StrEnum
@@ -74,13 +74,18 @@ ORDER_GROUPS = frozenset((Group.CREATE, Group.AMEND, Group.CANCEL, Group.CANCEL_
 
 
 class Window:
-    """At most `most` tokens in any `window_ns`."""
+    """At most `most` tokens in any `window_ns`; fewer while it is capped, because others share the budget."""
 
     def __init__(self, most: int, window_ns: int, share: float = SHARE) -> None:
         """`share` is taken of the limits that the exchange tells."""
-        self._most = most
+        self.most = most
+        self.window_ns = window_ns
+        self.asked = 0
+        """How often a place was asked for, by whoever uses it."""
+        self._limit = most
+        """What is in force."""
+        self._cap: int | None = None
         self._share = share
-        self._window = window_ns
         self._taken: list[int] = []
         """Places in the order of their time, those ahead included."""
         self._blocked_until = 0
@@ -94,11 +99,11 @@ class Window:
 
     def forget(self, now: int) -> None:
         """Places that no window from `now` on can hold."""
-        del self._taken[: bisect_right(self._taken, now - self._window)]
+        del self._taken[: bisect_right(self._taken, now - self.window_ns)]
 
     def free(self, at: int) -> int:
         """The first moment from `at` on around which no window would hold too many with one more."""
-        taken, most, window = self._taken, self._most, self._window
+        taken, most, window = self._taken, self._limit, self.window_ns
         asked = at = max(at, self._blocked_until)
         full_from, full_to = self._full
         if full_from <= at < full_to:
@@ -132,14 +137,27 @@ class Window:
 
     def learn(self, limit: int, left: int, reset: int, now: int) -> None:
         """The exchange says: `left` of `limit` remain, and none of the rest comes back before `reset`."""
-        most = max(1, int(limit * self._share))
-        if limit > 0 and most != self._most:
-            self._most, self._full = most, (0, 0)
-        self.wait(now)
-        for _ in range(self._most - len(self._taken) - left):
+        if limit > 0:
+            self.most = max(1, int(limit * self._share))
+            self.cap(self._cap)
+        self.forget(now)
+        for _ in range(self._limit - len(self._taken) - left):
             self.take(now)
         if left <= 0:
-            self._blocked_until = max(self._blocked_until, min(reset, now + self._window))
+            self._blocked_until = max(self._blocked_until, min(reset, now + self.window_ns))
+
+    def cap(self, most: int | None) -> None:
+        """Hold it to fewer tokens from now on; None is all. Places that were booked already stay (see `busiest`)."""
+        self._cap = most
+        limit = self.most if most is None else max(1, min(most, self.most))
+        if limit != self._limit:
+            self._limit, self._full = limit, (0, 0)
+
+    def busiest(self, now: int) -> int:
+        """The most tokens that some window from `now` on holds, those that are booked ahead included."""
+        self.forget(now)
+        taken = self._taken
+        return max((bisect_left(taken, at + self.window_ns) - index for index, at in enumerate(taken)), default=0)
 
     def block(self, until: int) -> None:
         """No token before this moment."""
@@ -176,8 +194,10 @@ class RateLimiter:
         """
         window = self._groups[group]
         address = self._orders if group in ORDER_GROUPS else self._queries
+        window.asked += 1
         at = now + window.wait(now)
         if over_http:
+            address.asked += 1
             address.forget(now)
             at = self._agreed(window, address, at)
         wait = at - now
@@ -197,6 +217,17 @@ class RateLimiter:
             if at == later:
                 break
         return at
+
+    @property
+    def of_account(self) -> Mapping[str, Window]:
+        """Budgets that all processes of the account share, by name."""
+        return {group.value: window for group, window in self._groups.items() if group is not Group.MARKET}
+
+    @property
+    def of_address(self) -> Mapping[str, Window]:
+        """Budgets that all processes behind the address share, by name."""
+        market = {} if Group.MARKET not in self._groups else {Group.MARKET.value: self._groups[Group.MARKET]}
+        return {**market, "orders": self._orders, "queries": self._queries}
 
     def give_back(self, group: Group, at: int) -> None:
         """A place on the trade socket that was booked for a moment is not needed."""
