@@ -13,6 +13,7 @@ from bench import (
     feed,
     hundred_symbols,
     matching,
+    observing,
     order_path,
     parts,
     session,
@@ -30,7 +31,7 @@ def measured(rows):
 
 
 @pytest.mark.parametrize(
-    "module", [book, engine_path, exchange_board, exchange_server, feed, hundred_symbols, order_path, parts]
+    "module", [book, engine_path, exchange_board, exchange_server, feed, hundred_symbols, observing, order_path, parts]
 )
 def test_rows_on_a_random_walk_are_measured(module):
     measured(module.run(TINY))
