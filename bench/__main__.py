@@ -31,6 +31,7 @@ MODULES = (
     "limiter",
     "safeguards",
     "hundred_symbols",
+    "observing",
 )
 """One file each, in the order of the table."""
 

@@ -1,6 +1,7 @@
 """Metrics: what is exposed is what is so, every family is documented, and looking costs a step next to nothing."""
 
 import asyncio
+import json
 import re
 import socket
 from decimal import Decimal
@@ -39,7 +40,9 @@ from stakan.core.domain.events import BookDelta, Halt, OrderFilled
 from stakan.core.domain.facts import Discrepancy, FillBooked, OrderTransitioned
 from stakan.core.domain.step import Step
 
-DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs" / "metrics.md"
+DEPLOYED = (ROOT / "deploy/prometheus/alerts.yml", ROOT / "deploy/grafana/execution-and-safety.json")
 NOW = 100 * SECOND
 
 
@@ -276,6 +279,18 @@ def test_stage_latencies_are_histograms():
 def test_the_page_of_all_metrics_is_that_of_the_code():
     """`python -m stakan.apps.metrics` writes what belongs behind its first paragraphs."""
     assert DOCS.read_text().endswith(page())
+
+
+@pytest.mark.parametrize("file", DEPLOYED, ids=lambda file: file.name)
+def test_alerts_and_dashboards_ask_for_metrics_that_there_are(file):
+    text = file.read_text()
+    if file.suffix == ".json":
+        text = " ".join(target["expr"] for panel in json.loads(text)["panels"] for target in panel["targets"])
+    asked = set(re.findall(r"\bstakan_[a-z_]+", text))
+    there = {family.name for family in FAMILIES if family.kind != HISTOGRAM}
+    there |= {f"{family.name}_bucket" for family in FAMILIES if family.kind == HISTOGRAM}
+    assert len(asked) > 10
+    assert asked <= there
 
 
 def test_names_are_those_that_prometheus_wants():

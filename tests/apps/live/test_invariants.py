@@ -218,11 +218,11 @@ def test_a_stop_that_is_lost_begins_the_clock_and_one_that_comes_ends_it():
     watched.holds(2, stop=630_000)
     watched.step()
     watched.step(ts=SECOND + 2 * BOUND)
-    assert not watched.invariants.is_waiting
+    assert not watched.invariants.bare
     lost = SECOND + 2 * BOUND
     watched.portfolio.apply(stop_is(None, ts=lost))
     watched.step(ts=lost)
-    assert watched.invariants.is_waiting
+    assert watched.invariants.bare
     watched.portfolio.apply(stop_is(631_000, ts=lost + BOUND))
     watched.step(ts=lost + BOUND)
     watched.step(ts=lost + 3 * BOUND)
@@ -260,7 +260,7 @@ def test_a_position_that_is_carried_from_an_earlier_run_is_watched_from_the_star
     engine = Watched()
     engine.holds(2)
     later = Watched(engine.engine)
-    assert later.invariants.is_waiting
+    assert later.invariants.bare
 
 
 # --- 2 -------------------------------------------------------------------------------------------------------------

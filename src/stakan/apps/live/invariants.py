@@ -68,8 +68,9 @@ class Invariants:
         self._around = around or Around()
         self._bound = engine.config.protection_timeout_ns + CLOSE_WITHIN
         self._limits = tuple(rule for _, rule in engine.config.risk_rules if isinstance(rule, Exposure))
-        self._bare: dict[InstrumentId, int] = {}
-        """Positions without a confirmed stop, and since when; below 0 where it has been told."""
+        self.bare: dict[InstrumentId, int] = {}
+        """Positions without a confirmed stop, and since when; below 0 where it has been told. While there is one, time
+        alone can break an invariant, and `check` must be called every now and then."""
         self._entries: dict[tuple[IntentId, InstrumentId], ClientOrderId] = {}
         """Entries that may have been filled, by what they were for."""
         self._trading = state.trading
@@ -80,11 +81,6 @@ class Invariants:
                 self._entries[order.request.intent, order.request.instrument] = order.id
         self._look_for_bare(Nanos(state.now))
 
-    @property
-    def is_waiting(self) -> bool:
-        """Whether time alone can break one: then `check` must be called every now and then."""
-        return bool(self._bare)
-
     def observe(self, event: AnyEvent, step: Step) -> None:
         """Check what a step may have broken."""
         if step.facts or step.commands:
@@ -92,18 +88,18 @@ class Invariants:
             self._check_ledger(step)
         if not isinstance(event, MarketEvent) or step.facts:
             self._look_for_bare(step.ts)
-        if self._bare:
+        if self.bare:
             self.check(step.ts)
 
     def check(self, now: int) -> None:
         """Check what time may have broken; with steps or without."""
         if not self._around.is_connected():
             # The clock begins again when the exchange is back.
-            self._bare = {key: now if since >= 0 else since for key, since in self._bare.items()}
+            self.bare = {key: now if since >= 0 else since for key, since in self.bare.items()}
             return
-        for key, since in self._bare.items():
+        for key, since in self.bare.items():
             if 0 <= since < now - self._bound:
-                self._bare[key] = -1
+                self.bare[key] = -1
                 position = self._engine.state.portfolio.positions.live[key]
                 told = f"{position.id}: {position.size} lots without a stop for {(now - since) / SECOND:.1f} s"
                 self._tell(STOP, now, key, f"{told}, bound {self._bound / SECOND:.1f} s")
@@ -117,8 +113,8 @@ class Invariants:
             for key, position in state.portfolio.positions.live.items()
             if position.size and position.stop_loss is None and state.instruments[key].rules.is_linear
         }
-        if bare or self._bare:
-            self._bare = {key: self._bare.get(key, now) for key in bare}
+        if bare or self.bare:
+            self.bare = {key: self.bare.get(key, now) for key in bare}
 
     # --- 2, 3, 4, 7: entries ----------------------------------------------------------------------------------------
 

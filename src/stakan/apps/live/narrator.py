@@ -24,7 +24,7 @@ from stakan.core.domain.trading import ExitSignal, TradingState
 DEBUG, INFO, WARNING = logging.DEBUG, logging.INFO, logging.WARNING
 _SILENT = (f.EquityMarked, f.CandleClosed, f.LatePrint, c.SetTimer)
 """Of every second, or of the engine's own business."""
-_TOLD_EVENTS: frozenset[type] = frozenset(
+TOLD_EVENTS: frozenset[type] = frozenset(
     (e.OutcomeLost, e.FeedDown, e.InstrumentChanged, e.CancelRejected, e.ProtectionChanged)
 ).union(get_args(e.AnyOperatorRequest))
 """Events without which the facts do not tell the story."""
@@ -82,17 +82,12 @@ class Narrator:
         self._rules = rules
         self._log = log or get_logger("stakan.bot")
 
-    @staticmethod
-    def is_worth_it(event: e.AnyEvent, step: Step) -> bool:
-        """Whether there may be something to say: quick, as nearly all steps say nothing."""
-        return bool(step.facts or step.commands) or type(event) in _TOLD_EVENTS
-
     def observe(self, event: e.AnyEvent, step: Step) -> None:
         """Say what an event and its step are worth."""
-        if not self.is_worth_it(event, step):
+        if not (step.facts or step.commands or type(event) in TOLD_EVENTS):
             return
         self._traces.note(step)
-        if type(event) in _TOLD_EVENTS:
+        if type(event) in TOLD_EVENTS:
             self._say(event, step)
         for item in (*step.facts, *step.commands):
             if not isinstance(item, _SILENT):

@@ -20,7 +20,7 @@ from stakan.apps.config import MetricsSection
 from stakan.apps.live.bot import Bot
 from stakan.apps.live.invariants import ABOUT, Around, Breach, Invariants
 from stakan.apps.live.latency import SUBMIT
-from stakan.apps.live.narrator import Narrator
+from stakan.apps.live.narrator import TOLD_EVENTS, Narrator
 from stakan.apps.logs import Logs, get_logger
 from stakan.apps.metrics import Capability, Metrics, MetricsServer, Sources
 from stakan.apps.recorded_run import JOURNAL_FOLDER
@@ -54,6 +54,8 @@ class Observation:
         self._later: deque[tuple[Context, AnyEvent, Step]] = deque()
         self._step = Step(state.number, state.now)  # type: ignore[arg-type]  # Nanos
         self._decided: dict[ClientOrderId, int] = {}
+        """When an order was decided that has not left yet, by the monotonic clock."""
+        self._is_traced = False
         self._breaches: dict[int, deque[str]] = {}
         self._failures = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -69,6 +71,7 @@ class Observation:
             projector=bot.plan.run_folder.parent.parent / PROJECTOR_FILE,
         )
         self.metrics = Metrics(bot.engine, bot.latencies, self.sources)
+        self._events = self.metrics.events
         self.invariants = Invariants(
             bot.engine,
             self._broken,
@@ -88,6 +91,7 @@ class Observation:
         self.sources.connections = self._connections
         self.sources.breakers = self._breakers
         if traced is not None:
+            self._is_traced = True
             traced.trace, traced.sent = self._trace, self._sent
         if account is not None:
             venue = account.venue
@@ -119,16 +123,18 @@ class Observation:
     # --- steps ------------------------------------------------------------------------------------------------------
 
     def observe(self, event: AnyEvent, step: Step) -> None:
-        """Take an event and what the engine made of it."""
-        try:
-            self.metrics.observe(event, step)
-            if step.facts or step.commands or self.invariants.is_waiting or Narrator.is_worth_it(event, step):
+        """Take an event and what the engine made of it; next to nothing where it made nothing."""
+        kind = type(event)
+        self._events[kind] += 1
+        if step.facts or step.commands or self.invariants.bare or kind in TOLD_EVENTS:
+            try:
                 self._look_at(event, step)
-        except Exception as error:  # noqa: BLE001 - a bug in looking must not end what is looked at
-            self._failed(error)
+            except Exception as error:  # noqa: BLE001 - a bug in looking must not end what is looked at
+                self._failed(error)
 
     def _look_at(self, event: AnyEvent, step: Step) -> None:
-        if step.commands:
+        self.metrics.count(step)
+        if step.commands and self._is_traced:
             self._step = step
             decided = time.perf_counter_ns()
             for command in step.commands:
@@ -136,7 +142,7 @@ class Observation:
                     self._decided[command.order.client_order_id] = decided
         self._traces.note(step)
         self.invariants.observe(event, step)
-        if Narrator.is_worth_it(event, step):
+        if step.facts or step.commands or type(event) in TOLD_EVENTS:
             if not self._later:
                 asyncio.get_running_loop().call_soon(self._narrate)
             self._later.append((copy_context(), event, step))
@@ -184,7 +190,7 @@ class Observation:
 
     def _look(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         self.metrics.loop_lag.add(round(max(0.0, loop.time() - due) * 1e9))
-        if self.invariants.is_waiting and not self._bot.loop.is_over:
+        if self.invariants.bare and not self._bot.loop.is_over:
             self.invariants.check(self._now())
         self._look_in(loop)
 

@@ -3,7 +3,7 @@
 A step without facts costs one addition: all that the engine and its surroundings know is read when somebody asks.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -23,8 +23,8 @@ from stakan.core.engine import Engine
 MOST_SUBJECTS = 50
 """Kinds of differences that are told apart; more of them would be a bug in how they are named."""
 OTHERS = "other"
-_RECONCILED = frozenset(("AccountCompared", "AccountRead"))
-"""Facts and events that say that our books were compared with the exchange's."""
+_RECONCILED = "AccountCompared"
+"""The fact that says that our books were compared with the exchange's."""
 
 
 class Capability(Protocol):
@@ -96,7 +96,7 @@ class Metrics:
         self.engine = engine
         self.latencies = latencies
         self.sources = sources
-        self.events: dict[type, int] = {}
+        self.events: defaultdict[type, int] = defaultdict(int)
         self.facts: Counter[type] = Counter()
         self.commands: Counter[type] = Counter()
         self.refusals: Counter[str] = Counter()
@@ -113,18 +113,16 @@ class Metrics:
 
     def observe(self, event: AnyEvent, step: Step) -> None:
         """Count an event and its step."""
-        kind = type(event)
-        self.events[kind] = self.events.get(kind, 0) + 1
+        self.events[type(event)] += 1
         if step.facts or step.commands:
-            self._count(step)
-        if kind.__name__ in _RECONCILED:
-            self.reconciled_ts = step.ts
+            self.count(step)
 
     def breach(self, number: int) -> None:
         """An invariant did not hold."""
         self.breaches[number] = self.breaches.get(number, 0) + 1
 
-    def _count(self, step: Step) -> None:
+    def count(self, step: Step) -> None:
+        """Count what a step says."""
         for command in step.commands:
             self.commands[type(command)] += 1
         for fact in step.facts:
@@ -138,7 +136,7 @@ class Metrics:
                     self.ended[fact.after.value] += 1
                 case f.Discrepancy():
                     self.differences[self._subject(fact.subject)] += 1
-                case _ if type(fact).__name__ in _RECONCILED:
+                case _ if type(fact).__name__ == _RECONCILED:
                     self.reconciled_ts = step.ts
                 case _:
                     pass

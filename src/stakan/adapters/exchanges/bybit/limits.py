@@ -122,8 +122,8 @@ class Window:
 
     def left(self, now: int) -> int:
         """How many fit in now, places that are booked for later counted as used."""
-        used = len(self._taken) - bisect_right(self._taken, now - self._window)
-        return 0 if now < self._blocked_until else max(0, self._most - used)
+        used = len(self._taken) - bisect_right(self._taken, now - self.window_ns)
+        return 0 if now < self._blocked_until else max(0, self._limit - used)
 
     def take(self, at: int) -> None:
         """Use a token at a moment."""
