@@ -378,13 +378,13 @@ class Session:
     async def _recover(self, account: BybitAccount, connections: AsyncExitStack, say: Say) -> None:
         """Connect, learn what became of the orders of the last run, and wait until books and account agree."""
         past = self._plan.past
-        self.bot.begin_recovery()
         if past is not None:
             account.venue.resume(past.unknown_since // MILLISECOND)
         await connections.enter_async_context(account)
-        if past is not None:
-            for order in list(self.bot.engine.state.portfolio.orders.live.values()):
-                account.venue.adopt(order)
+        # Before anything is heard of the account: its sockets connect from the next await on.
+        for order in self.bot.engine.state.portfolio.orders.live.values():
+            account.venue.adopt(order)
+        self.bot.begin_recovery()
         await self._prepare(account)
         for _ in range(math.ceil(_AGREE_NS / SECOND / _POLL_S)):
             if self.bot.engine.state.unread is None or self.bot.loop.is_over:

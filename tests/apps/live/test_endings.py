@@ -9,6 +9,7 @@ from tests.apps.live.sockets import (
     RESTING,
     SYMBOLS,
     a_run,
+    a_run_until_it_holds,
     an_exchange,
     at_the_exchange,
     computed_again,
@@ -37,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("compiled", "keys")
 def test_a_graceful_stop_cancels_entries_and_leaves_stops_and_another_state_folder_does_not_take_them_over(tmp_path):
     async def stop():
         async with an_exchange() as url:
-            ended, said = await a_run(Mode.TESTNET, tmp_path / "s", 3, *eagerly(hold_s=60), url=url)
+            ended, said = await a_run_until_it_holds(tmp_path / "s", url, *eagerly(hold_s=60))
             with pytest.raises(NotFit, match="knows nothing of"):
                 await a_run(Mode.TESTNET, tmp_path / "other", 3, url=url)
             return ended, said, await at_the_exchange(url)

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stakan.core.domain.commands import SubmitOrder
+from stakan.core.domain.commands import CancelOrder, SubmitOrder
 from stakan.core.domain.errors import DataError
-from stakan.core.domain.events import Halt, PauseEntries, ReleaseHalt, StopTrading, TimerFired
+from stakan.core.domain.events import AccountUnread, Halt, PauseEntries, ReleaseHalt, StopTrading, TimerFired
 from stakan.core.domain.facts import FillBooked, OrderTransitioned, PositionClosed
-from stakan.core.domain.orders import OrderStatus, Purpose
+from stakan.core.domain.orders import OrderStatus, Purpose, TimeInForce
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.trading import TradingState
 from tests.core.engine.builders import (
@@ -76,6 +76,17 @@ def test_a_fill_of_an_order_of_the_run_before_is_booked_as_its_entry():
     assert facts(steps, FillBooked)
     assert facts(steps, OrderTransitioned)[-1].after is OrderStatus.FILLED
     assert other.state.portfolio.position(BTC).owner.strategy == "s0"
+
+
+def test_entries_of_the_run_before_are_cancelled_at_the_start_also_those_whose_cancel_may_be_lost():
+    resting = Eager(time_in_force=TimeInForce.GTC, offset=50)
+    engine = an_engine(resting)
+    (sent,) = [one.order for one in engine.step(a_snapshot(ts=SECOND)).commands if isinstance(one, SubmitOrder)]
+    engine.step(PauseEntries(ts_event=0, ts_recv=2 * SECOND, actor="me", request_id="1"))
+    assert engine.state.portfolio.orders.live[sent.client_order_id].cancel_requested
+    other = goes_on(engine, resting)
+    step = other.step(AccountUnread(ts_event=0, ts_recv=3 * SECOND, why="start", is_start=True))
+    assert step.commands == (CancelOrder(instrument=BTC, client_order_id=sent.client_order_id),)
 
 
 def test_a_carried_position_is_closed_by_its_horizon():

@@ -159,7 +159,7 @@ class Bot:
     def begin_recovery(self) -> None:
         """Nothing opens until a reading of the account agrees with the books."""
         now = self._time.now()
-        self.loop.deliver(AccountUnread(ts_event=now, ts_recv=now, why="start"))
+        self.loop.deliver(AccountUnread(ts_event=now, ts_recv=now, why="start", is_start=True))
 
     def cancel_entries(self, why: str) -> None:
         """The first half of a graceful stop: nothing opens any more; positions and their stops stay."""

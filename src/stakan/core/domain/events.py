@@ -257,6 +257,8 @@ class AccountUnread(Event, frozen=True, kw_only=True, tag=True, eq=False, gc=Fal
     """What the account holds is not known for certain, after a start or a gap: nothing opens until a reading agrees."""
 
     why: str
+    is_start: bool = False
+    """A run begins: entries of the one before are cancelled, since what they rested on was not watched."""
 
 
 class AccountRead(Event, frozen=True, kw_only=True, tag=True, eq=False, gc=False):

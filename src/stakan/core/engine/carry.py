@@ -35,6 +35,9 @@ def carried(
             _take_market(new, old)
             remembered[key] = _remembered(config, earlier, remembered[key], memories[key])
     portfolio = state.portfolio
+    for order in portfolio.orders.live.values():
+        # Whether it reached the exchange is not known, and nobody is left who would tell that it did not.
+        order.cancel_requested = False
     portfolio.instruments = {}
     for one in instruments:
         portfolio.set_rules(one)

@@ -37,6 +37,9 @@ def unread(turn: Turn, event: AccountUnread) -> None:
     """Open nothing until a reading agrees."""
     turn.state.unread = event.why
     turn.settle_trading(Reason.RECOVERING, event.why)
+    if event.is_start:
+        for key in turn.state.instruments:
+            turn.cancel_entries(key)
 
 
 def compare(turn: Turn, event: AccountRead) -> None:
