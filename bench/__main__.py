@@ -28,6 +28,7 @@ MODULES = (
     "parts",
     "order_path",
     "hundred_symbols",
+    "sql",
 )
 """One file each, in the order of the table."""
 

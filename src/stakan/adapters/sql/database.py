@@ -127,8 +127,9 @@ def _engine(url: URL) -> AsyncEngine:
     if url.get_backend_name() == POSTGRESQL:
         return create_async_engine(
             url,
+            # Not asked whether it still lives before each use: that is two ways to the server. After a restart of the
+            # server the first transaction finds it away, and the next one has a new connection.
             pool_size=4,
-            pool_pre_ping=True,
             connect_args={
                 "timeout": CONNECT_TIMEOUT_S,
                 "command_timeout": COMMAND_TIMEOUT_S,
