@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from stakan.adapters.journal.files import DECISIONS, MARKET, read_header, read_intact
+from stakan.adapters.journal.files import DECISIONS, MARKET, read_header, read_intact, read_records
 from stakan.adapters.journal.records import End, Header, Inbox, Market, Outcome, Record
 from stakan.adapters.sql import schema
 from stakan.adapters.sql.batch import By
@@ -49,10 +49,7 @@ class StateJournals:
         """Those with a journal; one that has just been made and holds nothing yet does not count."""
         if not self._folder.is_dir():
             return []
-        names = sorted(path.name for path in self._folder.iterdir() if (path / JOURNAL_FOLDER / DECISIONS).is_file())
-        if names and (self._journal(names[-1]) / DECISIONS).stat().st_size == 0:
-            names.pop()
-        return names
+        return sorted(path.name for path in self._folder.iterdir() if _has_begun(path / JOURNAL_FOLDER / DECISIONS))
 
     def header(self, run: str) -> Header:
         """What a run was made from."""
@@ -83,6 +80,14 @@ class StateJournals:
 
     def _journal(self, run: str) -> Path:
         return self._folder / run / JOURNAL_FOLDER
+
+
+def _has_begun(file: Path) -> bool:
+    """Whether there is a header, or damage: whoever reads on will name it. A torn one is of a run that never began."""
+    try:
+        return file.is_file() and next(read_records(file), None) is not None
+    except DataError as error:
+        return "torn frame at byte 0" not in str(error)
 
 
 Placed = tuple[tuple[int, int], Record]
