@@ -32,6 +32,7 @@ MODULES = (
     "safeguards",
     "hundred_symbols",
     "observing",
+    "sql",
 )
 """One file each, in the order of the table."""
 

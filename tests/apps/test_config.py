@@ -216,6 +216,31 @@ def test_familiar_names_of_the_environment_reach_their_plugins():
     assert parameters["order_size"] == {"min_notional": "10"}
 
 
+def test_a_port_that_is_none_is_refused_by_the_name_that_it_was_given_under():
+    with pytest.raises(ConfigError, match=r"DB_PORT should be database\.port"):
+        load_settings(environment={"DB_PORT": "many"})
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://olga:hunter2@db.example/trades",
+        "postgresql://olga:@db.example/trades",
+        "postgresql://db.example/trades?user=olga&password=hunter2",
+    ],
+)
+def test_a_password_does_not_belong_into_the_configuration_and_is_not_told(address, tmp_path):
+    with pytest.raises(ConfigError, match="DB_PASSWORD") as refused:
+        load_settings(a_file(tmp_path, f"[database]\nurl = '{address}'"), environment={})
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("address", ["", "postgresql://olga@[::1]:5432/trades", "sqlite:////tmp/x.sqlite"])
+def test_addresses_without_a_password_are_taken_as_they_are(address, tmp_path):
+    settings = load_settings(a_file(tmp_path, f"[database]\nurl = '{address}'"), environment={})
+    assert settings.database.url == address
+
+
 def test_a_familiar_name_without_its_plugin_is_refused(tmp_path):
     file = tmp_path / "stakan.toml"
     file.write_text("risk = []\n")

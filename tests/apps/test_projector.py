@@ -179,8 +179,8 @@ def test_what_was_changed_while_it_was_away_is_mended_when_it_starts(tmp_path):
 def test_damage_of_the_journal_ends_it_and_is_named(tmp_path):
     state = a_state(tmp_path, length=4)
     run = next((state / "runs").iterdir())
-    (run / "journal" / "decisions.journal").write_bytes(b"nonsense that is no header")
-    (state / "runs" / "30000101-000000-paper").mkdir()
+    file = run / "journal" / "decisions.journal"
+    file.write_bytes(file.read_bytes()[:100] + b"nonsense" + file.read_bytes()[108:])
 
     async def go():
         async with Watched(sqlite_url(state / SQLITE_FILE), state) as watched:
@@ -201,8 +201,12 @@ def test_a_run_that_has_just_been_made_is_not_read_yet(tmp_path):
     young = state / "runs" / "30000101-000000-paper" / "journal"
     young.mkdir(parents=True)
     assert list(StateJournals(state).runs()) == [RUN]
-    (young / "decisions.journal").write_bytes(b"")
-    assert list(StateJournals(state).runs()) == [RUN]
+    whole = (state / "runs" / RUN / "journal" / "decisions.journal").read_bytes()
+    for length in (0, 5, 200):
+        (young / "decisions.journal").write_bytes(whole[:length])
+        assert list(StateJournals(state).runs()) == [RUN]
+    (young / "decisions.journal").write_bytes(whole)
+    assert len(StateJournals(state).runs()) == 2
     assert StateJournals(tmp_path / "nothing").runs() == []
 
 

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from stakan.apps.secrets import bybit_keys
+from stakan.apps.secrets import bybit_keys, database_password
 from stakan.core.domain.errors import ConfigError
 
 KEY, SECRET = "abcdefgh12345", "zyxwvut98765"
@@ -62,3 +62,15 @@ def test_keys_do_not_show_in_texts_logs_and_tracebacks(tmp_path, monkeypatch, ca
         logging.getLogger("test").info("keys %s %r", keys, [keys])
     assert KEY not in caplog.text
     assert SECRET not in caplog.text
+
+
+def test_the_password_of_the_database_is_read_like_a_key_and_does_not_show(tmp_path, monkeypatch):
+    monkeypatch.delenv("DB_PASSWORD", raising=False)
+    assert not database_password(tmp_path / "none").get_secret_value()
+    file = tmp_path / ".env"
+    file.write_text(f"DB_PASSWORD={SECRET}\n")
+    found = database_password(file)
+    assert found.get_secret_value() == SECRET
+    assert SECRET not in f"{found!r} {found}"
+    monkeypatch.setenv("DB_PASSWORD", "above")
+    assert database_password(file).get_secret_value() == "above"

@@ -20,6 +20,7 @@ from bench import (
     parts,
     safeguards,
     session,
+    sql,
 )
 
 TINY = Options(scale=0.005, repetitions=1, peers=False)
@@ -52,6 +53,12 @@ def measured(rows):
 )
 def test_rows_on_a_random_walk_are_measured(module):
     measured(module.run(TINY))
+
+
+def test_a_journal_becomes_rows_and_operations_are_timed(tmp_path):
+    rows = sql.run(Options(scratch=tmp_path, scale=0.005, repetitions=1, peers=False))
+    assert {row.name for row in rows} >= {"sql.projection_sqlite", "sql.save"}
+    measured([row for row in rows if not row.skipped])
 
 
 def test_strategy_of_the_engine_path_sees_every_message():

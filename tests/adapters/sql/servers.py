@@ -23,10 +23,13 @@ class Place:
 
     def __init__(self, url, renew):
         self.url = url
+        self.holds = None
+        """What a test left in it for the next one."""
         self._renew = renew
 
     @asynccontextmanager
     async def opened(self):
+        self.holds = None
         await self._renew(self)
         database = Database(self.url)
         try:

@@ -28,6 +28,7 @@ from stakan.core.domain.events import (
     OrderAmended,
     OutcomeLost,
     ProtectionChanged,
+    ProtectionRejected,
 )
 from stakan.core.domain.facts import (
     AnyFact,
@@ -38,6 +39,7 @@ from stakan.core.domain.facts import (
     OrderTransitioned,
     PositionClosed,
     PositionTransitioned,
+    ProtectionRefused,
     TradingStateChanged,
 )
 from stakan.core.domain.orders import NewOrder, OrderStatus, OrderType, PositionStatus, Purpose
@@ -525,6 +527,13 @@ def test_an_older_message_about_a_stop_does_not_replace_a_newer_one():
         (None, "63000.0"),
         ("63000.0", "63500.0"),
     ]
+
+
+def test_a_stop_that_the_exchange_refused_is_a_failure_and_the_exchange_said_so():
+    event = ProtectionRejected(instrument=BTC, ts_event=1, ts_recv=1, why="too close")
+    batch = one_moment(event, [ProtectionRefused(instrument=BTC, why="too close")]).take_batch()
+    assert [(entry.action, entry.actor, entry.success) for entry in batch.audit] == [("stop", "exchange", False)]
+    assert len(batch.inserts[t.system_events]) == 1
 
 
 def test_the_end_of_a_run_is_told_once():

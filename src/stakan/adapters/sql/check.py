@@ -135,7 +135,7 @@ async def repair(database: Database, found: Comparison, by: By) -> list[Differen
     Raises Conflict where the rows have moved on since they were compared. The audit log itself is never repaired.
     """
     mended = [difference for difference in found.differences if difference.table != audit_log.name]
-    async with database.transaction() as connection:
+    async with database.transaction(durable=True) as connection:
         kept = (await connection.execute(select(projection).with_for_update())).one()
         if (kept.run, kept.number) != found.position:
             raise Conflict("the projection has moved on since the rows were compared: compare again")

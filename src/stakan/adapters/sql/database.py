@@ -25,6 +25,7 @@ CONNECT_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 120.0
 """Migrations and checks of a large database take their time; a server that is gone is noticed all the same."""
 _READ_ONLY = "stakan_read_only"
+_DURABLE = "stakan_durable"
 _DRIVERS = {SQLITE: "sqlite+aiosqlite", POSTGRESQL: "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 _AWAY_STATES = ("08", "53", "57P", "28", "3D000", "55", "40")
 """SQLSTATEs of a server that cannot be reached, is full or shutting down, lets nobody in, or wants it tried again."""
@@ -63,10 +64,14 @@ class Database:
         return f"PostgreSQL {self.url.host}:{self.url.port or 5432}/{self.url.database}"
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """All or nothing. Raises DatabaseAway where the database does not answer, StorageError where it refuses."""
+    async def transaction(self, *, durable: bool = False) -> AsyncIterator[AsyncConnection]:
+        """All or nothing. Raises DatabaseAway where the database does not answer, StorageError where it refuses.
+
+        On SQLite lost power may take back the last ones that are not `durable`: what a journal tells is told again.
+        """
+        engine = self.engine.execution_options(**{_DURABLE: durable})
         with _translated(self.name):
-            async with self.engine.begin() as connection:
+            async with engine.begin() as connection:
                 yield connection
 
     @asynccontextmanager
@@ -127,8 +132,9 @@ def _engine(url: URL) -> AsyncEngine:
     if url.get_backend_name() == POSTGRESQL:
         return create_async_engine(
             url,
+            # Not asked whether it still lives before each use: that is two ways to the server. After a restart of the
+            # server the first transaction finds it away, and the next one has a new connection.
             pool_size=4,
-            pool_pre_ping=True,
             connect_args={
                 "timeout": CONNECT_TIMEOUT_S,
                 "command_timeout": COMMAND_TIMEOUT_S,
@@ -161,8 +167,10 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 def _begin_sqlite(connection: Any) -> None:
     # A writer that begins as a reader cannot wait for another writer: it fails at once.
-    is_reader = connection.get_execution_options().get(_READ_ONLY, False)
-    connection.exec_driver_sql("BEGIN" if is_reader else "BEGIN IMMEDIATE")
+    options = connection.get_execution_options()
+    if options.get(_DURABLE, False):
+        connection.exec_driver_sql("PRAGMA synchronous=FULL")
+    connection.exec_driver_sql("BEGIN" if options.get(_READ_ONLY, False) else "BEGIN IMMEDIATE")
 
 
 class _translated:  # noqa: N801 - used as a statement

@@ -115,7 +115,7 @@ async def _save(
 ) -> None:
     stamped = {**values, "version": version + 1, "changed_by": by.actor, "changed_ts": by.now}
     name = " ".join(key.values())
-    async with database.transaction() as connection:
+    async with database.transaction(durable=True) as connection:
         if not await _written(connection, table, key, stamped, version):
             raise Conflict(f"{table.name} {name} has changed since version {version} was read: read it again")
         entry = AuditEntry(

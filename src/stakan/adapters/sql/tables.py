@@ -387,7 +387,7 @@ for _table in (decisions, market_stats, market_snapshots, densities):
 
 SERIES = (decisions, equity_marks, market_stats, market_snapshots, densities)
 RETENTION_NS: Mapping[str, int] = MappingProxyType(
-    {market_snapshots.name: 30 * DAY, densities.name: 60 * DAY, market_stats.name: 90 * DAY}
+    {"market_snapshots": 30 * DAY, "densities": 60 * DAY, "market_stats": 90 * DAY}
 )
 """How long the series are kept that are not kept for good."""
 COMPRESS_AFTER_NS = 7 * DAY

@@ -56,7 +56,7 @@ async def forget_rows(database: Database, tail: JournalTail, by: By) -> None:
 
     Raises DataError where the journal of a run that has rows is gone: what is dropped must come back.
     """
-    async with database.transaction() as connection:
+    async with database.transaction(durable=True) as connection:
         await demand_all_runs(connection, tail)
         for table in reversed(COMPARED):
             await connection.execute(delete(table))

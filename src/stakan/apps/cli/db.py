@@ -28,6 +28,9 @@ db_app = typer.Typer(help="Look after the database, and ask it.", no_args_is_hel
 
 R = TypeVar("R")
 
+_SHOWN = 50
+"""Differences that are shown; JSON has all."""
+
 From = Annotated[str | None, typer.Option("--from", help="First moment (UTC).")]
 To = Annotated[str | None, typer.Option("--to", help="End, not included.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")]
@@ -102,7 +105,7 @@ def check_command(
     if as_json:
         write_json(answer)
     else:
-        for difference in answer.differences:
+        for difference in answer.differences[:_SHOWN]:
             out().print(escape(tables.difference_text(difference)), soft_wrap=True, highlight=False)
         count = len(answer.differences)
         ending = ", repaired" if answer.is_repaired else ""

@@ -1,7 +1,7 @@
 """The working surface of the projection: state, moment and batch, and where the next row goes."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from sqlalchemy import Table
@@ -12,7 +12,7 @@ from stakan.adapters.sql.moments import Moment
 from stakan.adapters.sql.tables import system_events
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.errors import DataError
-from stakan.core.domain.events import AnyEvent, OperatorRequest, OrderEvent, encode_array
+from stakan.core.domain.events import AnyEvent, OperatorRequest, VenueEvent, encode_array
 from stakan.core.domain.facts import AnyFact, IntentApproved, IntentRefused
 from stakan.core.domain.ids import ClientOrderId, InstrumentId, IntentId
 from stakan.core.domain.instrument import Instrument
@@ -21,6 +21,7 @@ from stakan.core.domain.trace import NOBODY, intent_of, trace_id
 from stakan.core.domain.units import Side
 
 ENGINE, EXCHANGE = "engine", "exchange"
+_OF_VENUE = get_args(VenueEvent)
 
 
 class Draft:
@@ -62,8 +63,8 @@ class Draft:
 
     @property
     def teller(self) -> str:
-        """Who said what happened to an order: the exchange, where its message is the moment's event."""
-        return EXCHANGE if isinstance(self.event, OrderEvent) else self.actor
+        """Who said what happened: the exchange, where its message is the moment's event."""
+        return EXCHANGE if isinstance(self.event, _OF_VENUE) else self.actor
 
     def trace(self, fact: AnyFact | None = None, intent: IntentId = NOBODY) -> str:
         """The trace of a fact, or of an intent; else the moment's own."""

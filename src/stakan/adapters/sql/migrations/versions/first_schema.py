@@ -50,6 +50,7 @@ def downgrade() -> None:
         connection.exec_driver_sql(f"DROP TABLE {name}")
     if connection.dialect.name == POSTGRESQL:
         connection.exec_driver_sql("DROP FUNCTION stakan_refuse()")
+        connection.exec_driver_sql("DROP FUNCTION IF EXISTS stakan_now()")  # of hypertables
 
 
 _APPEND_ONLY = {
