@@ -474,7 +474,7 @@ def until(what, process):
 def test_an_interrupt_ends_a_run_cleanly_and_leaves_no_half_run(tmp_path):
     process = start("synthetic", "--minutes", "1440", "--out", "runs", cwd=tmp_path)
     runs = tmp_path / "runs"
-    until(lambda: any(path.stat().st_size > 10_000 for path in runs.rglob("*.zst")), process)
+    until(lambda: any(path.stat().st_size > 10_000 for path in runs.rglob("*.journal")), process)
     process.send_signal(signal.SIGINT)
     code, _, error = finished(process)
     assert code == 130

@@ -20,7 +20,11 @@ class SegmentWriter:
         self._disk = disk
         self._file = disk.append(path)
         # A handle of its own: the system tells each handle once that data was lost, and no thread may miss it.
-        self._aside = disk.append(path)
+        try:
+            self._aside = disk.append(path)
+        except StorageError:
+            self._file.close()
+            raise
         self._sealed: deque[bytes] = deque()
         """Not known to be on the disk, oldest first; the first `_written` of them are in the file."""
         self._written = 0
