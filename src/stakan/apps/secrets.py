@@ -61,7 +61,10 @@ def _secret_in(name: str, value: str) -> str:
         password = urlsplit(value).password if "://" in value else None
     except ValueError:
         password = None
-    return password or (value if is_secret_name(name) else "")
+    if password is not None or not is_secret_name(name):
+        return password or ""
+    # A place where a secret may lie is none, least of all PWD.
+    return "" if value.startswith("/") and Path(value).exists() else value
 
 
 def database_password(env_file: Path = ENV_FILE) -> SecretStr:

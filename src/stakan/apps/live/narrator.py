@@ -66,7 +66,7 @@ _LEVELS: dict[type, int] = {
 _RENAMED = {"client_order_id": "order", "venue_order_id": "venue_order", "execution_id": "execution"}
 _PRICES = frozenset(("price", "stop_loss", "take_profit", "entry", "leans_on", "bid", "ask"))
 _SIZES = frozenset(("size", "filled"))
-_LEFT_OUT = frozenset(("ts_event", "ts_recv", "rules", "horizon_ns", "mid_ticks"))
+_LEFT_OUT = frozenset(("ts_event", "ts_recv", "rules", "horizon_ns", "mid_ticks", "close_on_trigger"))
 
 
 class Narrator:
@@ -97,10 +97,12 @@ class Narrator:
         level = level_of(item)
         if not self._log.isEnabledFor(level):
             return
-        fields = self._fields(item)
+        trace, fields = trace_of(item, step, self._traces), self._fields(item)
+        if fields.get("intent") == trace:
+            del fields["intent"]
         if type(item) in _OPERATOR:
             fields = {"request": type(item).__name__, "correlation": item.request_id, **fields}
-        self._log.log(level, name_of(item), trace=trace_of(item, step, self._traces), step=step.number, **fields)
+        self._log.log(level, name_of(item), trace=trace, step=step.number, **fields)
 
     def _fields(self, item: Any) -> dict[str, Any]:
         table = _flat(item)

@@ -26,9 +26,10 @@ from stakan.apps.metrics import Capability, Metrics, MetricsServer, Sources
 from stakan.apps.recorded_run import JOURNAL_FOLDER
 from stakan.core.domain.commands import SubmitOrder, VenueCommand
 from stakan.core.domain.events import AnyEvent
-from stakan.core.domain.ids import ClientOrderId
+from stakan.core.domain.ids import ClientOrderId, InstrumentId
 from stakan.core.domain.step import Step
 from stakan.core.domain.trace import Traces, trace_of
+from stakan.core.domain.units import SECOND, Nanos
 from stakan.core.portfolio.portfolio import Portfolio
 from stakan.core.ports import Venue
 
@@ -52,7 +53,7 @@ class Observation:
         rules = bot.plan.instruments
         self._narrator = Narrator(traces_of(state.portfolio, run), rules.get, self._log)
         self._later: deque[tuple[Context, AnyEvent, Step]] = deque()
-        self._step = Step(state.number, state.now)  # type: ignore[arg-type]  # Nanos
+        self._step = Step(state.number, Nanos(state.now))
         self._decided: dict[ClientOrderId, int] = {}
         """When an order was decided that has not left yet, by the monotonic clock."""
         self._is_traced = False
@@ -181,15 +182,15 @@ class Observation:
     def _is_answered(self) -> bool:
         return self._account is None or self._account.venue.is_streaming
 
-    def _is_margin_asserted(self, instrument: str) -> bool:
-        return self._account is None or self._account.venue.is_prepared(instrument)  # type: ignore[arg-type]
+    def _is_margin_asserted(self, instrument: InstrumentId) -> bool:
+        return self._account is None or self._account.venue.is_prepared(instrument)
 
     def _look_in(self, loop: asyncio.AbstractEventLoop) -> None:
         due = loop.time() + _LOOK_S
         self._timer = loop.call_at(due, self._look, loop, due)
 
     def _look(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
-        self.metrics.loop_lag.add(round(max(0.0, loop.time() - due) * 1e9))
+        self.metrics.loop_lag.add(round(max(0.0, loop.time() - due) * SECOND))
         if self.invariants.bare and not self._bot.loop.is_over:
             self.invariants.check(self._now())
         self._look_in(loop)

@@ -29,7 +29,7 @@ from stakan.adapters.exchanges.bybit.errors import (
     rule_of,
     rule_of_status,
 )
-from stakan.adapters.exchanges.bybit.limits import Group, RateLimiter
+from stakan.adapters.exchanges.bybit.limits import ORDER_GROUPS, Group, RateLimiter
 from stakan.adapters.exchanges.bybit.messages import Envelope, Page, Time, read
 from stakan.core.domain.errors import DataError, OutcomeUnknown, RateLimited, RequestRefused, VenueUnavailable
 from stakan.core.domain.units import MILLISECOND, SECOND
@@ -464,7 +464,7 @@ class HttpTransport:
             ) as response:
                 body = await response.read()
                 received = self._clock()
-                level = logging.DEBUG if request.kind is Kind.QUERY else logging.INFO
+                level = logging.INFO if request.group in ORDER_GROUPS else logging.DEBUG
                 taken = (received - sent) / MILLISECOND
                 _log.log(level, "%s %s: %d in %.1f ms", request.method, request.path, response.status, taken)
                 return Answer(response.status, response.headers, body, sent, received)
