@@ -1,0 +1,114 @@
+"""Faults of a plan, brought about at their moment."""
+
+from typing import TYPE_CHECKING
+
+from stakan.apps.dst import plan as p
+from stakan.apps.exchange.faults import profile_named
+from stakan.core.domain.events import (
+    AnyOperatorRequest,
+    Flatten,
+    Halt,
+    MoveStop,
+    PauseEntries,
+    ReleaseHalt,
+    ResumeEntries,
+)
+from stakan.core.domain.ids import InstrumentId
+from stakan.core.domain.units import MILLISECOND, SECOND, Ticks
+
+if TYPE_CHECKING:
+    from stakan.apps.dst.world import World
+
+RELEASED_AFTER_NS = 8 * SECOND
+"""An operator who has halted or paused lets it go on after so long: a run without orders shows nothing."""
+
+
+def happen(world: "World", fault: p.AnyFault) -> None:
+    """Bring it about."""
+    if not isinstance(fault, p.Weather | p.Script | p.BreakOrder | p.Ask):
+        # Those are counted where they meet something.
+        world.counts[type(fault).__struct_config__.tag or ""] += 1
+    world.note(fault)
+    match fault:
+        case p.Weather():
+            world.host.local.chaos.set(profile_named(fault.profile))
+            world.until(fault.until_s, lambda: world.host.local.chaos.set(None))
+        case p.Script():
+            world.host.local.chaos.script(fault.operation, fault.trouble, fault.count)
+        case p.BadBook():
+            _spoil(world, fault)
+        case p.BreakOrder():
+            world.network.breaks.append(fault.when)
+        case p.Reset():
+            world.network.reset(fault.stream.value)
+        case p.Slow():
+            world.network.mean_ns = int(fault.mean_ms * MILLISECOND)
+            world.until(fault.until_s, world.network.hurry)
+        case p.Dark():
+            world.network.dark_until = world.moment(fault.until_s)
+        case p.Refusing():
+            world.network.refuses_until = world.moment(fault.until_s)
+        case p.Stall():
+            world.machine.stall(int(fault.ms * MILLISECOND))
+        case p.ClockJump():
+            world.machine.set_back(-int(fault.ms * MILLISECOND))
+        case p.ClockDrift():
+            world.machine.drift(fault.millionths)
+        case p.Ask():
+            _ask(world, fault)
+
+
+def _spoil(world: "World", fault: p.BadBook) -> None:
+    board = world.host.local.board
+    do = {
+        "gap": board.skip,
+        "restart": board.restart,
+        "cross": board.cross,
+        "repeat": board.repeat,
+        "stale": board.go_back,
+    }[fault.kind]
+    do(f"orderbook.50.{world.symbols[fault.symbol]}")
+
+
+def _ask(world: "World", fault: p.Ask) -> None:
+    request = _request(world, fault)
+    if request is None:
+        return
+    world.ask(request)
+    if fault.wish is p.Wish.PAUSE:
+        world.heap.later(RELEASED_AFTER_NS, lambda: _resume(world))
+
+
+def _resume(world: "World") -> None:
+    if not world.is_ending:
+        _ask(world, p.Ask(at_s=0, wish=p.Wish.RESUME))
+
+
+def _request(world: "World", fault: p.Ask) -> AnyOperatorRequest | None:
+    name = f"{fault.wish} {world.heap.now}"
+    who = {"ts_event": 0, "ts_recv": 0, "actor": "operator", "request_id": name}
+    instrument = None if fault.symbol is None else InstrumentId(f"local:linear:{world.symbols[fault.symbol]}")
+    match fault.wish:
+        case p.Wish.PAUSE:
+            return PauseEntries(**who)
+        case p.Wish.RESUME:
+            return ResumeEntries(**who)
+        case p.Wish.FLATTEN:
+            return Flatten(**who, instrument=instrument)
+        case p.Wish.HALT:
+            return Halt(**who, why="drill")
+        case p.Wish.RELEASE:
+            return ReleaseHalt(**who)
+        case p.Wish.MOVE_STOP:
+            return _moved_stop(world, instrument, who)
+
+
+def _moved_stop(world: "World", instrument: InstrumentId | None, who: dict[str, object]) -> MoveStop | None:
+    """A stop twice as far from the market as the one that there is; nothing where there is none."""
+    assert instrument is not None
+    engine = world.process.engine if world.process is not None else None
+    position = None if engine is None else engine.state.portfolio.position(instrument)
+    if engine is None or position is None or position.stop_loss is None:
+        return None
+    mid = round(engine.state.instruments[instrument].market.book.mid)
+    return MoveStop(**who, instrument=instrument, stop_loss=Ticks(2 * position.stop_loss - mid))  # type: ignore[arg-type]
