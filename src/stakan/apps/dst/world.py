@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from stakan.adapters.exchanges.bybit.limits import BAN
 from stakan.adapters.exchanges.bybit.rest import Keys
 from stakan.apps.config import Settings, settings_from
 from stakan.apps.dst import restless
@@ -21,6 +22,7 @@ from stakan.apps.dst.network import Network
 from stakan.apps.dst.plan import Plan
 from stakan.apps.dst.process import Process, Setup
 from stakan.apps.dst.time import Heap, Killed, Machine
+from stakan.apps.exchange.faults import Trouble
 from stakan.apps.live.loop import RunJournal
 from stakan.apps.rehearse import differences
 from stakan.apps.results import Fingerprint
@@ -151,6 +153,9 @@ class World:
             heap.run(heap.now + SETTLE_NS)
             self.host.local.is_held = True
             heap.run(heap.now + CALM_NS - SETTLE_NS)
+            if self.host.faults[Trouble.HTTP_403]:
+                # A bot that was locked out by address asks nothing over HTTP for ten minutes.
+                heap.run(heap.now + BAN)
             self._compare()
         except Breached:
             pass
@@ -192,6 +197,7 @@ class World:
         """Fair weather, the clock is right, and the bot opens nothing more."""
         self.is_ending = True
         self.host.local.chaos.set(None)
+        self.host.local.chaos.unscript()
         self.network.calm()
         self.machine.right()
         self.note("fair weather, entries are paused")
