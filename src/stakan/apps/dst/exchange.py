@@ -35,9 +35,9 @@ def symbols() -> tuple[SyntheticSymbol, ...]:
     return tuple(
         msgspec.structs.replace(
             one,
-            volatility_bp=2.5,
+            volatility_bp=1.2,
             messages_per_second=4.0,
-            orders_per_second=40.0,
+            orders_per_second=60.0,
             takers_per_second=2.0,
         )
         for one in demo_symbols()[:SYMBOLS]

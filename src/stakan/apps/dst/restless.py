@@ -26,8 +26,8 @@ class Restless(Strategy, frozen=True, kw_only=True):
     """Share of decisions at which it wants out."""
     stops: float = 0.08
     """Share of decisions at which it wants a closer stop."""
-    nearest_bps: float = 7.0
-    farthest_bps: float = 25.0
+    nearest_bps: float = 3.5
+    farthest_bps: float = 15.0
     longest_s: float = 12.0
 
     def decide(self, view: View, state: Any) -> Signal | None:  # noqa: ARG002 - it remembers nothing

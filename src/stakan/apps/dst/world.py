@@ -93,7 +93,7 @@ def settings_of(plan: Plan) -> Settings:
         "sizing": {"notional": "450"},
         "strategies": [strategy],
         "risk": [
-            {"name": "mandatory_stop"},
+            {"name": "mandatory_stop", "parameters": {"min_distance": "0.0002"}},
             {"name": "order_size"},
             {"name": "position_count", "parameters": {"max_positions": 3}},
             {"name": "exposure", "parameters": {"max_notional": str(MAX_NOTIONAL), "max_equity_share": str(MAX_SHARE)}},
