@@ -60,9 +60,7 @@ class Host:
             reply_spread_ns=Nanos(MILLISECOND),
             seed=seed,
         )
-        self.local = LocalExchange(
-            config, lambda start: generated(market, start), lambda: heap.now, lambda ns, do: heap.later(ns, do)
-        )
+        self.local = LocalExchange(config, lambda start: generated(market, start), lambda: heap.now, heap.later)
         (self.account,) = self.local.accounts
         self._pump()
 

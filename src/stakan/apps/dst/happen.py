@@ -1,6 +1,6 @@
 """Faults of a plan, brought about at their moment."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from stakan.apps.dst import plan as p
 from stakan.apps.exchange.faults import profile_named
@@ -23,11 +23,20 @@ RELEASED_AFTER_NS = 8 * SECOND
 """An operator who has halted or paused lets it go on after so long: a run without orders shows nothing."""
 
 
+class _Who(TypedDict):
+    """What all requests of an operator have in common."""
+
+    ts_event: int
+    ts_recv: int
+    actor: str
+    request_id: str
+
+
 def happen(world: "World", fault: p.AnyFault) -> None:
     """Bring it about."""
     if not isinstance(fault, p.Weather | p.Script | p.BreakOrder | p.Ask):
         # Those are counted where they meet something.
-        world.counts[type(fault).__struct_config__.tag or ""] += 1
+        world.counts[str(type(fault).__struct_config__.tag)] += 1
     world.note(fault)
     match fault:
         case p.Weather():
@@ -86,7 +95,7 @@ def _resume(world: "World") -> None:
 
 def _request(world: "World", fault: p.Ask) -> AnyOperatorRequest | None:
     name = f"{fault.wish} {world.heap.now}"
-    who = {"ts_event": 0, "ts_recv": 0, "actor": "operator", "request_id": name}
+    who = _Who(ts_event=0, ts_recv=0, actor="operator", request_id=name)
     instrument = None if fault.symbol is None else InstrumentId(f"local:linear:{world.symbols[fault.symbol]}")
     match fault.wish:
         case p.Wish.PAUSE:
@@ -103,7 +112,7 @@ def _request(world: "World", fault: p.Ask) -> AnyOperatorRequest | None:
             return _moved_stop(world, instrument, who)
 
 
-def _moved_stop(world: "World", instrument: InstrumentId | None, who: dict[str, object]) -> MoveStop | None:
+def _moved_stop(world: "World", instrument: InstrumentId | None, who: "_Who") -> MoveStop | None:
     """A stop twice as far from the market as the one that there is; nothing where there is none."""
     assert instrument is not None
     engine = world.process.engine if world.process is not None else None
@@ -111,4 +120,4 @@ def _moved_stop(world: "World", instrument: InstrumentId | None, who: dict[str, 
     if engine is None or position is None or position.stop_loss is None:
         return None
     mid = round(engine.state.instruments[instrument].market.book.mid)
-    return MoveStop(**who, instrument=instrument, stop_loss=Ticks(2 * position.stop_loss - mid))  # type: ignore[arg-type]
+    return MoveStop(**who, instrument=instrument, stop_loss=Ticks(2 * position.stop_loss - mid))

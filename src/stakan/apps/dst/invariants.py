@@ -174,6 +174,7 @@ class Auditor:
         self.ledgers = Ledgers(self.found)
         self.orders = 0
         """At the exchange, those of legs not counted."""
+        self.traded: set[str] = set()
         self.executions = 0
         self._host = host
         self._limits = limits
@@ -217,15 +218,21 @@ class Auditor:
         rules = self._host.trading.market.instruments[symbol]
         key = (symbol, fact.execution_id)
         ledgers.booked[key] = ledgers.booked.get(key, 0) + fact.size
-        if rules.size(ledgers.booked[key]) > Decimal(row.exec_qty) or rules.price(fact.price) != Decimal(row.exec_price):
-            self.found(8, f"{symbol}: execution {fact.execution_id} of {row.exec_qty} at {row.exec_price} was booked as {fact}")
+        if rules.size(ledgers.booked[key]) > Decimal(row.exec_qty) or rules.price(fact.price) != Decimal(
+            row.exec_price
+        ):
+            self.found(
+                8, f"{symbol}: execution {fact.execution_id} of {row.exec_qty} at {row.exec_price} was booked as {fact}"
+            )
 
     def _funded(self, fact: FundingBooked) -> None:
         symbol = split_instrument_id(fact.instrument)[2]
         row = self._row(symbol, fact.execution_id)
         key = (symbol, fact.execution_id)
         if row is None or Decimal(row.exec_fee) != fact.amount or key in self.ledgers.funded:
-            self.found(8, f"{symbol}: funding {fact.execution_id} of {fact.amount} is not what the exchange charged, once")
+            self.found(
+                8, f"{symbol}: funding {fact.execution_id} of {fact.amount} is not what the exchange charged, once"
+            )
         self.ledgers.funded.add(key)
 
     def _row(self, symbol: str, execution: str) -> ExecutionRow | None:
@@ -254,6 +261,7 @@ class Auditor:
             self._ordinal = order.ordinal
             if order.link_id:
                 self.orders += 1
+                self.traded.add(order.symbol)
                 self._arrived(order)
 
     def _new_orders(self) -> Iterator[Order]:
@@ -282,7 +290,9 @@ class Auditor:
     def _entered(self, order: Order, sent: _Sent) -> None:
         other = self._by_intent.setdefault(sent.order.intent, order)
         if other is not order:
-            self.found(2, f"{order.symbol}: {other.link_id} and {order.link_id} are both entries of {sent.order.intent}")
+            self.found(
+                2, f"{order.symbol}: {other.link_id} and {order.link_id} are both entries of {sent.order.intent}"
+            )
         rules = self._host.trading.market.instruments[order.symbol]
         wanted = min(self._limits.leverage, rules.max_leverage)
         leverage = self._host.trading.venue.position(rules).leverage

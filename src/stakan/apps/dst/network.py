@@ -68,7 +68,7 @@ class Network:
         self.exchange = exchange
         self.counts = counts
         """Faults that happened."""
-        self.mean_ns = MEAN_NS
+        self.mean_ns: int = MEAN_NS
         """Mean delay beyond the floor; a fault may raise it."""
         self.dark_until = 0
         """Until then nothing passes; it arrives afterwards, unless somebody has given it up."""

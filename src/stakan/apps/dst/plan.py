@@ -123,18 +123,7 @@ class Ask(Fault, frozen=True, kw_only=True, tag="operator"):
 
 
 AnyFault = (
-    Weather
-    | Script
-    | BadBook
-    | BreakOrder
-    | Reset
-    | Slow
-    | Dark
-    | Refusing
-    | Stall
-    | ClockJump
-    | ClockDrift
-    | Ask
+    Weather | Script | BadBook | BreakOrder | Reset | Slow | Dark | Refusing | Stall | ClockJump | ClockDrift | Ask
 )
 
 
@@ -218,7 +207,9 @@ def _jump(chance: random.Random, at: float) -> AnyFault:
 _MAKERS = {
     Script: _script,
     BadBook: lambda chance, at: BadBook(
-        at_s=at, symbol=chance.randrange(SYMBOLS), kind=chance.choice(_BOOK_FAULTS)  # type: ignore[arg-type]
+        at_s=at,
+        symbol=chance.randrange(SYMBOLS),
+        kind=chance.choice(_BOOK_FAULTS),  # type: ignore[arg-type]
     ),
     BreakOrder: lambda chance, at: BreakOrder(at_s=at, when=chance.choice(list(Broken))),
     Reset: lambda chance, at: Reset(at_s=at, stream=chance.choice(list(Stream))),

@@ -177,7 +177,7 @@ class Process:
             AtVenue(venue),
             self.journal,
             self.time,
-            resync=lambda instrument: self._resync(instrument),
+            resync=self._resync,
             observe=self._around.observe,
             failed=self._failed,
         )

@@ -3,7 +3,7 @@
 For simulations: every kind of order and every way out of a position comes up within a minute.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from stakan.core.domain.orders import OrderType, TimeInForce
 from stakan.core.domain.trading import ExitSignal, Signal
@@ -17,7 +17,7 @@ _MASK = (1 << 64) - 1
 class Restless(Strategy, frozen=True, kw_only=True):
     """Draws from a hash of seed, instrument and moment; remembers nothing."""
 
-    reads_densities = False  # type: ignore[misc]  # a class variable, as in the base
+    reads_densities: ClassVar[bool] = False
 
     seed: int = 0
     entries: float = 0.35

@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     frames: int
     """That the exchange sent, answers over HTTP included."""
     orders: int
+    traded: int
+    """Instruments in which an order arrived."""
     executions: int
     faults: dict[str, int]
     lives: int
@@ -76,7 +79,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         return sum(self.faults.values())
 
 
-class Breached(Exception):  # noqa: N818 - it ends a run, it is no error
+class Breached(Exception):
     """An invariant does not hold: no use in going on."""
 
 
@@ -147,7 +150,7 @@ class World:
         try:
             self.begin()
             for fault in self.plan.faults:
-                heap.at(start + int(fault.at_s * SECOND), lambda fault=fault: happen(self, fault))
+                heap.at(self.moment(fault.at_s), partial(happen, self, fault))
             heap.run(start + int(self.plan.seconds * SECOND))
             self._calm()
             heap.run(heap.now + SETTLE_NS)
@@ -238,12 +241,13 @@ class World:
             steps=self.steps,
             frames=self.frames,
             orders=self.auditor.orders,
+            traded=len(self.auditor.traded),
             executions=self.auditor.executions,
             faults=dict(sorted((self.counts + self.host.faults).items())),
             lives=self.lives,
             kills=self.kills,
             fingerprint=fingerprint.hexdigest(),
-            story=tuple(self._tell(at, what) for at, what in self._story),
+            story=() if self.auditor.breach is None else tuple(self._tell(at, what) for at, what in self._story),
         )
 
     def _tell(self, at: int, what: object) -> str:
