@@ -50,6 +50,20 @@ class SimulatedDisk:
 
     # --- what happens to it -----------------------------------------------------------------------------------------
 
+    def hurry(self) -> None:
+        """As quick as in the beginning."""
+        self.sync_ns = 0
+
+    def make_room(self) -> None:
+        """Not full any more."""
+        self.is_full = False
+
+    def calm(self) -> None:
+        """No more faults."""
+        self.hurry()
+        self.make_room()
+        self.kill_at = None
+
     def lose_power(self) -> None:
         """What was not synced is lost, in part or as a whole; a part of it may be zeros."""
         for path in sorted(self._files):
@@ -62,10 +76,9 @@ class SimulatedDisk:
             file.durable += kept
             file.pending = bytearray()
 
-    @property
-    def is_synced(self) -> bool:
-        """Whether a loss of power would take nothing."""
-        return not any(file.pending for file in self._files.values())
+    def is_synced(self, folder: Path) -> bool:
+        """Whether a loss of power would take nothing of what is in a folder."""
+        return not any(file.pending for path, file in self._files.items() if path.parent == folder)
 
     # --- the journal's `Disk` ---------------------------------------------------------------------------------------
 

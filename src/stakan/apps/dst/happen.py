@@ -19,6 +19,8 @@ from stakan.core.domain.units import MILLISECOND, SECOND, Ticks
 if TYPE_CHECKING:
     from stakan.apps.dst.world import World
 
+_COUNTED_ELSEWHERE = (p.Weather, p.Script, p.BreakOrder, p.Kill, p.KillAtDisk, p.Ask)
+"""Where they meet something."""
 RELEASED_AFTER_NS = 8 * SECOND
 """An operator who has halted or paused lets it go on after so long: a run without orders shows nothing."""
 
@@ -34,37 +36,67 @@ class _Who(TypedDict):
 
 def happen(world: "World", fault: p.AnyFault) -> None:
     """Bring it about."""
-    if not isinstance(fault, p.Weather | p.Script | p.BreakOrder | p.Ask):
-        # Those are counted where they meet something.
+    if not isinstance(fault, _COUNTED_ELSEWHERE):
         world.counts[str(type(fault).__struct_config__.tag)] += 1
     world.note(fault)
     match fault:
+        case p.Weather() | p.Script() | p.BadBook():
+            _at_the_exchange(world, fault)
+        case p.BreakOrder() | p.Reset() | p.Slow() | p.Dark() | p.Refusing():
+            _on_the_way(world, fault)
+        case p.Ask():
+            _ask(world, fault)
+        case _:
+            _at_the_bot(world, fault)
+
+
+def _at_the_exchange(world: "World", fault: p.Weather | p.Script | p.BadBook) -> None:
+    chaos = world.host.local.chaos
+    match fault:
         case p.Weather():
-            world.host.local.chaos.set(profile_named(fault.profile))
-            world.until(fault.until_s, lambda: world.host.local.chaos.set(None))
+            chaos.set(profile_named(fault.profile))
+            world.until(fault.until_s, lambda: chaos.set(None))
         case p.Script():
-            world.host.local.chaos.script(fault.operation, fault.trouble, fault.count)
+            chaos.script(fault.operation, fault.trouble, fault.count)
         case p.BadBook():
             _spoil(world, fault)
+
+
+def _on_the_way(world: "World", fault: p.BreakOrder | p.Reset | p.Slow | p.Dark | p.Refusing) -> None:
+    network = world.network
+    match fault:
         case p.BreakOrder():
-            world.network.breaks.append(fault.when)
+            network.breaks.append(fault.when)
         case p.Reset():
-            world.network.reset(fault.stream.value)
+            network.reset(fault.stream.value)
         case p.Slow():
-            world.network.mean_ns = int(fault.mean_ms * MILLISECOND)
-            world.until(fault.until_s, world.network.hurry)
+            network.mean_ns = int(fault.mean_ms * MILLISECOND)
+            world.until(fault.until_s, network.hurry)
         case p.Dark():
-            world.network.dark_until = world.moment(fault.until_s)
+            network.dark_until = world.moment(fault.until_s)
         case p.Refusing():
-            world.network.refuses_until = world.moment(fault.until_s)
+            network.refuses_until = world.moment(fault.until_s)
+
+
+def _at_the_bot(
+    world: "World",
+    fault: p.Stall | p.ClockJump | p.ClockDrift | p.SlowDisk | p.FullDisk | p.Kill | p.KillAtDisk,
+) -> None:
+    match fault:
         case p.Stall():
             world.machine.stall(int(fault.ms * MILLISECOND))
         case p.ClockJump():
             world.machine.set_back(-int(fault.ms * MILLISECOND))
         case p.ClockDrift():
             world.machine.drift(fault.millionths)
-        case p.Ask():
-            _ask(world, fault)
+        case p.SlowDisk():
+            world.disk.sync_ns = int(fault.ms * MILLISECOND)
+            world.until(fault.until_s, world.disk.hurry)
+        case p.FullDisk():
+            world.disk.is_full = True
+            world.until(fault.until_s, world.disk.make_room)
+        case p.Kill() | p.KillAtDisk():
+            world.doom(fault)
 
 
 def _spoil(world: "World", fault: p.BadBook) -> None:

@@ -9,7 +9,7 @@
 | 4 | isolated margin and leverage asserted in this life before the first order of a symbol |
 | 5 | after bad weather the bot's books are the exchange's |
 | 6 | every order, transition and decision is recorded, orders durably before they arrive |
-| 7 | after a halt nothing opens until it is released |
+| 7 | after a halt, or a pause, nothing opens until it is released |
 | 8 | balances change by fills, fees and funding to the last decimal, on both sides |
 """
 
@@ -19,24 +19,17 @@ from decimal import Decimal
 import msgspec
 
 from stakan.apps.dst.exchange import Host
+from stakan.apps.dst.records import Records, Sent
 from stakan.apps.exchange.orders import Order
 from stakan.apps.exchange.rows import ExecutionRow
-from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.facts import (
-    AnyFact,
-    ExitDecided,
     FillBooked,
     FundingBooked,
-    IntentApproved,
-    OrderTransitioned,
-    PositionTransitioned,
-    TradingStateChanged,
 )
-from stakan.core.domain.ids import ClientOrderId, InstrumentId, split_instrument_id
+from stakan.core.domain.ids import ClientOrderId, split_instrument_id
 from stakan.core.domain.instrument import Instrument
-from stakan.core.domain.orders import NewOrder, Purpose
+from stakan.core.domain.orders import Purpose
 from stakan.core.domain.step import Step
-from stakan.core.domain.trading import TradingState
 from stakan.core.domain.units import SECOND
 from stakan.core.engine import Engine
 
@@ -67,101 +60,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_equity_share: Decimal
 
 
-class _Sent(msgspec.Struct):
-    """An order that the engine has decided on."""
-
-    order: NewOrder
-    life: int
-    is_durable: bool = False
-    is_forbidden: bool = False
-    """Whether it opens something although trading is halted."""
-
-
 class _Naked(msgspec.Struct):
     """A position without a stop."""
 
     exposed_ns: int = 0
     was_interrupted: bool = False
-
-
-class Ledgers:
-    """What the bot has recorded, in all its lives: orders, states, decisions, bookings."""
-
-    def __init__(self, breach: Callable[[int, str], None]) -> None:
-        self.sent: dict[ClientOrderId, _Sent] = {}
-        self.life = 0
-        self.is_halted = False
-        self._breach = breach
-        self._waiting: list[_Sent] = []
-        self._approved: set[str] = set()
-        self._leaving: set[InstrumentId] = set()
-        self._orders: dict[ClientOrderId, str] = {}
-        self._positions: dict[str, str] = {}
-        self.booked: dict[tuple[str, str], int] = {}
-        """Lots by instrument and execution."""
-        self.funded: set[tuple[str, str]] = set()
-
-    def observe(self, engine: Engine, step: Step) -> list[AnyFact]:
-        """Take a step in; gives what it booked."""
-        bookings: list[AnyFact] = []
-        for fact in step.facts:
-            kind = type(fact)
-            if kind is FillBooked or kind is FundingBooked:
-                bookings.append(fact)
-            else:
-                self._note(fact)
-        for command in step.commands:
-            if type(command) is SubmitOrder:
-                self._submitted(command.order)
-        if bookings and not engine.state.portfolio.ledger.is_balanced:
-            self._breach(8, "the bot's balance is not its opening balance and what was booked since")
-        return bookings
-
-    def synced(self) -> None:
-        """All that was decided so far is on the disk."""
-        for sent in self._waiting:
-            sent.is_durable = True
-        self._waiting.clear()
-
-    def lost(self) -> None:
-        """The process is gone; what was not durable need not be known to the next one."""
-        self._waiting.clear()
-
-    def _note(self, fact: AnyFact) -> None:
-        match fact:
-            case OrderTransitioned():
-                known = self._orders.get(fact.client_order_id)
-                self._follows(f"order {fact.client_order_id}", known, fact.before)
-                self._orders[fact.client_order_id] = fact.after
-            case PositionTransitioned():
-                known = self._positions.get(fact.position)
-                self._follows(f"position {fact.position}", known, fact.before)
-                self._positions[fact.position] = fact.after
-            case IntentApproved():
-                self._approved.add(fact.intent.id)
-            case ExitDecided():
-                self._leaving.add(fact.instrument)
-            case TradingStateChanged():
-                self.is_halted = fact.state is TradingState.HALTED
-            case _:
-                pass
-
-    def _follows(self, what: str, known: str | None, before: str | None) -> None:
-        if known != before:
-            self._breach(6, f"{what} left {before}, but was last recorded as {known}")
-
-    def _submitted(self, order: NewOrder) -> None:
-        earlier = self.sent.get(order.client_order_id)
-        if earlier is not None and earlier.order != order:
-            self._breach(2, f"id {order.client_order_id} was {earlier.order} and is {order} now")
-        is_entry = order.purpose is Purpose.ENTRY
-        if is_entry and order.intent not in self._approved:
-            self._breach(6, f"entry {order.client_order_id} without a recorded decision")
-        if not is_entry and order.instrument not in self._leaving:
-            self._breach(6, f"exit {order.client_order_id} without a recorded decision")
-        sent = _Sent(order, self.life, is_forbidden=is_entry and self.is_halted)
-        self.sent[order.client_order_id] = sent
-        self._waiting.append(sent)
 
 
 class Auditor:
@@ -171,7 +74,7 @@ class Auditor:
         self, host: Host, limits: Limits, now: Callable[[], int], reachable: Callable[[], bool], start: int
     ) -> None:
         self.breach: Breach | None = None
-        self.ledgers = Ledgers(self.found)
+        self.records = Records(self.found)
         self.orders = 0
         """At the exchange, those of legs not counted."""
         self.traded: set[str] = set()
@@ -202,7 +105,7 @@ class Auditor:
         """Take a step of the bot in."""
         if not (step.facts or step.commands):
             return
-        for fact in self.ledgers.observe(engine, step):
+        for fact in self.records.observe(engine, step):
             if isinstance(fact, FillBooked):
                 self._booked(fact)
             elif isinstance(fact, FundingBooked):
@@ -210,15 +113,15 @@ class Auditor:
 
     def _booked(self, fact: FillBooked) -> None:
         """A booking is of an execution that there was, and of no more than it was."""
-        symbol, ledgers = split_instrument_id(fact.instrument)[2], self.ledgers
+        symbol, records = split_instrument_id(fact.instrument)[2], self.records
         row = self._row(symbol, fact.execution_id)
         if row is None:
             self.found(8, f"{symbol}: the bot booked execution {fact.execution_id}, which the exchange does not have")
             return
         rules = self._host.trading.market.instruments[symbol]
         key = (symbol, fact.execution_id)
-        ledgers.booked[key] = ledgers.booked.get(key, 0) + fact.size
-        if rules.size(ledgers.booked[key]) > Decimal(row.exec_qty) or rules.price(fact.price) != Decimal(
+        records.booked[key] = records.booked.get(key, 0) + fact.size
+        if rules.size(records.booked[key]) > Decimal(row.exec_qty) or rules.price(fact.price) != Decimal(
             row.exec_price
         ):
             self.found(
@@ -229,15 +132,29 @@ class Auditor:
         symbol = split_instrument_id(fact.instrument)[2]
         row = self._row(symbol, fact.execution_id)
         key = (symbol, fact.execution_id)
-        if row is None or Decimal(row.exec_fee) != fact.amount or key in self.ledgers.funded:
+        if row is None or Decimal(row.exec_fee) != fact.amount or key in self.records.funded:
             self.found(
                 8, f"{symbol}: funding {fact.execution_id} of {fact.amount} is not what the exchange charged, once"
             )
-        self.ledgers.funded.add(key)
+        self.records.funded.add(key)
 
     def _row(self, symbol: str, execution: str) -> ExecutionRow | None:
         self._read_executions()
         return self._rows.get((symbol, execution))
+
+    def all_booked(self) -> None:
+        """At the end: every execution of the exchange was booked, as a whole."""
+        self._read_executions()
+        for (symbol, name), row in self._rows.items():
+            key = (symbol, name)
+            if row.exec_type == "Funding":
+                if key not in self.records.funded:
+                    self.found(8, f"{symbol}: funding {name} of {row.exec_fee} was not booked")
+                continue
+            rules = self._host.trading.market.instruments[symbol]
+            booked = rules.size(self.records.booked.get(key, 0))
+            if booked != Decimal(row.exec_qty):
+                self.found(8, f"{symbol}: of execution {name} of {row.exec_qty} only {booked} was booked")
 
     # --- the exchange's books ---------------------------------------------------------------------------------------
 
@@ -276,18 +193,18 @@ class Auditor:
                 yield order
 
     def _arrived(self, order: Order) -> None:
-        sent = self.ledgers.sent.get(ClientOrderId(order.link_id))
+        sent = self.records.sent.get(ClientOrderId(order.link_id))
         if sent is None:
             self.found(6, f"order {order.link_id} of {order.symbol} was never decided")
             return
         if not sent.is_durable:
             self.found(6, f"order {order.link_id} of {order.symbol} arrived before it was durable")
         if sent.is_forbidden:
-            self.found(7, f"entry {order.link_id} of {order.symbol} although trading is halted")
+            self.found(7, f"entry {order.link_id} of {order.symbol} although nothing may be opened")
         if sent.order.purpose is Purpose.ENTRY:
             self._entered(order, sent)
 
-    def _entered(self, order: Order, sent: _Sent) -> None:
+    def _entered(self, order: Order, sent: Sent) -> None:
         other = self._by_intent.setdefault(sent.order.intent, order)
         if other is not order:
             self.found(
@@ -298,7 +215,7 @@ class Auditor:
         leverage = self._host.trading.venue.position(rules).leverage
         if leverage != wanted:
             self.found(4, f"entry {order.link_id} of {order.symbol} at leverage {leverage} instead of {wanted}")
-        if sent.life == self.ledgers.life and not self._host.is_asserted(order.symbol):
+        if sent.life == self.records.life and not self._host.is_asserted(order.symbol):
             self.found(4, f"entry {order.link_id} of {order.symbol} before margin mode and leverage were asserted")
 
     def _read_executions(self) -> None:

@@ -114,6 +114,36 @@ class ClockDrift(Fault, frozen=True, kw_only=True, tag="clock drift"):
     millionths: int
 
 
+class SlowDisk(Fault, frozen=True, kw_only=True, tag="slow disk"):
+    """A sync takes long."""
+
+    until_s: float
+    ms: float
+
+
+class FullDisk(Fault, frozen=True, kw_only=True, tag="full disk"):
+    """Nothing more fits on it."""
+
+    until_s: float
+
+
+class Kill(Fault, frozen=True, kw_only=True, tag="kill"):
+    """The process is killed between two of its calls: so many after the moment. It is started again."""
+
+    calls: int = 0
+    down_s: float = 1.0
+    power: bool = False
+    """Whether the machine loses its power, and with it what was not synced."""
+
+
+class KillAtDisk(Fault, frozen=True, kw_only=True, tag="kill at disk"):
+    """The process is killed in the n-th operation of the disk after the moment. It is started again."""
+
+    operations: int = 1
+    down_s: float = 1.0
+    power: bool = False
+
+
 class Ask(Fault, frozen=True, kw_only=True, tag="operator"):
     """An operator asks for something: no fault, but it must work in the middle of them."""
 
@@ -123,7 +153,22 @@ class Ask(Fault, frozen=True, kw_only=True, tag="operator"):
 
 
 AnyFault = (
-    Weather | Script | BadBook | BreakOrder | Reset | Slow | Dark | Refusing | Stall | ClockJump | ClockDrift | Ask
+    Weather
+    | Script
+    | BadBook
+    | BreakOrder
+    | Reset
+    | Slow
+    | Dark
+    | Refusing
+    | Stall
+    | ClockJump
+    | ClockDrift
+    | SlowDisk
+    | FullDisk
+    | Kill
+    | KillAtDisk
+    | Ask
 )
 
 
@@ -204,6 +249,10 @@ def _jump(chance: random.Random, at: float) -> AnyFault:
     return ClockJump(at_s=at, ms=_r(chance.choice((-1, 1)) * 10 ** chance.uniform(1, 3.7)))
 
 
+def _slow_disk(chance: random.Random, at: float) -> AnyFault:
+    return SlowDisk(at_s=at, until_s=_r(at + chance.uniform(1, 10)), ms=_r(10 ** chance.uniform(0.5, 3)))
+
+
 _MAKERS = {
     Script: _script,
     BadBook: lambda chance, at: BadBook(
@@ -219,6 +268,7 @@ _MAKERS = {
     Stall: lambda chance, at: Stall(at_s=at, ms=_r(10 ** chance.uniform(1, 3.7))),
     ClockJump: _jump,
     ClockDrift: _drift,
+    SlowDisk: _slow_disk,
 }
 _WEIGHTS = {
     Script: 5,
@@ -231,6 +281,7 @@ _WEIGHTS = {
     Stall: 2,
     ClockJump: 1,
     ClockDrift: 1,
+    SlowDisk: 1,
 }
 
 

@@ -79,7 +79,6 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     symbols: tuple[str, ...]
     keys: Keys
-    epoch: str
     seed: int
 
 
@@ -170,7 +169,9 @@ class Process:
             ),
             server_clock=clock,
         )
-        self.engine = Engine(engine_config(settings, self.setup.epoch, instruments), instruments.values())
+        self.engine = Engine(
+            engine_config(settings, f"{self.setup.seed}-{self.number}", instruments), instruments.values()
+        )
         self.journal = self._around.journal(settings, instruments)
         self.loop = LiveLoop(
             self.engine,

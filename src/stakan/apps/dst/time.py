@@ -136,6 +136,8 @@ class ProcessTime:
     def __init__(self, heap: Heap, machine: Machine, failed: Callable[[BaseException], None]) -> None:
         self.heap = heap
         self.is_over = False
+        self.doomed_in: int | None = None
+        """Calls that it makes before it is killed."""
         self._machine = machine
         self._failed = failed
         self.now = WallClock(machine.wall, lambda: machine.present).now
@@ -154,6 +156,11 @@ class ProcessTime:
         """See `Owner`."""
         if self.is_over:
             return
+        if self.doomed_in is not None:
+            self.doomed_in -= 1
+            if self.doomed_in < 0:
+                self._failed(Killed())
+                return
         try:
             call()
         except (Exception, Killed) as error:  # noqa: BLE001 - the process ends by it, not the simulation

@@ -3,7 +3,6 @@
 import hashlib
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,16 @@ import msgspec
 
 from stakan.adapters.exchanges.bybit.limits import BAN
 from stakan.adapters.exchanges.bybit.rest import Keys
-from stakan.apps.config import Settings, settings_from
-from stakan.apps.dst import restless
+from stakan.apps.config import Settings
 from stakan.apps.dst.disk import SimulatedDisk
 from stakan.apps.dst.exchange import KEY, SECRET, Books, Host
 from stakan.apps.dst.happen import RELEASED_AFTER_NS, happen
 from stakan.apps.dst.invariants import Auditor, Breach, Limits
 from stakan.apps.dst.journal import PlainJournal, WatchedJournal
 from stakan.apps.dst.network import Network
-from stakan.apps.dst.plan import Plan
+from stakan.apps.dst.plan import Kill, KillAtDisk, Plan
 from stakan.apps.dst.process import Process, Setup
+from stakan.apps.dst.settings import MAX_NOTIONAL, MAX_SHARE, settings_of
 from stakan.apps.dst.time import Heap, Killed, Machine
 from stakan.apps.exchange.faults import Trouble
 from stakan.apps.live.loop import RunJournal
@@ -43,8 +42,6 @@ SETTLE_NS = 3 * SECOND
 RESTART_NS = SECOND
 """Until a process that could not begin is started again."""
 STORY = 120
-MAX_NOTIONAL = Decimal(1000)
-MAX_SHARE = Decimal("0.5")
 _FOLDER = Path("/run")
 _DULL = (EquityMarked, CandleClosed, SignalProposed)
 
@@ -83,34 +80,11 @@ class Breached(Exception):
     """An invariant does not hold: no use in going on."""
 
 
-def settings_of(plan: Plan) -> Settings:
-    """The bot's configuration: it trades far more often than is wise, and close to its limits."""
-    strategy = {
-        "name": "restless",
-        "file": str(Path(restless.__file__)),
-        "parameters": {"seed": plan.seed},
-    }
-    table: dict[str, Any] = {
-        "engine": {"candle_interval": "5s", "cooldown": "1s", "entry_timeout": "3s"},
-        "account": {"leverage": "10"},
-        "sizing": {"notional": "450"},
-        "strategies": [strategy],
-        "risk": [
-            {"name": "mandatory_stop", "parameters": {"min_distance": "0.0002"}},
-            {"name": "order_size"},
-            {"name": "position_count", "parameters": {"max_positions": 3}},
-            {"name": "exposure", "parameters": {"max_notional": str(MAX_NOTIONAL), "max_equity_share": str(MAX_SHARE)}},
-            {"name": "daily_loss", "parameters": {"max_share": str(plan.daily_loss)}},
-        ],
-        "venue": {"environment": "local", "depth": 50, "best_quotes": False},
-    }
-    return settings_from(table)
-
-
 class World:
     """Runs one plan, once."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, settings: Settings | None = None) -> None:
+        """`settings` are those of `settings_of(plan)` where none are given."""
         self.plan = plan
         self.counts: Counter[str] = Counter()
         """Faults that happened outside of the exchange."""
@@ -119,7 +93,7 @@ class World:
         self.network = Network(self.heap, self.host, plan.seed, self.counts)
         self.machine = Machine(self.heap)
         self.disk = SimulatedDisk(plan.seed, self.machine.stall)
-        settings = settings_of(plan)
+        settings = settings or settings_of(plan)
         self.auditor = Auditor(
             self.host,
             Limits(leverage=settings.account.leverage, max_notional=MAX_NOTIONAL, max_equity_share=MAX_SHARE),
@@ -129,12 +103,12 @@ class World:
         )
         self.process: Process | None = None
         self.is_ending = False
+        self._doom: Kill | KillAtDisk | None = None
         self.lives = self.kills = self.steps = self.frames = 0
         self._setup = Setup(
             settings=settings,
             symbols=tuple(self.host.trading.market.instruments),
             keys=Keys(KEY, SECRET),
-            epoch=f"dst{plan.seed}",
             seed=plan.seed,
         )
         self._steps = Fingerprint()
@@ -167,7 +141,7 @@ class World:
     def begin(self) -> None:
         """Start the bot's process."""
         self.lives += 1
-        self.auditor.ledgers.life = self.lives
+        self.auditor.records.begin(self.lives)
         self.host.forget_asked()
         self.process = Process(self._setup, self.lives, self.heap, self.machine, self.network, self)
         self.note("the bot starts")
@@ -192,6 +166,17 @@ class World:
         if process is not None and process.is_running:
             self.heap.later(0, lambda: process.accept(request), process.time)
 
+    def doom(self, kill: Kill | KillAtDisk) -> None:
+        """The process is killed soon."""
+        process = self.process
+        if process is None or process.is_over or self._doom is not None:
+            return
+        self._doom = kill
+        if isinstance(kill, Kill):
+            process.time.doomed_in = kill.calls
+        else:
+            self.disk.kill_at = self.disk.operations + kill.operations
+
     def note(self, what: object) -> None:
         """Part of the story."""
         self._story.append((self.heap.now, what))
@@ -203,6 +188,8 @@ class World:
         self.host.local.chaos.unscript()
         self.network.calm()
         self.machine.right()
+        self.disk.calm()
+        self._doom = None
         self.note("fair weather, entries are paused")
         self.pause()
 
@@ -218,6 +205,7 @@ class World:
             books = Books(self.host.account, lambda: self.heap.now)
             for difference in differences(process.engine.state.portfolio, books):
                 self.auditor.found(5, difference)
+            self.auditor.all_booked()
         self._after()
 
     def _after(self) -> None:
@@ -265,15 +253,20 @@ class World:
 
     def journal(self, settings: Settings, instruments: Mapping[InstrumentId, Instrument]) -> RunJournal:  # noqa: ARG002
         """See `process.Surroundings`."""
-        return WatchedJournal(PlainJournal(self.disk, _FOLDER / f"{self.lives}"), self)
+        return WatchedJournal(PlainJournal(self.disk, self._folder), self)
+
+    @property
+    def _folder(self) -> Path:
+        """Of the journal of this life."""
+        return _FOLDER / f"{self.lives}"
 
     def appended(self, step: Step) -> None:
         """See `journal.Durable`."""
 
     def synced(self) -> None:
         """See `journal.Durable`."""
-        if self.disk.is_synced:
-            self.auditor.ledgers.synced()
+        if self.disk.is_synced(self._folder):
+            self.auditor.records.synced()
 
     def observe(self, event: AnyEvent, step: Step) -> None:
         """See `process.Surroundings`."""
@@ -305,13 +298,23 @@ class World:
     def ended(self, process: Process, error: BaseException | None) -> None:
         """See `process.Surroundings`."""
         self.note(f"life {process.number} is over: {type(error).__name__}: {error}")
-        self.auditor.ledgers.lost()
+        self.auditor.records.lost()
         if isinstance(error, Killed):
-            self.kills += 1
-        elif process.has_begun or not isinstance(error, VenueError):
+            self._killed()
+            return
+        if process.has_begun or not isinstance(error, VenueError):
             self.auditor.found(0, f"the bot failed: {type(error).__name__}: {error}")
             return
         self.heap.later(RESTART_NS, self.begin)
+
+    def _killed(self) -> None:
+        kill, self._doom = self._doom, None
+        assert kill is not None
+        self.kills += 1
+        self.counts[str(type(kill).__struct_config__.tag)] += 1
+        if kill.power:
+            self.disk.lose_power()
+        self.heap.later(int(kill.down_s * SECOND), self.begin)
 
     def noted(self, text: str) -> None:
         """See `process.Surroundings`."""
