@@ -23,7 +23,8 @@ from stakan.core.domain.units import MILLISECOND, Nanos
 KEY, SECRET = "stakan-key", "stakan-secret"
 FIRST_LEVERAGE = Decimal(3)
 """Of every symbol until the bot sets it: never what the bot wants, so that an order before that is noticed."""
-_SHORTEST_NS = 4 * MILLISECOND
+_SHORTEST_NS = 20 * MILLISECOND
+"""Rows of the market are shown together that fall due within it, as the exchange's server does when it is busy."""
 _LONGEST_NS = 100 * MILLISECOND
 _DEPTH = 50
 _MARGIN_MODE = "/v5/account/info"
@@ -36,9 +37,9 @@ def symbols() -> tuple[SyntheticSymbol, ...]:
         msgspec.structs.replace(
             one,
             volatility_bp=1.2,
-            messages_per_second=4.0,
+            messages_per_second=3.0,
             orders_per_second=60.0,
-            takers_per_second=2.0,
+            takers_per_second=1.5,
         )
         for one in demo_symbols()[:SYMBOLS]
     )
