@@ -26,7 +26,10 @@ MODULES = (
     "session",
     "day",
     "parts",
+    "journal",
     "order_path",
+    "limiter",
+    "safeguards",
     "hundred_symbols",
 )
 """One file each, in the order of the table."""

@@ -8,8 +8,8 @@ from bench._rows import Options, Row, interleaved, rate
 from bench.book import BYBIT_BTC, heavy_frames
 from bench.engine_path import ReadTouch
 from stakan.adapters.exchanges.bybit.decode import BybitDecoder
-from stakan.adapters.journal.files import FileJournal
 from stakan.adapters.journal.records import Header
+from stakan.adapters.journal.writing import FileJournal
 from stakan.core.domain.events import BookDelta
 from stakan.core.domain.instrument import Category
 from stakan.core.engine import Engine, EngineConfig

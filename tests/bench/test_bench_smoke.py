@@ -12,9 +12,12 @@ from bench import (
     exchange_server,
     feed,
     hundred_symbols,
+    journal,
+    limiter,
     matching,
     order_path,
     parts,
+    safeguards,
     session,
 )
 
@@ -30,7 +33,20 @@ def measured(rows):
 
 
 @pytest.mark.parametrize(
-    "module", [book, engine_path, exchange_board, exchange_server, feed, hundred_symbols, order_path, parts]
+    "module",
+    [
+        book,
+        engine_path,
+        exchange_board,
+        exchange_server,
+        feed,
+        hundred_symbols,
+        journal,
+        limiter,
+        order_path,
+        parts,
+        safeguards,
+    ],
 )
 def test_rows_on_a_random_walk_are_measured(module):
     measured(module.run(TINY))

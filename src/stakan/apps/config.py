@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings.exceptions import SettingsError
 
 from stakan.core.domain.errors import ConfigError
+from stakan.core.domain.trading import Orphans
 from stakan.core.domain.units import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 
 _UNITS = {"ms": MILLISECOND, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
@@ -139,7 +140,37 @@ class TradeSection(Section):
     paper_latency: Duration = Field(
         "10ms", description="Of an order in paper mode: way to the exchange plus feed delay"
     )
+    min_free_mb: int = Field(256, ge=0, description="With less room on the disk of the state folder nothing opens")
     stop_timeout: Duration = Field("10s", description="How long a graceful stop waits for what is on its way")
+    stuck_after: Period = Field(
+        "5s", description="An event loop that does not turn for this long is stuck: all stacks go into the run folder"
+    )
+    stuck_end: Duration = Field(
+        "60s", description="One that is stuck for this long ends the bot hard, with code 70; 0s: never"
+    )
+
+
+class RecoverySection(Section):
+    """How a run takes over what it finds at the exchange."""
+
+    orphans: Orphans = Field(
+        Orphans.CLOSE, description="A position that nobody asked for: close it, or adopt it under a stop"
+    )
+    orphan_stop_bps: float = Field(100.0, gt=0, description="Distance of a stop for a position whose own is not known")
+
+
+class WatchdogSection(Section):
+    """`stakan watchdog`, the second process that looks after positions of a bot that is gone."""
+
+    silent_after: Period = Field("30s", description="A heartbeat that is older counts as silent; it comes every second")
+    action: Literal["alert", "flatten"] = Field(
+        "alert", description="With positions open and the bot gone: say so, or close them"
+    )
+    command: str = Field("", description="Run with the text of an alert as its last word, e.g. a notifier")
+    check_exchange: bool = Field(
+        True, description="Ask the exchange what is open also where the heartbeat says that nothing is"
+    )
+    after_stop: bool = Field(False, description="Whether a bot that was stopped in order counts as gone too")
 
 
 class ConsoleSection(Section):
@@ -151,6 +182,53 @@ class ConsoleSection(Section):
     origins: tuple[str, ...] = Field(
         (), description="Other sites whose pages may use the API, e.g. https://desk.example; none by default"
     )
+
+
+class LogsSection(Section):
+    """What programs write down of themselves. Secrets are left out; times are UTC."""
+
+    level: Literal["debug", "info", "warning", "error", "critical"] = Field(
+        "info", description="Of files and terminal: what is less important is left out"
+    )
+    folder: Path | None = Field(
+        None,
+        examples=[Path("/var/log/stakan")],
+        description="Of the daily files; `logs` in the state folder by default",
+    )
+    keep_days: int = Field(30, ge=0, description="Older files are removed; 0 keeps all")
+
+    @field_validator("level", mode="before")
+    @classmethod
+    def _any_case(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+
+class MetricsSection(Section):
+    """Prometheus metrics of a running bot, at http://HOST:PORT/metrics; docs/metrics.md names them."""
+
+    host: str = Field("127.0.0.1", description="Loopback unless there is a reason: nobody has to log in")
+    port: int = Field(8001, ge=0, le=65535, description="0 serves none; where it is taken, the bot goes on without")
+
+
+class DatabaseSection(Section):
+    """Where the journal is projected to. Without any of these SQLite in the state folder; DB_PASSWORD is a secret."""
+
+    follow: bool = Field(True, description="Let `stakan trade` start a projector; nothing opens while it cannot write")
+    url: str = Field(
+        "", description="postgresql://user@host:port/name or sqlite:///file, without a password; wins over the parts"
+    )
+    host: str = Field("", description="Of PostgreSQL; it is used where host, name or user is set")
+    port: int = Field(5432, ge=1, le=65535)
+    name: str = Field("", description="Of the database; stakan where only others are set")
+    user: str = Field("", description="stakan where only others are set")
+
+    @field_validator("url")
+    @classmethod
+    def _holds_no_secret(cls, value: str) -> str:
+        authority = value.partition("://")[2].partition("/")[0]
+        if ":" in authority.rpartition("@")[0] or "password=" in value:
+            raise ValueError("leave the password out: it is read from DB_PASSWORD in the environment or .env")
+        return value
 
 
 class StrategySection(Section):
@@ -175,6 +253,8 @@ _RULES = tuple(
 )
 
 _PREFIX = "STAKAN__"
+_PLAIN = 2
+"""Words of an alias for a key of a section; one of a plugin has its name between."""
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "TRADING_PAIRS": ("instruments",),
@@ -183,6 +263,11 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "MAX_OPEN_POSITIONS": ("risk", "position_count", "max_positions"),
     "MAX_EXPOSURE_USDT": ("risk", "exposure", "max_notional"),
     "MIN_ORDER_SIZE_USDT": ("risk", "order_size", "min_notional"),
+    "LOG_LEVEL": ("logs", "level"),
+    "DB_HOST": ("database", "host"),
+    "DB_PORT": ("database", "port"),
+    "DB_NAME": ("database", "name"),
+    "DB_USER": ("database", "user"),
 }
 """Names that traders carry over from other bots."""
 
@@ -209,7 +294,12 @@ class Settings(BaseSettings):
     venue: VenueSection = VenueSection()
     universe: UniverseSection = UniverseSection()
     trade: TradeSection = TradeSection()
+    recovery: RecoverySection = RecoverySection()
+    watchdog: WatchdogSection = WatchdogSection()
     console: ConsoleSection = ConsoleSection()
+    logs: LogsSection = LogsSection()
+    metrics: MetricsSection = MetricsSection()
+    database: DatabaseSection = DatabaseSection()
     densities: dict[str, Any] = Field(
         default_factory=dict,
         description="What makes a density; for one instrument alone in [densities.instruments.NAME]",
@@ -346,6 +436,9 @@ def _with_aliases(settings: Settings, environment: Mapping[str, str]) -> Setting
             pairs = tuple(part.strip() for part in value.split(",") if part.strip())
             settings = settings.model_copy(update={"instruments": pairs})
             continue
+        if len(target) == _PLAIN:
+            settings = _with_key(settings, target, alias, value)
+            continue
         section, name, key = target
         entries = tuple(
             entry.model_copy(update={"parameters": {**entry.parameters, key: value}}) if entry.name == name else entry
@@ -355,3 +448,14 @@ def _with_aliases(settings: Settings, environment: Mapping[str, str]) -> Setting
             raise ConfigError(f"{alias} sets {key} of {name}, which is not configured under {section}")
         settings = settings.model_copy(update={section: entries})
     return settings
+
+
+def _with_key(settings: Settings, target: tuple[str, ...], alias: str, value: str) -> Settings:
+    section, key = target
+    before: Section = getattr(settings, section)
+    try:
+        after = type(before).model_validate({**before.model_dump(), key: value})
+    except ValidationError as error:
+        said = error.errors()[0]["msg"]
+        raise ConfigError(f"the environment: {alias} should be {section}.{key}: {said}, got {value!r}") from None
+    return settings.model_copy(update={section: after})

@@ -1,11 +1,15 @@
-"""API keys: read from the environment or `.env`, never from the configuration, never shown."""
+"""API keys and passwords: read from the environment or `.env`, never from the configuration, never shown."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 from stakan.adapters.exchanges.bybit.rest import Keys
+from stakan.apps.logs.redaction import is_secret_name
 from stakan.core.domain.errors import ConfigError
 
 ENV_FILE = Path(".env")
@@ -18,6 +22,7 @@ class _Secrets(BaseSettings):
 
     bybit_api_key: SecretStr = SecretStr("")
     bybit_api_secret: SecretStr = SecretStr("")
+    db_password: SecretStr = SecretStr("")
 
 
 def bybit_keys(env_file: Path = ENV_FILE) -> Keys | None:
@@ -25,10 +30,7 @@ def bybit_keys(env_file: Path = ENV_FILE) -> Keys | None:
 
     Raises ConfigError where only one of the two is set, one cannot be a key, or the file cannot be read.
     """
-    try:
-        secrets = _Secrets(_env_file=env_file)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{env_file} cannot be read: {type(error).__name__}") from None
+    secrets = _read(env_file)
     key = secrets.bybit_api_key.get_secret_value().strip()
     secret = secrets.bybit_api_secret.get_secret_value().strip()
     if bool(key) != bool(secret):
@@ -37,3 +39,37 @@ def bybit_keys(env_file: Path = ENV_FILE) -> Keys | None:
     if not (key + secret).isascii() or any(not sign.isprintable() or sign.isspace() for sign in key + secret):
         raise ConfigError("BYBIT_API_KEY and BYBIT_API_SECRET should be letters and digits without blanks")
     return Keys(key, secret) if key else None
+
+
+def secrets_to_hide(env_file: Path = ENV_FILE, environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """What logs must not show: values of the environment and of the file that a telling name or an address gives away.
+
+    A file that cannot be read gives nothing: whoever needs it says so.
+    """
+    found = dict(os.environ if environment is None else environment)
+    try:
+        in_file = DotEnvSettingsSource(_Secrets, env_file=env_file, env_file_encoding="utf-8").env_vars
+    except (OSError, UnicodeDecodeError):
+        in_file = {}
+    found.update((name, value) for name, value in in_file.items() if value is not None)
+    return tuple({secret for name, value in found.items() if (secret := _secret_in(name, value))})
+
+
+def _secret_in(name: str, value: str) -> str:
+    try:
+        password = urlsplit(value).password if "://" in value else None
+    except ValueError:
+        password = None
+    return password or (value if is_secret_name(name) else "")
+
+
+def database_password(env_file: Path = ENV_FILE) -> SecretStr:
+    """`DB_PASSWORD` of the environment, else of the file; empty where there is none. Raises ConfigError."""
+    return _read(env_file).db_password
+
+
+def _read(env_file: Path) -> _Secrets:
+    try:
+        return _Secrets(_env_file=env_file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{env_file} cannot be read: {type(error).__name__}") from None

@@ -78,7 +78,13 @@ async def an_exchange(speed=SPEED, seed=7):
 
 
 def where(url, folder):
-    local = ("venue.environment=local", f"venue.local_url={url}", f"trade.state={folder}", "trade.stop_timeout=3s")
+    local = (
+        "venue.environment=local",
+        f"venue.local_url={url}",
+        f"trade.state={folder}",
+        "trade.stop_timeout=3s",
+        "database.follow=false",
+    )
     return (*local, 'instruments=["BTCUSDT","ETHUSDT","SOLUSDT"]')
 
 

@@ -52,6 +52,11 @@ class StateFolder:
     ) -> None:
         self._release()
 
+    def runs(self) -> list[Path]:
+        """Folders of its runs, oldest first."""
+        folder = self.folder / RUNS
+        return sorted(one for one in folder.iterdir() if one.is_dir()) if folder.is_dir() else []
+
     def new_run(self, mode: str) -> Path:
         """The folder of a new run; not made yet."""
         name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{mode}"

@@ -9,7 +9,9 @@ StakanError
 │   └─ OutcomeUnknown     sent, no answer: reconcile, never resend blindly
 ├─ DataError              corrupt or impossible input: name file and row; stop this feed
 ├─ StorageError           could not write (no permission, broken disk): nothing half-written stays visible
-│   └─ DiskFull           no space or quota left: open nothing, make room, write again
+│   ├─ DiskFull           no space or quota left: open nothing, make room, write again
+│   ├─ DatabaseAway       the database does not answer: retry with back-off
+│   └─ Conflict           somebody else wrote first: read again, never overwrite
 └─ InvariantViolated      our bug: halt trading, keep the journal
 """
 
@@ -56,6 +58,14 @@ class StorageError(StakanError):
 
 class DiskFull(StorageError):
     """There is no space left, or no quota: what could not be written is written again once there is room."""
+
+
+class DatabaseAway(StorageError):
+    """The database does not answer, or broke off: what was under way is undone there; retry with back-off."""
+
+
+class Conflict(StorageError):
+    """Somebody else changed it since it was read: read it again and decide again, never overwrite."""
 
 
 class InvariantViolated(StakanError):

@@ -6,10 +6,11 @@ import msgspec
 import pytest
 from tests.adapters.exchanges.bybit.fakes import BTC, RULES, Bench, order
 
-from stakan.adapters.exchanges.bybit.errors import CODES, DUPLICATE_ID, Kind, Reaction
+from stakan.adapters.exchanges.bybit.errors import CODES, DUPLICATE_ID, NO_OPENING, TOO_FAST, Kind, Reaction
+from stakan.adapters.exchanges.bybit.limits import SLOW_DOWN
 from stakan.adapters.exchanges.bybit.messages import PrivateFrame, read
 from stakan.adapters.exchanges.bybit.rest import measure_clock
-from stakan.adapters.exchanges.bybit.venue import BybitVenue, Patience
+from stakan.adapters.exchanges.bybit.venue import LEFT_ALONE, BybitVenue, Patience
 from stakan.core.domain.commands import AmendOrder, CancelOrder, SetProtection, SubmitOrder
 from stakan.core.domain.errors import RequestRefused
 from stakan.core.domain.events import OrderFilled
@@ -474,6 +475,20 @@ def test_a_used_id_is_not_judged_by_executions_alone():
     assert (bench.kinds(), bench.halts) == (["OrderFilled"], [])
 
 
+@pytest.mark.parametrize("by_socket", [True, False])
+def test_the_same_order_twice_is_one_order_told_of_once(by_socket):
+    bench = Bench(by_socket=by_socket)
+    bench.send(SUBMIT)
+    bench.time.run(SECOND // 10)
+    bench.exchange.fill(NAME, 4)
+    bench.time.run(SECOND // 10)
+    bench.send(SUBMIT)
+    bench.time.run(10 * SECOND)
+    assert len(bench.exchange.sent(CREATE)) == 2
+    assert len(bench.exchange.orders) == 1
+    assert (bench.kinds(), bench.halts) == (["OrderAccepted", "OrderFilled"], [])
+
+
 @pytest.mark.parametrize("difference", [{"side": "Sell"}, {"qty": "0.020"}, {"price": "64000.1"}, {"old": True}])
 def test_a_used_id_of_another_order_halts_the_instrument(difference):
     bench = Bench()
@@ -490,6 +505,50 @@ def test_a_used_id_of_another_order_halts_the_instrument(difference):
     bench.send(SubmitOrder(order=order("s-2")))
     bench.time.run(SECOND)
     assert bench.kinds()[-1] == "OrderFailed"
+
+
+@pytest.mark.parametrize("by_socket", [True, False])
+@pytest.mark.parametrize("code", sorted(TOO_FAST))
+def test_who_is_too_fast_slows_down(code, by_socket):
+    bench = Bench(by_socket=by_socket)
+    bench.exchange.script[CREATE] = [code]
+    bench.send(SUBMIT)
+    bench.time.run(10 * MILLISECOND)
+    bench.send(SubmitOrder(order=order("s-2")))
+    bench.send(CANCEL_IT)
+    bench.time.run(SLOW_DOWN - 50 * MILLISECOND)
+    assert len(bench.exchange.sent(CREATE)) == 1
+    assert len(bench.exchange.sent(CANCEL)) == 1
+    bench.time.run(SECOND // 10)
+    assert len(bench.exchange.sent(CREATE)) == 2
+
+
+@pytest.mark.parametrize("code", sorted(NO_OPENING))
+def test_a_symbol_that_does_not_open_is_left_alone_for_a_while(code):
+    bench = Bench()
+    bench.exchange.script[CREATE] = [code]
+    bench.send(SUBMIT)
+    bench.time.run(SECOND)
+    bench.send(SubmitOrder(order=order("s-2")))
+    bench.send(SubmitOrder(order=order("s-3", reduce_only=True, stop_loss=None)))
+    bench.time.run(SECOND)
+    assert bench.kinds() == ["OrderRejected", "OrderFailed", "OrderAccepted"]
+    assert str(code) in bench.told[1].why
+    assert not bench.halts
+    bench.time.run(LEFT_ALONE)
+    bench.send(SubmitOrder(order=order("s-4")))
+    bench.time.run(SECOND)
+    assert bench.kinds()[-1] == "OrderAccepted"
+
+
+@pytest.mark.parametrize("code", codes(Kind.CREATE, Reaction.RISK))
+def test_who_lacks_margin_reads_the_account_again(code):
+    bench = Bench()
+    bench.exchange.script[CREATE] = [code]
+    bench.send(SUBMIT)
+    bench.time.run(SECOND)
+    assert bench.kinds() == ["OrderRejected"]
+    assert len(bench.exchange.sent("/v5/account/wallet-balance")) == 1
 
 
 def test_after_an_operator_has_looked_orders_leave_again():

@@ -1,0 +1,101 @@
+"""Rows of the account as a whole: equity, trading state, and what operators asked for."""
+
+from collections import Counter
+
+from stakan.adapters.sql.folding.draft import Draft, builtins, plain
+from stakan.adapters.sql.tables import equity_marks, operator_requests, risk_state
+from stakan.core.domain.events import OperatorRequest, ReleaseHalt
+from stakan.core.domain.facts import EquityMarked, PositionClosed, TradingStateChanged
+from stakan.core.domain.reasons import Reason
+from stakan.core.domain.trading import TradingState
+from stakan.core.domain.units import DAY, MINUTE
+from stakan.core.portfolio.money import plus
+
+_HALT_WORDS = {TradingState.HALTED: "halt", TradingState.REDUCING: "pause", TradingState.ACTIVE: "release"}
+
+
+def marked(draft: Draft, fact: EquityMarked) -> None:
+    """Equity at mark. The curve has a row a minute, and one for every closed position; the risk row has them all."""
+    equity = plus(fact.balance, fact.unrealised_pnl)
+    minute = draft.ts // MINUTE
+    if minute != draft.state.account.marked_minute or any(isinstance(other, PositionClosed) for other in draft.facts):
+        draft.state.account.marked_minute = minute
+        draft.insert(
+            equity_marks,
+            balance=fact.balance,
+            unrealised_pnl=fact.unrealised_pnl,
+            equity=equity,
+            exposure=fact.exposure,
+        )
+    memory = draft.state.account
+    if memory.equity is None or draft.ts // DAY > memory.day:
+        memory.day_start_equity = equity if memory.equity is None else memory.equity
+        memory.day = draft.ts // DAY
+    memory.peak_equity = equity if memory.equity is None else max(memory.peak_equity, equity)
+    memory.equity = equity
+    values = {"balance": fact.balance, "equity": equity, "exposure": fact.exposure}
+    values |= {"peak_equity": memory.peak_equity, "day_start_equity": memory.day_start_equity}
+    _write(draft, **values, day=memory.day)
+
+
+def trading_changed(draft: Draft, fact: TradingStateChanged) -> None:
+    """Active, reducing, halted."""
+    memory = draft.state.account
+    before = memory.trading
+    if isinstance(draft.event, ReleaseHalt) and memory.reason == Reason.DAILY_LOSS and memory.equity is not None:
+        # Acknowledged: the day's loss counts anew from here.
+        memory.day_start_equity = memory.equity
+    memory.trading, memory.reason = fact.state.value, fact.reason.value
+    memory.detail, memory.since_ts = plain(fact.detail), draft.ts
+    draft.note(type(fact).__name__, None, fact, draft.trace())
+    draft.audit(
+        _HALT_WORDS[fact.state],
+        ("account", memory.name),
+        trace=draft.trace(),
+        change=(before, fact.state.value),
+        reason=f"{fact.reason.value}: {fact.detail}",
+    )
+    if memory.equity is not None:
+        _write(draft, day_start_equity=memory.day_start_equity)
+
+
+def requested(draft: Draft, event: OperatorRequest) -> None:
+    """What a person asked for, and what the step made of it."""
+    outcome = {
+        "facts": dict(Counter(type(fact).__name__ for fact in draft.facts)),
+        "commands": dict(Counter(type(command).__name__ for command in draft.commands)),
+    }
+    kind = type(event).__name__
+    draft.insert(
+        operator_requests,
+        request_id=plain(event.request_id),
+        actor=plain(event.actor),
+        kind=kind,
+        request=builtins(event),
+        outcome=outcome,
+    )
+    draft.audit(
+        "request",
+        ("request", plain(event.request_id)),
+        trace=draft.trace(),
+        change=(None, kind),
+        context={"request": builtins(event), **outcome},
+    )
+
+
+def _write(draft: Draft, **values: object) -> None:
+    memory = draft.state.account
+    state = {
+        "run": draft.state.run,
+        "number": draft.state.number,
+        "ts": draft.ts,
+        "trading": memory.trading,
+        "reason": memory.reason,
+        "detail": memory.detail,
+        "trading_since_ts": memory.since_ts,
+    }
+    if memory.name in draft.state.known_accounts:
+        draft.change(risk_state, (memory.name,), **state, **values)
+    else:
+        draft.state.known_accounts.add(memory.name)
+        draft.batch.insert(risk_state, {"account": memory.name, **state, **values})

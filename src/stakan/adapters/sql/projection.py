@@ -1,0 +1,178 @@
+"""The projection: a pure fold from what a journal records to rows. The same journal gives the same rows."""
+
+from collections.abc import Callable
+from typing import Any
+
+from stakan.adapters.journal.records import Header
+from stakan.adapters.sql.batch import Batch
+from stakan.adapters.sql.folding import account, decisions, market, orders, positions
+from stakan.adapters.sql.folding.draft import Draft, builtins
+from stakan.adapters.sql.folding.state import AccountMemory, ProjectionState
+from stakan.adapters.sql.moments import Moment
+from stakan.adapters.sql.tables import runs
+from stakan.core.domain import events as e
+from stakan.core.domain import facts as f
+
+
+class Fold:
+    """Folds moments into `batch`; `state` is all that it remembers, so it can go on from a state that was kept."""
+
+    def __init__(self, state: ProjectionState | None = None) -> None:
+        self.state = state if state is not None else ProjectionState()
+        self.batch = Batch()
+        self._draft = Draft(self.state, self.batch)
+
+    def take_batch(self) -> Batch:
+        """What has come together since the last call."""
+        batch, self.batch = self.batch, Batch()
+        self._draft.batch = self.batch
+        return batch
+
+    def begin(self, run: str, header: Header, *, carries_on: bool) -> None:
+        """Turn to the next run."""
+        state, draft = self.state, self._draft
+        if not carries_on:
+            orders.give_up(draft)
+            positions.give_up(draft)
+            state.account = AccountMemory()
+        state.run, state.number, state.is_complete = run, 0, False
+        state.account.name = header.account
+        state.samples.clear()
+        state.leaned_on.clear()
+        state.new_rules.clear()
+        for rules in header.instruments:
+            market.take_rules(draft, rules)
+        names = ("mode", "account", "run_epoch", "stakan", "config_hash", "config", "feature_set", "is_synthetic")
+        values = {name: getattr(header, name) for name in names}
+        empty = {"first_number": None, "first_ts": None, "last_number": None, "is_complete": False}
+        self.batch.insert(runs, {"name": run, "carries_on": carries_on, **values, **empty})
+
+    def take(self, moment: Moment) -> None:
+        """Fold one moment; raises DataError where the journal does not hold what its rows need."""
+        if moment.is_end:
+            self._end(moment)
+            return
+        state, draft = self.state, self._draft
+        is_first = state.number == 0
+        draft.begin(moment)
+        if is_first:
+            draft.change(runs, (state.run,), first_number=moment.number, first_ts=draft.ts)
+        if moment.event is not None:
+            _take_event(draft, moment.event)
+        for fact in draft.facts:
+            _take_fact(draft, fact)
+        if draft.facts:
+            positions.forget_closed(draft)
+        if state.new_rules:
+            market.settle_rules(draft)
+
+    def _end(self, moment: Moment) -> None:
+        state = self.state
+        if not state.is_complete:
+            state.is_complete = True
+            state.number = max(state.number, moment.number)
+            self._draft.change(runs, (state.run,), last_number=moment.number, is_complete=True)
+
+
+Handler = Callable[[Draft, Any], None]
+
+
+def _nothing(_draft: Draft, _message: object) -> None:
+    """It has no row: what it changed is told by facts."""
+
+
+def _noted(draft: Draft, message: Any) -> None:
+    """A system event."""
+    draft.note(type(message).__name__, getattr(message, "instrument", None), message, draft.trace())
+
+
+def _noted_fact(draft: Draft, fact: Any) -> None:
+    draft.note(type(fact).__name__, getattr(fact, "instrument", None), fact, draft.trace(fact))
+
+
+def _unknown(draft: Draft, fact: Any) -> None:
+    """A kind of fact that this release has no table for: nothing is lost, and as nobody can judge it, it is audited."""
+    _noted_fact(draft, fact)
+    kind = type(fact).__name__
+    draft.audit("fact", ("fact", kind), trace=draft.trace(fact), context=builtins(fact))
+
+
+def _differs(draft: Draft, fact: f.Discrepancy) -> None:
+    _noted_fact(draft, fact)
+    draft.audit(
+        "discrepancy",
+        ("instrument", fact.instrument),
+        trace=_trace_of_instrument(draft, fact.instrument),
+        change=(fact.expected, fact.found),
+        reason=fact.subject,
+        success=False,
+    )
+
+
+def _stop_refused(draft: Draft, fact: f.ProtectionRefused) -> None:
+    _noted_fact(draft, fact)
+    trace = _trace_of_instrument(draft, fact.instrument)
+    draft.audit(
+        "stop", ("instrument", fact.instrument), trace=trace, actor=draft.teller, reason=fact.why, success=False
+    )
+
+
+def _trace_of_instrument(draft: Draft, instrument: Any) -> str:
+    memory = draft.state.position_in(instrument)
+    return memory.row.trace_id if memory is not None else draft.trace()
+
+
+def _take_event(draft: Draft, event: e.AnyEvent) -> None:
+    handler = _EVENTS.get(type(event))
+    if handler is not None:
+        handler(draft, event)
+    elif isinstance(event, e.OrderEvent):
+        orders.heard(draft, event)
+    elif isinstance(event, e.OperatorRequest):
+        account.requested(draft, event)
+    else:
+        _noted(draft, event)
+
+
+def _take_fact(draft: Draft, fact: f.AnyFact) -> None:
+    _FACTS.get(type(fact), _unknown)(draft, fact)
+
+
+_EVENTS: dict[type, Handler] = {
+    e.BookDelta: _nothing,
+    e.BookSnapshot: _nothing,
+    e.Candle: _nothing,
+    e.TradePrint: market.printed,
+    e.BestQuote: market.quoted,
+    e.Ticker: market.told,
+    e.InstrumentChanged: market.rules_changed,
+    e.TimerFired: _nothing,
+    e.FundingCharged: _nothing,
+    e.ProtectionChanged: positions.protected,
+    e.ProtectionRejected: _nothing,
+}
+"""Order messages and operator requests are families of their own; an event of no known kind is a system event."""
+
+_FACTS: dict[type, Handler] = {
+    f.BookGap: _noted_fact,
+    f.BookCrossed: _noted_fact,
+    f.BookCorrupt: _noted_fact,
+    f.BookRecovered: _noted_fact,
+    f.LatePrint: _noted_fact,
+    f.CandleClosed: market.candle_closed,
+    f.SignalProposed: decisions.proposed,
+    f.SignalRefused: decisions.passed_over,
+    f.IntentApproved: decisions.approved,
+    f.IntentRefused: decisions.refused,
+    f.ExitDecided: decisions.exit_decided,
+    f.TradingStateChanged: account.trading_changed,
+    f.OrderTransitioned: orders.transitioned,
+    f.OrderUpdateIgnored: _noted_fact,
+    f.Discrepancy: _differs,
+    f.ProtectionRefused: _stop_refused,
+    f.FillBooked: positions.filled,
+    f.FundingBooked: positions.funded,
+    f.PositionTransitioned: positions.transitioned,
+    f.PositionClosed: positions.closed,
+    f.EquityMarked: account.marked,
+}

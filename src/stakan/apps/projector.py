@@ -1,0 +1,280 @@
+"""The program that projects a state folder's journals into a database, and what it tells of itself."""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from stakan.adapters.journal.disk import LOCAL
+from stakan.adapters.journal.layout import is_journal
+from stakan.adapters.journal.reading import has_begun, read_header, records_after
+from stakan.adapters.journal.records import Header, Record
+from stakan.adapters.sql import schema
+from stakan.adapters.sql.batch import By
+from stakan.adapters.sql.check import mend_live
+from stakan.adapters.sql.columns import to_json
+from stakan.adapters.sql.database import Database
+from stakan.adapters.sql.projector import Progress, Projector
+from stakan.adapters.sql.upkeep import prune
+from stakan.apps.live.state_folder import EPOCH_FILE, RUNS
+from stakan.apps.recorded_run import JOURNAL_FOLDER
+from stakan.core.domain.errors import ConfigError, DatabaseAway, DataError, StakanError, StorageError
+from stakan.core.domain.units import DAY, SECOND
+
+STATUS_FILE = "projector.json"
+LOCK_FILE = "projector.lock"
+POLL_S = 0.5
+"""Between two looks at the journal."""
+MAX_PAUSE_S = 10.0
+"""Longest pause before a database that is away is tried again."""
+BEHIND_S = 5.0
+"""Rows of what is older than this are not written as it happens."""
+ACTOR = "projector"
+
+
+# --- the journals of a state folder ---------------------------------------------------------------------------------
+
+
+class StateJournals:
+    """A `JournalTail` over the runs of a state folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / RUNS
+
+    def runs(self) -> Sequence[str]:
+        """Those with a journal; one that a process was killed over before it held anything does not count."""
+        if not self._folder.is_dir():
+            return []
+        names = sorted(path.name for path in self._folder.iterdir())
+        return [name for name in names if self._has_begun(name)]
+
+    def header(self, run: str) -> Header:
+        """What a run was made from."""
+        return read_header(self._journal(run))
+
+    def carries_on(self, run: str) -> bool:
+        """Whether it began with what an earlier run left."""
+        return bool(self.header(run).carried_from)
+
+    def after(self, run: str, number: int) -> Iterator[Record]:
+        """What is written of the steps after `number`, in order."""
+        return records_after(self._journal(run), number)
+
+    def _has_begun(self, run: str) -> bool:
+        journal = self._journal(run)
+        return is_journal(journal, LOCAL) and has_begun(journal)
+
+    def _journal(self, run: str) -> Path:
+        return self._folder / run / JOURNAL_FOLDER
+
+
+def source_of(folder: Path) -> str:
+    """The epoch of a state folder, which names its journals; raises ConfigError where it is none."""
+    try:
+        return (folder / EPOCH_FILE).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(
+            f"{folder} is not the state folder of a bot: set trade.state, or name it with --state"
+        ) from None
+
+
+# --- what it tells ----------------------------------------------------------------------------------------------------
+
+
+class Health(StrEnum):
+    """How the projector is."""
+
+    FOLLOWING = "following"
+    BEHIND = "behind"
+    """Rows are being written for what has long happened."""
+    DATABASE_AWAY = "database_away"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+class ProjectorStatus(msgspec.Struct, kw_only=True):
+    """What `projector.json` in the state folder says."""
+
+    health: Health
+    run: str = ""
+    number: int = 0
+    """Last step that is in the database."""
+    lag_steps: int = 0
+    """Written in the journal and not in the database."""
+    lag_seconds: float = 0.0
+    """Age of the last step that is in the database, where later ones are not; else 0."""
+    last_error: str = ""
+    database: str
+    """Without user and password."""
+    pid: int
+    started_ts: int
+    updated_ts: int
+
+
+def read_status(folder: Path) -> ProjectorStatus | None:
+    """What the projector of a state folder said last; None where none ever ran. Raises DataError."""
+    try:
+        return msgspec.json.decode((folder / STATUS_FILE).read_bytes(), type=ProjectorStatus)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError) as error:
+        raise DataError(f"{folder / STATUS_FILE} cannot be read: {error}") from error
+
+
+def write_status(folder: Path, status: ProjectorStatus) -> None:
+    """All of it or nothing; raises OSError."""
+    new = folder / f"{STATUS_FILE}.new"
+    new.write_bytes(msgspec.json.format(msgspec.json.encode(status), indent=2) + b"\n")
+    new.replace(folder / STATUS_FILE)
+
+
+@contextmanager
+def only_projector(folder: Path) -> Iterator[None]:
+    """Own the projection of a state folder meanwhile; raises ConfigError where somebody else does."""
+    try:
+        lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StorageError(f"{folder / LOCK_FILE} cannot be made: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigError(f"another projector works on {folder}: end it first") from None
+        yield
+    finally:
+        os.close(lock)
+
+
+# --- following --------------------------------------------------------------------------------------------------------
+
+
+class Following:
+    """Projects what the journals of a state folder say, for as long as it is wanted.
+
+    Where the database is away it tries again, with longer and longer pauses, and catches up.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        folder: Path,
+        clock: Callable[[], int],
+        *,
+        say: Callable[[str], None] = lambda _text: None,
+        show: Callable[[ProjectorStatus], None] = lambda _status: None,
+        poll_s: float = POLL_S,
+    ) -> None:
+        self._database = database
+        self._folder = folder
+        self._clock = clock
+        self._say = say
+        self._show = show
+        self._poll_s = poll_s
+        self._tail = StateJournals(folder)
+        self._source = source_of(folder)
+        self._projector = Projector(database, self._tail, self._source)
+        self._is_ready = False
+        self._has_failed = False
+        self._next_prune = 0
+        self._next_status = 0
+        now = self._reached_ts = clock()
+        self.status = ProjectorStatus(
+            health=Health.BEHIND, database=database.name, pid=os.getpid(), started_ts=now, updated_ts=now
+        )
+
+    async def once(self, stop: asyncio.Event | None = None) -> Progress:
+        """Bring the rows up to what is written by now, unless stopped; raises what stands in the way."""
+        await self._prepare()
+        progress, steps = Progress("", 0, 0, 0), 0
+        async with aclosing(self._projector.project()) as committed:
+            async for progress in committed:
+                steps += progress.steps
+                self._note(progress)
+                if stop is not None and stop.is_set():
+                    return msgspec.structs.replace(progress, steps=steps)
+        self.status.lag_seconds, self.status.lag_steps = 0.0, 0
+        self._write(Health.FOLLOWING, "")
+        await self._prune()
+        return msgspec.structs.replace(progress, steps=steps)
+
+    async def until(self, stop: asyncio.Event) -> None:
+        """Follow until `stop`; raises ConfigError and DataError, which no waiting mends."""
+        pause = self._poll_s
+        try:
+            while not stop.is_set():
+                try:
+                    await self.once(stop)
+                    pause = self._poll_s
+                    self._recovered()
+                except StorageError as error:
+                    self._failed(error)
+                    pause = min(2 * pause, MAX_PAUSE_S)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), pause)
+            with suppress(StorageError):
+                # What was written last before a bot ended and told us to.
+                await self.once()
+        except StakanError as error:
+            self._write(Health.FAILED, str(error))
+            raise
+        self._write(Health.STOPPED, self.status.last_error)
+
+    # --- parts ------------------------------------------------------------------------------------------------------
+
+    async def _prepare(self) -> None:
+        """Once: bring the schema up to date, and see whether what is live is as it was left."""
+        if self._is_ready:
+            return
+        before, after = await schema.upgrade(self._database)
+        if before != after:
+            self._say(f"{self._database.name}: schema {after} (it had {before})")
+        state = await self._projector.state()
+        mended = await mend_live(self._database, self._tail, self._source, state, By(ACTOR, self._clock()))
+        for difference in mended:
+            self._say(f"repaired: {difference.table} {to_json(difference.key)} was {difference.what}")
+        self._is_ready = True
+
+    async def _prune(self) -> None:
+        """Once a day, when there is nothing else to do."""
+        now = self._clock()
+        if now >= self._next_prune:
+            await prune(self._database, now)
+            self._next_prune = now + DAY
+
+    def _note(self, progress: Progress) -> None:
+        """How far it is in between; of what just happened that is as good as following."""
+        now = self._clock()
+        self._reached_ts = progress.ts or self._reached_ts
+        self.status.run, self.status.number = progress.run, progress.number
+        self.status.lag_seconds = max(0.0, (now - self._reached_ts) / SECOND)
+        if now >= self._next_status:
+            self._next_status = now + SECOND
+            self._write(Health.BEHIND if self.status.lag_seconds > BEHIND_S else Health.FOLLOWING, "")
+
+    def _failed(self, error: StorageError) -> None:
+        if not self._has_failed:
+            self._has_failed = True
+            self._say(f"{error}; it is tried again until it works")
+        self.status.lag_steps = self._projector.behind()
+        waiting = self.status.lag_steps > 0
+        self.status.lag_seconds = max(0.0, (self._clock() - self._reached_ts) / SECOND) if waiting else 0.0
+        self._write(Health.DATABASE_AWAY if isinstance(error, DatabaseAway) else Health.FAILED, str(error))
+
+    def _recovered(self) -> None:
+        if self._has_failed:
+            self._has_failed = False
+            self._say(f"{self._database.name} works again: projected up to {self.status.run} #{self.status.number}")
+
+    def _write(self, health: Health, error: str) -> None:
+        status = self.status
+        status.health, status.last_error, status.updated_ts = health, error, self._clock()
+        try:
+            write_status(self._folder, status)
+        except OSError as problem:
+            self._say(f"{self._folder / STATUS_FILE} cannot be written: {problem.strerror}")
+        self._show(status)

@@ -1,0 +1,553 @@
+"""The projection: rows are a pure function of the journal, and say what the engine knows."""
+
+from collections import Counter
+from decimal import Decimal
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.adapters.sql.journals import PLANS, Run, a_header, a_run, folded, number_of, records_of
+from tests.core.domain.samples import members, sample
+from tests.core.engine.builders import BTC, SECOND, an_instrument
+
+from stakan.adapters.journal.records import End, Inbox, Market, Outcome
+from stakan.adapters.sql import tables as t
+from stakan.adapters.sql.batch import Rows
+from stakan.adapters.sql.folding.state import FINISHED_KEPT, from_bytes, to_bytes
+from stakan.adapters.sql.moments import Moment, moments
+from stakan.adapters.sql.projection import Fold
+from stakan.core.domain.commands import SubmitOrder
+from stakan.core.domain.events import (
+    AnyEvent,
+    CancelRejected,
+    Event,
+    InstrumentChanged,
+    MarketEvent,
+    OrderAccepted,
+    OrderAmended,
+    OutcomeLost,
+    ProtectionChanged,
+)
+from stakan.core.domain.facts import (
+    AnyFact,
+    Discrepancy,
+    Fact,
+    FillBooked,
+    IntentApproved,
+    OrderTransitioned,
+    PositionClosed,
+    PositionTransitioned,
+    TradingStateChanged,
+)
+from stakan.core.domain.orders import NewOrder, OrderStatus, OrderType, PositionStatus, Purpose
+from stakan.core.domain.step import Step
+from stakan.core.domain.trace import trace_id
+from stakan.core.domain.units import Side
+
+RUN = "20231114-221350-paper"
+plans = st.sampled_from(PLANS)
+
+
+def rows_of(fold):
+    rows = Rows()
+    rows.take(fold.take_batch())
+    return rows
+
+
+def facts_of(steps, kind):
+    return [fact for _, step in steps for fact in step.facts if isinstance(fact, kind)]
+
+
+def plain(rows):
+    """As JSON has them: lists for tuples, so that rows of two folds can be compared."""
+    return {
+        table.name: {repr(key): msgspec.to_builtins(row) for key, row in there.items()} for table, there in rows.items()
+    }
+
+
+# --- rows say what the engine knows ----------------------------------------------------------------------------------
+
+
+@settings(max_examples=5)
+@given(plans)
+def test_orders_are_as_the_engine_has_them(plan):
+    engine, _, run = a_run(plan)
+    rows = rows_of(folded({RUN: run}))
+    orders = engine.state.portfolio.orders
+    kept = {**orders.older, **orders.finished, **orders.live}
+    assert {key for (key,) in rows[t.orders]} == kept.keys()
+    for (key,), row in rows[t.orders].items():
+        order = kept[key]
+        assert (row["status"], row["filled_lots"], row["size_lots"], row["is_live"]) == (
+            order.status.value,
+            order.filled,
+            order.size,
+            not order.status.is_terminal,
+        )
+        assert (row["submitted_ts"], row["answered_ts"], row["first_fill_ts"], row["finished_ts"]) == (
+            order.submitted_ts,
+            order.answered_ts,
+            order.first_fill_ts,
+            order.finished_ts,
+        )
+        assert row["reason"] == ("; ".join(order.reasons) or order.why)
+        assert row["filled"] == an_instrument().size(order.filled)
+
+
+@settings(max_examples=5)
+@given(plans)
+def test_closed_positions_are_what_their_story_says_and_what_their_fills_add_up_to(plan):
+    _, steps, run = a_run(plan)
+    rows = rows_of(folded({RUN: run}))
+    fills = list(rows.get(t.fills, {}).values())
+    stories = facts_of(steps, PositionClosed)
+    for story in stories:
+        row = rows[t.positions][RUN, story.position]
+        own = [fill for fill in fills if fill["position"] == story.position]
+        assert row["status"] == "closed"
+        assert not row["is_live"]
+        assert (row["entry_price"], row["exit_price"]) == (story.entry_price, story.exit_price)
+        assert row["net_pnl"] == story.gross_pnl - story.fees - story.funding
+        assert row["realised_pnl"] == sum(fill["realised_pnl"] for fill in own)
+        assert row["fees"] == sum(fill["fee"] for fill in own)
+        assert row["exit_reason"] == story.exit_reason
+        if row["at_entry"] is None:  # of an order that had been given up: its fill came too late
+            assert any(fact.subject.startswith("finished order") for fact in facts_of(steps, Discrepancy))
+        else:
+            assert row["at_entry"]["signal"]["strategy"] == row["strategy"] == story.strategy
+            assert row["at_entry"]["features"]
+        assert row["at_exit"]["mid_ticks"] > 0
+    assert len(stories) == sum(row["opened_ts"] is not None for row in rows[t.positions].values())
+
+
+@settings(max_examples=5)
+@given(plans, st.integers(4, 38))
+def test_an_open_position_has_the_sums_of_its_fills_so_far(plan, length):
+    engine, _, run = a_run(plan, length=length, requests=False, ended=False)
+    moments_seen = list(moments(run.records, is_over=True))
+    fold = Fold()
+    fold.begin(RUN, run.header, carries_on=False)
+    rows = Rows()
+    for moment in moments_seen:
+        fold.take(moment)
+        rows.take(fold.take_batch())
+        for memory in fold.state.positions.values():
+            row = rows[t.positions][RUN, memory.row.id]
+            own = [fill for fill in rows.get(t.fills, {}).values() if fill["position"] == memory.row.id]
+            opening = [fill for fill in own if fill["side"] == row["side"]]
+            assert row["size_lots"] == sum(f["size_lots"] if f in opening else -f["size_lots"] for f in own)
+            assert row["fees"] == sum(fill["fee"] for fill in own)
+            if opening:
+                value = sum(fill["notional"] for fill in opening)
+                assert row["entry_price"] * sum(fill["size"] for fill in opening) == pytest.approx(value)
+    assert {key for _, key in rows[t.positions] if rows[t.positions][RUN, key]["is_live"]} == {
+        position.id for position in engine.state.portfolio.positions.live.values()
+    }
+
+
+@settings(max_examples=5)
+@given(plans)
+def test_the_account_is_as_the_ledger_has_it(plan):
+    engine, _, run = a_run(plan)
+    rows = rows_of(folded({RUN: run}))
+    (row,) = rows[t.risk_state].values()
+    ledger = engine.state.portfolio.ledger
+    assert row["balance"] == ledger.balance
+    assert row["trading"] == engine.state.trading.value
+    assert row["day"] == ledger.day
+    # From marks alone: between two of them the engine's peak may have been higher.
+    assert row["peak_equity"] <= ledger.peak_equity
+    assert sum(payment["amount"] for payment in rows[t.funding_payments].values()) == ledger.funding
+
+
+def test_decisions_are_all_there_and_approved_ones_have_their_features():
+    _, steps, run = a_run()
+    rows = rows_of(folded({RUN: run}))
+    verdicts = Counter(row["verdict"] for row in rows[t.decisions].values())
+    kinds = Counter(type(fact).__name__ for _, step in steps for fact in step.facts)
+    assert verdicts == {
+        "proposed": kinds["SignalProposed"],
+        "passed_over": kinds["SignalRefused"],
+        "approved": kinds["IntentApproved"],
+        "exit": kinds["ExitDecided"],
+    }
+    assert all(row["features"] for row in rows[t.decisions].values() if row["verdict"] == "approved")
+    assert len(rows[t.market_stats]) == kinds["CandleClosed"]
+
+
+def test_requests_are_kept_with_what_came_of_them():
+    _, _, run = a_run()
+    rows = rows_of(folded({RUN: run}))
+    kinds = {row["kind"]: row for row in rows[t.operator_requests].values()}
+    assert kinds.keys() == {"PauseEntries", "Halt", "ReleaseHalt", "Flatten"}
+    assert kinds["PauseEntries"]["outcome"]["facts"] == {"TradingStateChanged": 1}
+    assert kinds["Halt"]["actor"] == "olga"
+
+
+def test_the_market_has_a_picture_a_minute():
+    _, _, run = a_run()
+    rows = rows_of(folded({RUN: run}))
+    (btc,) = [row for row in rows[t.market_snapshots].values() if row["instrument"] == BTC]
+    assert btc["ts"] % (60 * SECOND) == 0
+    assert btc["mark"] == Decimal("64000.5")
+    assert btc["bid"] < btc["ask"]
+    assert btc["prints"] > 0
+
+
+# --- the audit log tells everything ----------------------------------------------------------------------------------
+
+
+@settings(max_examples=5)
+@given(plans)
+def test_every_transition_decision_and_request_has_its_audit_record(plan):
+    _, steps, run = a_run(plan)
+    audit = folded({RUN: run}).take_batch().audit
+    told = Counter((entry.action, entry.entity, entry.new) for entry in audit)
+    for fact in facts_of(steps, OrderTransitioned):
+        assert told["order", fact.client_order_id, fact.after.value]
+    for fact in facts_of(steps, PositionTransitioned):
+        assert told["position", fact.position, fact.after.value]
+    for fact in facts_of(steps, IntentApproved):
+        assert told["decision", fact.intent.id, "approved"]
+    states = [fact.state.value for fact in facts_of(steps, TradingStateChanged)]
+    assert [entry.new for entry in audit if entry.action in {"halt", "pause", "release"}] == states
+    assert sum(entry.action == "request" for entry in audit) == 4
+    places = [(entry.number, entry.ordinal) for entry in audit]
+    assert places == sorted(set(places))
+
+
+def test_the_actor_is_whoever_made_it_happen():
+    _, _, run = a_run()
+    audit = folded({RUN: run}).take_batch().audit
+    assert {entry.actor for entry in audit if entry.action == "order" and entry.new == "pending"} <= {"engine", "olga"}
+    assert {entry.actor for entry in audit if entry.action == "order" and entry.new == "filled"} == {"exchange"}
+    assert {entry.actor for entry in audit if entry.action == "halt"} == {"olga"}
+
+
+@settings(max_examples=5)
+@given(plans)
+def test_everything_of_an_intent_has_its_name_as_trace(plan):
+    _, steps, run = a_run(plan)
+    fold = folded({RUN: run})
+    batch = fold.take_batch()
+    rows = Rows()
+    rows.take(batch)
+    orders = {row["client_order_id"]: row["intent"] for row in rows[t.orders].values()}
+    for fact in facts_of(steps, IntentApproved):
+        intent = fact.intent.id
+        tables = {table.name for table in rows for row in rows[table].values() if row.get("trace_id") == intent}
+        assert {"decisions", "orders", "order_transitions", "positions", "position_transitions"} <= tables
+        assert sum(entry.trace_id == intent for entry in batch.audit) >= 4
+    for row in (*rows.get(t.fills, {}).values(), *rows[t.order_transitions].values()):
+        assert row["trace_id"] == orders[row["client_order_id"]]
+    for row in rows[t.system_events].values():
+        assert row["trace_id"] == trace_id(RUN, row["number"])
+
+
+# --- nothing is lost ---------------------------------------------------------------------------------------------------
+
+
+class Repaired(Fact, frozen=True, kw_only=True, tag=True):
+    """A kind of fact that this release does not know."""
+
+    instrument: str
+    how: str
+
+
+class AccountRead(Event, frozen=True, kw_only=True, tag=True, eq=False, gc=False):
+    """A kind of event that this release does not know."""
+
+    balance: Decimal
+
+
+def one_moment(event=None, facts=(), commands=(), number=1):
+    fold = Fold()
+    fold.begin(RUN, a_header(), carries_on=False)
+    fold.take_batch()
+    fold.take(Moment(number, event, Step(number, 5, tuple(facts), tuple(commands)) if facts or commands else None))
+    return fold
+
+
+def test_a_fact_of_an_unknown_kind_becomes_a_system_event_and_is_audited():
+    batch = one_moment(facts=[Repaired(instrument=BTC, how="a stop was put back\x00")]).take_batch()
+    (row,) = batch.inserts[t.system_events].values()
+    assert (row["kind"], row["instrument"]) == ("Repaired", BTC)
+    assert row["detail"]["how"].startswith("a stop was put back")
+    assert [(entry.action, entry.entity) for entry in batch.audit] == [("fact", "Repaired")]
+
+
+def test_an_event_of_an_unknown_kind_becomes_a_system_event():
+    event = AccountRead(ts_event=3, ts_recv=4, balance=Decimal("1.50"))
+    batch = one_moment(event).take_batch()
+    (row,) = batch.inserts[t.system_events].values()
+    assert (row["kind"], row["ts"], row["detail"]["balance"]) == ("AccountRead", 4, "1.50")
+
+
+@pytest.mark.parametrize("kind", members(AnyFact))
+def test_every_kind_of_fact_leaves_a_row(kind):
+    fact = sample(kind, fill=True)
+    fold = Fold()
+    fold.begin(RUN, a_header(instruments=(an_instrument("text"),)), carries_on=False)
+    fold.take_batch()
+    fold.take(Moment(1, None, Step(1, 5, (fact,))))
+    batch = fold.take_batch()
+    rows = [row for table, there in batch.inserts.items() if table is not t.runs for row in there.values()]
+    assert rows
+
+
+@pytest.mark.parametrize("kind", [kind for kind in members(AnyEvent) if not issubclass(kind, MarketEvent)])
+def test_no_kind_of_event_is_in_the_way(kind):
+    fold = Fold()
+    fold.begin(RUN, a_header(instruments=(an_instrument("text"),)), carries_on=False)
+    fold.take(Moment(1, sample(kind, fill=True)))
+    assert fold.state.number == 1
+
+
+# --- the fold goes on from anywhere ----------------------------------------------------------------------------------
+
+
+@settings(max_examples=8)
+@given(plans, st.lists(st.integers(0, 600), max_size=4))
+def test_a_state_that_was_kept_goes_on_as_if_nothing_had_happened(plan, cuts):
+    _, _, run = a_run(plan)
+    straight = folded({RUN: run})
+    expected = rows_of(straight)
+    fold = Fold()
+    fold.begin(RUN, run.header, carries_on=False)
+    rows = Rows()
+    for place, moment in enumerate(moments(run.records, is_over=True)):
+        fold.take(moment)
+        if place in cuts:
+            rows.take(fold.take_batch())
+            fold = Fold(from_bytes(to_bytes(fold.state)))
+    rows.take(fold.take_batch())
+    assert plain(rows) == plain(expected)
+    assert to_bytes(fold.state) == to_bytes(straight.state)
+
+
+def test_a_state_of_another_release_is_not_taken():
+    state = folded({RUN: a_run(length=4)[2]}).state
+    other = msgspec.structs.replace(state, version=state.version + 1)
+    assert from_bytes(to_bytes(other)) is None
+    assert from_bytes(b"\x00nonsense") is None
+    assert from_bytes(to_bytes(state)) == state
+
+
+def test_an_event_is_held_back_until_its_outcome_can_be_told():
+    run = a_run(length=4, ended=False)[2]
+    whole = list(moments(run.records, is_over=True))
+    for length in range(len(run.records) + 1):
+        seen = list(moments(run.records[:length], is_over=False))
+        assert seen == whole[: len(seen)]
+        assert all(number_of(record) <= (seen[-1].number if seen else 0) + 1 for record in run.records[:length][-1:])
+
+
+# --- runs --------------------------------------------------------------------------------------------------------------
+
+
+def unfinished_run(**changes):
+    """A run that was killed while an order rested and a position was open."""
+    _, steps, _ = a_run(PLANS[0], requests=False, **changes)
+    live = {}
+    for place, (_, step) in enumerate(steps):
+        for fact in step.facts:
+            if isinstance(fact, PositionTransitioned):
+                live[fact.position] = fact.after is not PositionStatus.CLOSED
+        if any(live.values()) and place > 20:
+            return Run(records_of(steps[: place + 1], ended=False))
+    raise AssertionError("nothing was open")
+
+
+def test_a_run_that_begins_with_nothing_leaves_what_lived_before_as_it_was():
+    first = unfinished_run()
+    second = a_run(start=1_700_000_100 * SECOND, epoch="f")[2]
+    alone = rows_of(folded({RUN: first}))
+    rows = rows_of(folded({RUN: first, "20231114-230000-paper": second}))
+    open_before = [key for key, row in alone[t.positions].items() if row["is_live"]]
+    assert open_before
+    for key in open_before:
+        assert rows[t.positions][key]["status"] == alone[t.positions][key]["status"]
+        assert not rows[t.positions][key]["is_live"]
+    assert not any(row["is_live"] for row in rows[t.orders].values())
+
+
+def test_positions_of_two_runs_may_have_one_name():
+    second = a_run(start=1_700_000_100 * SECOND, epoch="f")[2]
+    rows = rows_of(folded({RUN: a_run()[2], "20231114-230000-paper": second}))
+    names = Counter(name for _, name in rows[t.positions])
+    assert max(names.values()) == 2
+
+
+def test_a_run_that_carries_on_finishes_what_was_open():
+    _, steps, whole = a_run(PLANS[1])
+    straight = rows_of(folded({RUN: whole}))
+    cut = next(place for place, (_, step) in enumerate(steps) if any(isinstance(f, FillBooked) for f in step.facts)) + 1
+    first = Run(records_of(steps[:cut], ended=False))
+    second = Run(records_of(steps[cut:]), carries_on=True)
+    rows = rows_of(folded({RUN: first, "20231114-230000-paper": second}))
+    assert rows[t.orders].keys() == straight[t.orders].keys()
+    story = {key[1]: row for key, row in rows[t.positions].items()}
+    for (_, name), row in straight[t.positions].items():
+        assert (story[name]["status"], story[name]["net_pnl"]) == (row["status"], row["net_pnl"])
+        assert story[name]["entry_price"] == row["entry_price"]
+
+
+# --- single things -----------------------------------------------------------------------------------------------------
+
+IDS = {"client_order_id": "s-1", "instrument": BTC}
+
+
+def submitted(number=1, **changes):
+    order = NewOrder(
+        **{
+            "client_order_id": "s-1",
+            "instrument": BTC,
+            "intent": "e-1",
+            "purpose": Purpose.ENTRY,
+            "side": Side.BUY,
+            "size": 10,
+            "type": OrderType.LIMIT,
+            "price": 640_000,
+            "stop_loss": 630_000,
+            **changes,
+        }
+    )
+    fact = transition(None, OrderStatus.PENDING, "submitted", name=order.client_order_id)
+    return Moment(number, None, Step(number, number, (fact,), (SubmitOrder(order=order),)))
+
+
+def transition(before, after, cause="x", filled=0, name="s-1"):
+    return OrderTransitioned(
+        client_order_id=name, instrument=BTC, before=before, after=after, cause=cause, filled=filled
+    )
+
+
+def after(*more):
+    fold = Fold()
+    fold.begin(RUN, a_header(), carries_on=False)
+    for moment in (submitted(), *more):
+        fold.take(moment)
+    return fold
+
+
+def order_event(kind, number, facts=(), **fields):
+    event = kind(**IDS, ts_event=number, ts_recv=number, **fields)
+    return Moment(number, event, Step(number, number, tuple(facts)) if facts else None)
+
+
+def test_amended_terms_are_those_in_force():
+    placed = order_event(OrderAccepted, 2, [transition(OrderStatus.PENDING, OrderStatus.PLACED)], venue_order_id="v1")
+    amended = order_event(OrderAmended, 3, [transition(OrderStatus.PLACED, OrderStatus.PLACED)], price=640_100, size=20)
+    row = rows_of(after(placed, amended))[t.orders]["s-1",]
+    assert (row["price"], row["size_lots"], row["venue_order_id"]) == (Decimal("64010.0"), 20, "v1")
+
+
+def test_an_outcome_is_unknown_until_the_exchange_speaks_of_the_order():
+    lost = order_event(OutcomeLost, 2)
+    fold = after(lost)
+    batch = fold.take_batch()
+    assert batch.inserts[t.orders]["s-1",]["outcome_unknown"]
+    assert [entry.success for entry in batch.audit if entry.action == "order request"] == [False]
+    fold.take(order_event(OrderAccepted, 3, [transition(OrderStatus.PENDING, OrderStatus.PLACED)]))
+    assert not fold.take_batch().changes[t.orders]["s-1",]["outcome_unknown"]
+
+
+def test_refused_cancels_and_rejected_orders_are_failures():
+    refused = order_event(CancelRejected, 2, why="too late")
+    rejected = order_event(
+        OrderAccepted, 3, [transition(OrderStatus.PENDING, OrderStatus.REJECTED, "rejected: 110007")]
+    )
+    audit = after(refused, rejected).take_batch().audit
+    assert [(entry.action, entry.reason) for entry in audit if not entry.success] == [
+        ("order request", "too late"),
+        ("order", "rejected: 110007"),
+    ]
+
+
+def test_a_late_fill_corrects_an_order_that_has_ended_and_is_still_traced():
+    gone = order_event(OrderAccepted, 2, [transition(OrderStatus.PENDING, OrderStatus.CANCELLED)])
+    fold = after(gone)
+    fold.take_batch()
+    fold.take(Moment(3, None, Step(3, 3, (transition(OrderStatus.CANCELLED, OrderStatus.FILLED, "late", 10),))))
+    batch = fold.take_batch()
+    assert batch.changes[t.orders]["s-1",] == {
+        "status": "filled",
+        "cause": "late",
+        "filled_lots": 10,
+        "filled": Decimal("0.010"),
+    }
+    assert batch.audit[0].trace_id == "e-1"
+
+
+def test_finished_orders_are_remembered_for_a_while_and_no_longer():
+    fold = Fold()
+    fold.begin(RUN, a_header(), carries_on=False)
+    for number in range(1, 2 * (FINISHED_KEPT + 20), 2):
+        name = f"s-{number}"
+        fold.take(submitted(number, client_order_id=name, intent=f"e-{number}"))
+        fact = transition(OrderStatus.PENDING, OrderStatus.CANCELLED, name=name)
+        fold.take(Moment(number + 1, None, Step(number + 1, number, (fact,))))
+    assert len(fold.state.finished) == FINISHED_KEPT
+    assert not fold.state.orders
+    assert len(to_bytes(fold.state)) < 100_000
+
+
+def test_a_transition_of_an_order_that_no_journal_submits_is_kept_as_a_system_event():
+    batch = one_moment(facts=[transition(OrderStatus.PENDING, OrderStatus.FILLED)]).take_batch()
+    assert t.order_transitions not in batch.inserts
+    (row,) = batch.inserts[t.system_events].values()
+    assert row["kind"] == "OrderTransitioned"
+    assert batch.audit[0].entity == "s-1"
+
+
+def test_a_new_grid_waits_until_nothing_is_expressed_in_the_old_one():
+    fine = an_instrument(tick_size=Decimal("0.01"))
+    change = Moment(2, InstrumentChanged(instrument=BTC, ts_event=2, ts_recv=2, rules=fine))
+    fold = after(change)
+    assert fold.state.rules[BTC].tick_size == Decimal("0.1")
+    fold.take(order_event(OrderAccepted, 3, [transition(OrderStatus.PENDING, OrderStatus.CANCELLED)]))
+    assert fold.state.rules[BTC] == fine
+    assert rows_of(fold)[t.instruments][BTC,]["tick_size"] == Decimal("0.01")
+
+
+def position(before, after, size=0):
+    return PositionTransitioned(
+        position="p#1",
+        instrument=BTC,
+        intent="e-1",
+        strategy="s",
+        before=before,
+        after=after,
+        side=Side.BUY,
+        size=size,
+        cause="c",
+    )
+
+
+def test_an_older_message_about_a_stop_does_not_replace_a_newer_one():
+    def stop(number, ts_event, price):
+        event = ProtectionChanged(instrument=BTC, ts_event=ts_event, ts_recv=number, stop_loss=price, take_profit=None)
+        return Moment(number, event)
+
+    opened = Moment(2, None, Step(2, 2, (position(None, PositionStatus.OPENING),)))
+    fold = after(opened, stop(3, 30, 630_000), stop(4, 20, 620_000), stop(5, 40, 635_000))
+    batch = fold.take_batch()
+    assert batch.inserts[t.positions][RUN, "p#1"]["stop_loss"] == Decimal("63500.0")
+    assert [(entry.old, entry.new) for entry in batch.audit if entry.action == "stop"] == [
+        (None, "63000.0"),
+        ("63000.0", "63500.0"),
+    ]
+
+
+def test_the_end_of_a_run_is_told_once():
+    run = a_run(length=4)[2]
+    fold = folded({RUN: run})
+    assert rows_of(fold)[t.runs][RUN,]["is_complete"]
+    fold.take(Moment(fold.state.number, is_end=True))
+    assert not fold.take_batch()
+
+
+def test_records_of_kinds_that_matter_are_read_in_their_order():
+    run = a_run(length=4)[2]
+    assert {type(record) for record in run.records} == {Market, Inbox, Outcome, End}
