@@ -13,8 +13,8 @@ from rich.table import Table
 from stakan.apps.cli.output import EXIT_FAILED, errors, out, reports_errors, write_json
 from stakan.apps.dst import kept
 from stakan.apps.dst.campaign import Totals, outcomes, run, since
+from stakan.apps.dst.outcome import Outcome
 from stakan.apps.dst.plan import BASE_S
-from stakan.apps.dst.world import Outcome
 
 _STORIES = 3
 """Failing seeds whose story is told; the others are named."""
@@ -96,6 +96,8 @@ def _show(totals: Totals) -> None:
     for name, count in sorted(totals.faults.items(), key=lambda item: -item[1]):
         table.add_row("", f"{count:,} {name}")
     table.add_row("Kills, restarts", f"{totals.kills:,}, {totals.restarts:,}")
+    mended = ", ".join(f"{count:,} {name}" for name, count in totals.mended.items())
+    table.add_row("In the bot's books", mended or "nothing to mend")
     table.add_row("Took", f"{totals.wall_s:,.1f} s, {totals.seeds / max(totals.wall_s, 0.1):.2f} seeds/s")
     out().print(table)
     for outcome in totals.failed[:_STORIES]:

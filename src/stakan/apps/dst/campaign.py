@@ -10,9 +10,10 @@ from multiprocessing import get_context
 import msgspec
 
 from stakan.apps.dst.invariants import Breach
+from stakan.apps.dst.outcome import Outcome
 from stakan.apps.dst.plan import BASE_S, SYMBOLS, Plan, draw, extension
 from stakan.apps.dst.shrink import shrink
-from stakan.apps.dst.world import Outcome, World
+from stakan.apps.dst.world import World
 
 LEAST_ORDERS = 10
 LEAST_FAULTS = 5
@@ -80,6 +81,7 @@ class Totals(msgspec.Struct, kw_only=True):
     executions: int = 0
     fault_count: int = 0
     faults: dict[str, int] = {}
+    mended: dict[str, int] = {}
     kills: int = 0
     restarts: int = 0
     wall_s: float = 0.0
@@ -93,6 +95,7 @@ class Totals(msgspec.Struct, kw_only=True):
             setattr(self, name, getattr(self, name) + getattr(outcome, name))
         self.restarts += outcome.lives - 1
         self.faults = dict(sorted((Counter(self.faults) + Counter(outcome.faults)).items()))
+        self.mended = dict(sorted((Counter(self.mended) + Counter(outcome.mended)).items()))
         if outcome.breach is not None:
             self.failed.append(outcome)
 

@@ -147,7 +147,8 @@ def _request(world: "World", fault: p.Ask) -> AnyOperatorRequest | None:
 def _moved_stop(world: "World", instrument: InstrumentId | None, who: "_Who") -> MoveStop | None:
     """A stop twice as far from the market as the one that there is; nothing where there is none."""
     assert instrument is not None
-    engine = world.process.engine if world.process is not None else None
+    bot = world.process.bot if world.process is not None else None
+    engine = None if bot is None else bot.engine
     position = None if engine is None else engine.state.portfolio.position(instrument)
     if engine is None or position is None or position.stop_loss is None:
         return None

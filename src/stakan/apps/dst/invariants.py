@@ -22,6 +22,7 @@ from stakan.apps.dst.exchange import Host
 from stakan.apps.dst.records import Records, Sent
 from stakan.apps.exchange.orders import Order
 from stakan.apps.exchange.rows import ExecutionRow
+from stakan.core.domain.events import FillOrigin
 from stakan.core.domain.facts import (
     FillBooked,
     FundingBooked,
@@ -105,56 +106,57 @@ class Auditor:
         """Take a step of the bot in."""
         if not (step.facts or step.commands):
             return
-        for fact in self.records.observe(engine, step):
-            if isinstance(fact, FillBooked):
-                self._booked(fact)
-            elif isinstance(fact, FundingBooked):
-                self._funded(fact)
+        bookings = self.records.observe(step)
+        for booking in bookings:
+            if isinstance(booking.fact, FillBooked):
+                self._booked(booking.fact)
+            else:
+                self._funded(booking.fact)
+        if bookings and not engine.state.portfolio.ledger.is_balanced:
+            self.found(8, "the bot's balance is not its opening balance and what was booked since")
 
     def _booked(self, fact: FillBooked) -> None:
-        """A booking is of an execution that there was, and of no more than it was."""
-        symbol, records = split_instrument_id(fact.instrument)[2], self.records
+        """A booking is of an execution that there was, and of no more than it was; or mends what was never told."""
+        if fact.origin is FillOrigin.REPAIR:
+            return
+        symbol = split_instrument_id(fact.instrument)[2]
         row = self._row(symbol, fact.execution_id)
         if row is None:
             self.found(8, f"{symbol}: the bot booked execution {fact.execution_id}, which the exchange does not have")
             return
         rules = self._host.trading.market.instruments[symbol]
-        key = (symbol, fact.execution_id)
-        records.booked[key] = records.booked.get(key, 0) + fact.size
-        if rules.size(records.booked[key]) > Decimal(row.exec_qty) or rules.price(fact.price) != Decimal(
-            row.exec_price
-        ):
+        booked = rules.size(self.records.booked[fact.instrument, fact.execution_id])
+        if booked > Decimal(row.exec_qty) or rules.price(fact.price) != Decimal(row.exec_price):
             self.found(
-                8, f"{symbol}: execution {fact.execution_id} of {row.exec_qty} at {row.exec_price} was booked as {fact}"
+                8, f"{symbol}: execution {fact.execution_id} of {row.exec_qty} at {row.exec_price} is booked as {fact}"
             )
 
     def _funded(self, fact: FundingBooked) -> None:
         symbol = split_instrument_id(fact.instrument)[2]
         row = self._row(symbol, fact.execution_id)
-        key = (symbol, fact.execution_id)
-        if row is None or Decimal(row.exec_fee) != fact.amount or key in self.records.funded:
+        times = self.records.funded[fact.instrument, fact.execution_id]
+        if row is None or Decimal(row.exec_fee) != fact.amount or times > 1:
             self.found(
                 8, f"{symbol}: funding {fact.execution_id} of {fact.amount} is not what the exchange charged, once"
             )
-        self.records.funded.add(key)
 
     def _row(self, symbol: str, execution: str) -> ExecutionRow | None:
         self._read_executions()
         return self._rows.get((symbol, execution))
 
     def all_booked(self) -> None:
-        """At the end: every execution of the exchange was booked, as a whole."""
+        """At the end: every execution of the exchange was booked as a whole, unless its effect had to be mended."""
         self._read_executions()
+        if self.records.counts["Repaired"] or self.records.counts["BalanceCorrected"]:
+            return
+        booked = {(split_instrument_id(key)[2], name): lots for (key, name), lots in self.records.booked.items()}
+        funded = {(split_instrument_id(key)[2], name) for key, name in self.records.funded}
         for (symbol, name), row in self._rows.items():
-            key = (symbol, name)
-            if row.exec_type == "Funding":
-                if key not in self.records.funded:
-                    self.found(8, f"{symbol}: funding {name} of {row.exec_fee} was not booked")
-                continue
             rules = self._host.trading.market.instruments[symbol]
-            booked = rules.size(self.records.booked.get(key, 0))
-            if booked != Decimal(row.exec_qty):
-                self.found(8, f"{symbol}: of execution {name} of {row.exec_qty} only {booked} was booked")
+            size = rules.size(booked.get((symbol, name), 0))
+            is_booked = (symbol, name) in funded if row.exec_type == "Funding" else size == Decimal(row.exec_qty)
+            if not is_booked:
+                self.found(8, f"{symbol}: execution {name} of {row.exec_qty} was not booked: {size}")
 
     # --- the exchange's books ---------------------------------------------------------------------------------------
 
@@ -197,9 +199,9 @@ class Auditor:
         if sent is None:
             self.found(6, f"order {order.link_id} of {order.symbol} was never decided")
             return
-        if not sent.is_durable:
+        if not self.records.is_durable(sent):
             self.found(6, f"order {order.link_id} of {order.symbol} arrived before it was durable")
-        if sent.is_forbidden:
+        if sent.is_forbidden and sent.life == self.records.life:
             self.found(7, f"entry {order.link_id} of {order.symbol} although nothing may be opened")
         if sent.order.purpose is Purpose.ENTRY:
             self._entered(order, sent)

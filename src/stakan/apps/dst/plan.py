@@ -131,6 +131,8 @@ class Kill(Fault, frozen=True, kw_only=True, tag="kill"):
     """The process is killed between two of its calls: so many after the moment. It is started again."""
 
     calls: int = 0
+    after_order: bool = False
+    """Counted from the next decision about an order."""
     down_s: float = 1.0
     power: bool = False
     """Whether the machine loses its power, and with it what was not synced."""
@@ -249,6 +251,17 @@ def _jump(chance: random.Random, at: float) -> AnyFault:
     return ClockJump(at_s=at, ms=_r(chance.choice((-1, 1)) * 10 ** chance.uniform(1, 3.7)))
 
 
+def _kill(chance: random.Random, at: float) -> AnyFault:
+    down, power = _r(10 ** chance.uniform(-0.7, 0.9)), chance.random() < 0.4
+    match chance.choice(("time", "order", "order", "disk", "disk")):
+        case "disk":
+            return KillAtDisk(at_s=at, operations=chance.randint(1, 10), down_s=down, power=power)
+        case "order":
+            return Kill(at_s=at, calls=chance.randint(0, 12), after_order=True, down_s=down, power=power)
+        case _:
+            return Kill(at_s=at, calls=chance.randint(0, 5), down_s=down, power=power)
+
+
 def _slow_disk(chance: random.Random, at: float) -> AnyFault:
     return SlowDisk(at_s=at, until_s=_r(at + chance.uniform(1, 10)), ms=_r(10 ** chance.uniform(0.5, 3)))
 
@@ -269,6 +282,8 @@ _MAKERS = {
     ClockJump: _jump,
     ClockDrift: _drift,
     SlowDisk: _slow_disk,
+    FullDisk: lambda chance, at: FullDisk(at_s=at, until_s=_r(at + chance.uniform(0.5, 10))),
+    Kill: _kill,
 }
 _WEIGHTS = {
     Script: 5,
@@ -282,6 +297,8 @@ _WEIGHTS = {
     ClockJump: 1,
     ClockDrift: 1,
     SlowDisk: 1,
+    FullDisk: 0.5,
+    Kill: 5,
 }
 
 

@@ -1,85 +1,128 @@
 """What the bot has put on record, in all its lives: orders, states, decisions, bookings; and whether one follows another."""
 
+from collections import Counter
 from collections.abc import Callable
 
 import msgspec
 
 from stakan.core.domain.commands import SubmitOrder
+from stakan.core.domain.events import FillOrigin
 from stakan.core.domain.facts import (
     AnyFact,
+    BalanceCorrected,
+    Discrepancy,
     ExitDecided,
     FillBooked,
     FundingBooked,
     IntentApproved,
     OrderTransitioned,
     PositionTransitioned,
+    Repaired,
     TradingStateChanged,
 )
 from stakan.core.domain.ids import ClientOrderId, InstrumentId
 from stakan.core.domain.orders import NewOrder, Purpose
 from stakan.core.domain.step import Step
 from stakan.core.domain.trading import TradingState
-from stakan.core.engine import Engine
 
 
 class Sent(msgspec.Struct):
-    """An order that the engine has decided on."""
+    """An order that an engine has decided on."""
 
     order: NewOrder
     life: int
-    is_durable: bool = False
+    number: int
+    """Of the step."""
     is_forbidden: bool = False
-    """Whether it opens something although trading is halted or paused."""
+    """Whether it opens something although nothing may be opened."""
+
+
+class Booking(msgspec.Struct, frozen=True):
+    """A fill or a payment that entered the books."""
+
+    number: int
+    fact: FillBooked | FundingBooked
 
 
 class Records:
-    """What the bot has recorded, in all its lives: orders, states, decisions, bookings."""
+    """Follows the steps of all lives. What a crash has taken back is forgotten again, so that it may happen anew."""
 
     def __init__(self, breach: Callable[[int, str], None]) -> None:
-        self.sent: dict[ClientOrderId, Sent] = {}
         self.life = 0
+        self.handed_over = 0
+        """Last step that is in the file of the journal: it survives the process."""
+        self.synced = 0
+        """Last step that is on the disk: it survives the power."""
+        self.acknowledged = 0
+        """Last step that somebody was told of: an operator whose request was accepted."""
+        self.counts: Counter[str] = Counter()
+        """What was mended, in all lives."""
+        self._breach = breach
+        self._history: list[tuple[int, Step]] = []
+        """Life and step, of steps that said something."""
+        self._clear()
+
+    def _clear(self) -> None:
+        self.sent: dict[ClientOrderId, Sent] = {}
         self.is_closed = False
         """Whether nothing may be opened: halted or paused."""
-        self._breach = breach
-        self._waiting: list[Sent] = []
+        self.booked: dict[tuple[InstrumentId, str], int] = {}
+        """Lots by instrument and execution."""
+        self.funded: Counter[tuple[InstrumentId, str]] = Counter()
+        """How often, by instrument and payment."""
         self._approved: set[str] = set()
         self._leaving: set[InstrumentId] = set()
         self._orders: dict[ClientOrderId, str] = {}
         self._positions: dict[str, str] = {}
-        self.booked: dict[tuple[str, str], int] = {}
-        """Lots by instrument and execution."""
-        self.funded: set[tuple[str, str]] = set()
 
-    def observe(self, engine: Engine, step: Step) -> list[AnyFact]:
+    def observe(self, step: Step) -> list[Booking]:
         """Take a step in; gives what it booked."""
-        bookings: list[AnyFact] = []
+        self._history.append((self.life, step))
         for fact in step.facts:
-            kind = type(fact)
-            if kind is FillBooked or kind is FundingBooked:
-                bookings.append(fact)
+            if isinstance(fact, Repaired | BalanceCorrected | Discrepancy):
+                self.counts[type(fact).__name__] += 1
+        return self._take(step, self.life)
+
+    def begin(self, life: int, number: int, *, lost_power: bool) -> None:
+        """A life begins that goes on after step `number`: what came later in those before it never happened.
+
+        It must be no earlier than what was durable, and than what somebody was told of.
+        """
+        durable = self.synced if lost_power else max(self.synced, self.handed_over)
+        if number < durable:
+            self._breach(6, f"the journal goes to step {number}, but step {durable} was safe")
+        if number < self.acknowledged:
+            self._breach(7, f"the journal goes to step {number}, but an operator was told of step {self.acknowledged}")
+        self.life = life
+        self._history = [(of, step) for of, step in self._history if step.number <= number]
+        self._clear()
+        for of, step in self._history:
+            self._take(step, of)
+        self.handed_over = self.synced = self.acknowledged = number
+
+    def is_durable(self, sent: Sent) -> bool:
+        """Whether an order is on the disk."""
+        return sent.number <= self.synced
+
+    # --- steps ------------------------------------------------------------------------------------------------------
+
+    def _take(self, step: Step, life: int) -> list[Booking]:
+        bookings: list[Booking] = []
+        for fact in step.facts:
+            if isinstance(fact, FillBooked):
+                key = (fact.instrument, str(fact.execution_id))
+                if fact.origin is not FillOrigin.REPAIR:
+                    self.booked[key] = self.booked.get(key, 0) + fact.size
+                bookings.append(Booking(step.number, fact))
+            elif isinstance(fact, FundingBooked):
+                self.funded[fact.instrument, fact.execution_id] += 1
+                bookings.append(Booking(step.number, fact))
             else:
                 self._note(fact)
         for command in step.commands:
             if type(command) is SubmitOrder:
-                self._submitted(command.order)
-        if bookings and not engine.state.portfolio.ledger.is_balanced:
-            self._breach(8, "the bot's balance is not its opening balance and what was booked since")
+                self._submitted(command.order, step.number, life)
         return bookings
-
-    def synced(self) -> None:
-        """All that was decided so far is on the disk."""
-        for sent in self._waiting:
-            sent.is_durable = True
-        self._waiting.clear()
-
-    def lost(self) -> None:
-        """The process is gone; what was not durable need not be known to the next one."""
-        self._waiting.clear()
-
-    def begin(self, life: int) -> None:
-        """A life begins that knows nothing of those before it: its positions are counted anew."""
-        self.life = life
-        self._positions.clear()
 
     def _note(self, fact: AnyFact) -> None:
         match fact:
@@ -104,7 +147,7 @@ class Records:
         if known != before:
             self._breach(6, f"{what} left {before}, but was last recorded as {known}")
 
-    def _submitted(self, order: NewOrder) -> None:
+    def _submitted(self, order: NewOrder, number: int, life: int) -> None:
         earlier = self.sent.get(order.client_order_id)
         if earlier is not None and earlier.order != order:
             self._breach(2, f"id {order.client_order_id} was {earlier.order} and is {order} now")
@@ -113,6 +156,6 @@ class Records:
             self._breach(6, f"entry {order.client_order_id} without a recorded decision")
         if not is_entry and order.instrument not in self._leaving:
             self._breach(6, f"exit {order.client_order_id} without a recorded decision")
-        sent = Sent(order, self.life, is_forbidden=is_entry and self.is_closed)
-        self.sent[order.client_order_id] = sent
-        self._waiting.append(sent)
+        self.sent[order.client_order_id] = Sent(
+            order=order, life=life, number=number, is_forbidden=is_entry and self.is_closed
+        )

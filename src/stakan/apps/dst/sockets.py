@@ -88,6 +88,10 @@ class SimulatedSocket:
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
+        more = self._backoff.held_back(self._time.now())
+        if more:
+            self._time.timers(more, self._connect)
+            return
         self._backoff.begun(self._time.now())
         # The real one gives up a little later than twice its patience: one for the connection, one for the upgrade.
         patience = 2 * self._limits.connect_within_ns + SECOND

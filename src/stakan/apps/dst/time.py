@@ -140,7 +140,8 @@ class ProcessTime:
         """Calls that it makes before it is killed."""
         self._machine = machine
         self._failed = failed
-        self.now = WallClock(machine.wall, lambda: machine.present).now
+        clock = WallClock(machine.wall, lambda: machine.present)
+        self.now, self.not_before = clock.now, clock.not_before
 
     @property
     def present(self) -> int:
