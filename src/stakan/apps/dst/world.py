@@ -295,7 +295,6 @@ class World:
         if could_not_begin or isinstance(error, DiskFull):
             # Whatever the disk could not take is lost with the process: only what was synced is sure.
             self._lost_power = True
-            self.counts["ended by itself"] += 1
             self.heap.later(RESTART_NS, self.begin)
         else:
             self.auditor.found(0, f"the bot failed: {type(error).__name__}: {error}")
