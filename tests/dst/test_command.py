@@ -22,7 +22,7 @@ def test_totals_say_what_was_simulated(tmp_path):
     assert totals["simulated_s"] >= 60
     assert totals["orders"] >= 10
     assert sum(totals["faults"].values()) == totals["fault_count"] >= 5
-    assert totals["kills"] == totals["restarts"] == 0
+    assert totals["restarts"] >= totals["kills"] > 0
 
 
 def test_kept_plans_run_first_and_are_shown(tmp_path):

@@ -8,10 +8,10 @@ import pytest
 
 from stakan.apps.dst.exchange import Host
 from stakan.apps.dst.invariants import Auditor, Limits
-from stakan.apps.dst.plan import Plan, Reset
+from stakan.apps.dst.plan import FullDisk, Kill, KillAtDisk, Plan, Reset
 from stakan.apps.dst.settings import settings_of
 from stakan.apps.dst.time import Heap
-from stakan.apps.dst.world import World
+from stakan.apps.dst.world import CALM_NS, World
 from stakan.apps.exchange.faults import Stream
 from stakan.apps.exchange.gateway import Request
 from stakan.core.domain.commands import SubmitOrder
@@ -126,7 +126,7 @@ class Hand:
     def enter(self, order, **more):
         """All of it, as it should be."""
         self.decide(order, self.approved(order))
-        self.auditor.records.synced()
+        self.auditor.records.synced = self.number
         self.send(order, **more)
         return order
 
@@ -202,7 +202,7 @@ def test_3_what_only_reduces_does_not_count(hand):
     out = hand.order("out", intent="i9", purpose=Purpose.EXIT, price=Ticks(660_000), stop_loss=None)
     hand.step(ExitDecided(instrument=BTC, reason=Reason.OPERATOR))
     hand.decide(out)
-    hand.auditor.records.synced()
+    hand.auditor.records.synced = hand.number
     hand.send(out)
     assert hand.broken is None
 
@@ -214,7 +214,7 @@ def test_4_an_order_before_the_leverage_was_set():
 
 
 def test_4_an_order_of_a_life_that_has_asserted_nothing(hand):
-    hand.auditor.records.begin(2)
+    hand.auditor.records.begin(2, hand.number, lost_power=False)
     hand.host.forget_asked()
     hand.enter(hand.order("second-life", intent="i2", size=1))
     assert hand.broken == 4
@@ -232,6 +232,30 @@ def test_6_an_order_that_arrives_before_it_is_durable(hand):
     hand.send(order)
     assert hand.broken == 6
     assert "durable" in hand.auditor.breach.what
+
+
+@pytest.mark.parametrize("lost_power", [False, True])
+def test_6_a_journal_that_is_shorter_than_what_was_safe(hand, lost_power):
+    """What was handed over survives the process, what was synced the power too."""
+    records = hand.auditor.records
+    records.handed_over, records.synced = 5, 3
+    records.begin(2, 5 if not lost_power else 3, lost_power=lost_power)
+    assert hand.broken is None
+    records.handed_over, records.synced = 5, 3
+    records.begin(3, 4 if not lost_power else 2, lost_power=lost_power)
+    assert hand.broken == 6
+
+
+def test_what_a_crash_has_taken_back_may_happen_otherwise(hand):
+    lost = hand.order("lost", intent="i2", size=1)
+    hand.decide(lost, hand.approved(lost))
+    hand.step(a_transition(None, OrderStatus.PENDING))
+    hand.auditor.records.begin(2, hand.number - 2, lost_power=False)
+    hand.prepare()
+    other = hand.order("lost", intent="i2", size=2)
+    hand.enter(other)
+    hand.step(a_transition(None, OrderStatus.PENDING))
+    assert hand.broken is None
 
 
 def test_6_an_entry_and_an_exit_without_a_decision(hand):
@@ -277,8 +301,15 @@ def test_7_an_entry_while_nothing_may_be_opened(hand, state):
 
 def test_7_a_new_life_does_not_forget_a_halt(hand):
     hand.step(TradingStateChanged(state=TradingState.HALTED, reason=Reason.DAILY_LOSS, detail=""))
-    hand.auditor.records.begin(2)
+    hand.auditor.records.begin(2, hand.number, lost_power=False)
     hand.enter(hand.order("forgotten", intent="i3", size=1))
+    assert hand.broken == 7
+
+
+def test_7_what_an_operator_was_told_of_is_lost(hand):
+    hand.step(TradingStateChanged(state=TradingState.HALTED, reason=Reason.OPERATOR, detail=""))
+    hand.auditor.records.acknowledged = hand.number
+    hand.auditor.records.begin(2, hand.number - 1, lost_power=True)
     assert hand.broken == 7
 
 
@@ -393,7 +424,7 @@ def test_1_a_bot_whose_patience_without_a_stop_is_too_long():
 
 def test_5_somebody_else_trades_on_the_account_at_the_last_moment():
     world = World(a_plan())
-    end = world.moment(6) + 22 * SECOND - 1
+    end = world.moment(6) + CALM_NS - 1
 
     def trade():
         params = {"category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Market", "qty": "0.001"}
@@ -409,3 +440,43 @@ def test_what_a_plan_says_is_what_happens():
     first, second = World(calm).run(), World(broken).run()
     assert (first.faults, second.faults) == ({}, {"reset": 1})
     assert msgspec.json.decode(msgspec.json.encode(broken), type=Plan) == broken
+
+
+@pytest.mark.parametrize("power", [False, True])
+@pytest.mark.parametrize("calls", [0, 1, 3])
+def test_a_bot_that_is_killed_after_an_order_goes_on(calls, power):
+    kills = tuple(Kill(at_s=at, calls=calls, after_order=True, down_s=0.5, power=power) for at in (1.0, 4.0))
+    outcome = World(a_plan(8.0, faults=kills)).run()
+    assert outcome.breach is None, (outcome.breach, *outcome.story)
+    assert (outcome.kills, outcome.lives) == (2, 3)
+    assert outcome.orders > 3
+
+
+@pytest.mark.parametrize("operations", range(1, 7))
+def test_a_bot_that_is_killed_at_the_disk_goes_on(operations):
+    kills = tuple(KillAtDisk(at_s=at, operations=operations, down_s=0.5, power=at > 3) for at in (1.0, 4.0))
+    outcome = World(a_plan(8.0, faults=kills)).run()
+    assert outcome.breach is None, (outcome.breach, *outcome.story)
+    assert outcome.kills == 2
+
+
+def test_a_bot_whose_disk_is_full_opens_nothing_and_goes_on_when_there_is_room():
+    world = World(a_plan(12.0, faults=(FullDisk(at_s=3.0, until_s=6.0),)))
+    outcome = world.run()
+    assert outcome.breach is None, (outcome.breach, *outcome.story)
+    told = [line for line in world._story.lines() if "TradingStateChanged" in line]
+    assert any("disk" in line for line in told) or outcome.lives > 1
+
+
+def test_6_a_journal_that_loses_what_it_had_synced():
+    world = World(a_plan(8.0, faults=(Kill(at_s=4.0, down_s=0.5, power=True),)))
+    lose = world.disk.lose_power
+
+    def lose_more():
+        lose()
+        for path, file in world.disk._files.items():
+            if path.suffix == ".journal":
+                del file.durable[len(file.durable) // 2 :]
+
+    world.disk.lose_power = lose_more
+    assert world.run().breach.invariant == 6
