@@ -197,6 +197,13 @@ def test_operator_requests_enter_and_are_no_market():
     assert journal.words("event") == ["event"]
 
 
+def test_what_an_operator_asked_for_is_on_the_disk_when_it_is_accepted():
+    """Found by simulation: a halt that closed nothing was lost by a kill within the second."""
+    loop, journal, _ = a_loop(LiveBot())
+    loop.deliver(pause())
+    assert journal.words() == ["event", "step", "sync"]
+
+
 def test_a_run_is_flushed_each_second_and_snapshot_each_minute():
     bot = LiveBot()
     loop, journal, time = a_loop(bot)

@@ -12,6 +12,7 @@ from stakan.apps.cli.db import db_app
 from stakan.apps.cli.demo import demo_command
 from stakan.apps.cli.doctor import doctor_command
 from stakan.apps.cli.download import download_command
+from stakan.apps.cli.dst import dst_command
 from stakan.apps.cli.exchange import exchange_command
 from stakan.apps.cli.importing import import_command
 from stakan.apps.cli.journal import journal_app
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.command("demo")(demo_command)
 app.command("exchange")(exchange_command)
 app.command("rehearse")(rehearse_command)
+app.command("dst")(dst_command)
 app.command("synthetic")(synthetic_command)
 app.command("backtest")(backtest_command)
 app.command("backtesting", hidden=True)(backtest_command)

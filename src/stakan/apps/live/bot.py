@@ -16,7 +16,7 @@ from stakan.apps.driver import Observer
 from stakan.apps.identity import assumed_rules, run_identity, simulation_assumptions
 from stakan.apps.live.clock import LiveTime
 from stakan.apps.live.counterparties import Paper
-from stakan.apps.live.durable import Durable
+from stakan.apps.live.durable import BallastedJournal, Durable
 from stakan.apps.live.latency import DECIDE, Latencies
 from stakan.apps.live.loop import LiveCounterparty, LiveLoop
 from stakan.apps.live.parts import DISK, Parts
@@ -48,6 +48,9 @@ from stakan.core.domain.units import Nanos
 from stakan.core.engine import Engine
 from stakan.core.features.catalogue import FEATURE_SET
 
+OpenJournal = Callable[[Path, Header, tuple[int, bytes] | None], BallastedJournal]
+"""Begins the journal of a run: its folder, its header, and the number and state that it is carried on from."""
+
 
 class BotPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What a run is made of; `settings` with the balance that it starts with."""
@@ -78,7 +81,9 @@ class Bot:
         time_: LiveTime,
         refresh: Callable[[RefreshCommand], None],
         failed: Callable[[Exception], None] = lambda _error: None,
+        open_journal: OpenJournal | None = None,
     ) -> None:
+        """`open_journal` makes files of the machine where it is not given."""
         self.plan = plan
         self.started_ts = Nanos(time_.now())
         config = engine_config(plan.settings, plan.epoch, plan.instruments)
@@ -94,7 +99,7 @@ class Bot:
         self._counterparty = counterparty
         self._watch = RunWatch(self.engine, plan.instruments)
         self._began = time.perf_counter()
-        written = FileJournal(plan.run_folder / JOURNAL_FOLDER, _header(plan), carried=self._carried())
+        written = (open_journal or _on_disk)(plan.run_folder / JOURNAL_FOLDER, _header(plan), self._carried())
         self.parts = Parts(self._tell_of_part, time_.now)
         self.journal = Durable(written, lambda why: self.parts.report(DISK, why))
         self.loop = LiveLoop(
@@ -234,6 +239,10 @@ class Bot:
 def paper_exchange(settings: Settings, instruments: dict[InstrumentId, Instrument]) -> Paper:
     """Who takes the orders of a paper run."""
     return Paper(SimulatedExchange(instruments, paper_config(settings)), list(instruments))
+
+
+def _on_disk(folder: Path, header: Header, carried: tuple[int, bytes] | None) -> FileJournal:
+    return FileJournal(folder, header, carried=carried)
 
 
 def _header(plan: BotPlan) -> Header:

@@ -17,7 +17,7 @@ from stakan.core.domain.commands import (
     VenueCommand,
 )
 from stakan.core.domain.errors import StorageError
-from stakan.core.domain.events import AnyEvent, AnyMarketEvent, MarketEvent, VenueEvent
+from stakan.core.domain.events import AnyEvent, AnyMarketEvent, MarketEvent, OperatorRequest, VenueEvent
 from stakan.core.domain.step import Step
 from stakan.core.domain.units import MINUTE, SECOND
 from stakan.core.engine import Engine
@@ -91,7 +91,8 @@ class LiveLoop:
 
     Adapters and operator hand over events by `deliver`; everything that is due before one enters before it, with its
     own due time. Receive times are made strictly increasing, so that the journal of the run has one possible order.
-    Commands leave when the callback that made them has written and synced all its steps.
+    Commands leave when the callback that made them has written and synced all its steps; what an operator asked for is
+    synced too when `deliver` returns.
 
     An exception ends the loop: the journal stays as it is, as evidence, nothing more enters or leaves, and `failed` is
     called with it.
@@ -128,7 +129,7 @@ class LiveLoop:
         self._reached = engine.state.now
         self._seen_ts = 0
         self._is_answer_to_market = False
-        self._has_commands = False
+        self._must_sync = False
         self._is_turning = False
         self._is_over = False
         self._lag_ns = 0
@@ -221,8 +222,10 @@ class LiveLoop:
         journal.event(engine.state.number + 1, event)
         step = engine.step(event)
         journal.append(step)
-        if step.commands and any(isinstance(command, _LEAVES) for command in step.commands):
-            self._has_commands = True
+        leaves = step.commands and any(isinstance(command, _LEAVES) for command in step.commands)
+        # What a person was told of must outlive the process as an order does.
+        if leaves or isinstance(event, OperatorRequest):
+            self._must_sync = True
         self._observe(event, step)
         return step
 
@@ -230,8 +233,8 @@ class LiveLoop:
         """What the callback has decided goes out, after it is on the disk."""
         now = self._time.now()
         self._lag_ns = max(self._lag_ns, now - self._seen_ts)
-        if self._has_commands:
-            self._has_commands = False
+        if self._must_sync:
+            self._must_sync = False
             self._journal.sync()
             self.synced(self._time.now() - now)
             self._counterparty.release()

@@ -41,9 +41,15 @@ class Parts:
             self._tell(Impaired(ts_event=now, ts_recv=now, part=part, why=why))
 
 
-def lack_of_room(folder: Path, least_mb: int, *, was_full: bool) -> str | None:
+def _free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
+def lack_of_room(
+    folder: Path, least_mb: int, *, was_full: bool, free_bytes: Callable[[Path], int] = _free_bytes
+) -> str | None:
     """Why a disk counts as full; None where there is room, for one that was full some more."""
-    free = shutil.disk_usage(folder).free // _MB
+    free = free_bytes(folder) // _MB
     if free >= least_mb * (_BACK if was_full else 1):
         return None
     return f"{free} MB are free of {folder}'s disk, {least_mb} are demanded (trade.min_free_mb)"

@@ -288,6 +288,17 @@ def test_a_refused_clock_after_another_refusal_is_the_first():
     assert (bench.kinds(), bench.halts) == (["OrderAccepted"], [])
 
 
+def test_after_a_query_that_was_out_of_time_the_clock_is_read_anew():
+    """Looking up and polling are all queries: with a wrong offset the bot would be blind until the next sweep."""
+    bench = Bench()
+    bench.exchange.script["/v5/account/wallet-balance"] = [10002]
+    bench.venue.read_account()
+    bench.time.run(2 * SECOND)
+    assert bench.exchange.sent("/v5/market/time")
+    assert bench.venue.server_clock.is_synced
+    assert not bench.halts
+
+
 def test_an_order_that_waits_for_the_clock_can_be_taken_back():
     bench = Bench()
     bench.exchange.script[CREATE] = [10002]

@@ -203,6 +203,10 @@ class ServerClock:
         if is_better or abs(offset - self.offset) > error + (self.error or 0):
             self.offset, self.error, self._measured = offset, error, received
 
+    def doubt(self) -> None:
+        """The exchange finds our requests out of time: the offset is not known until it is measured again."""
+        self.error = None
+
     @property
     def is_synced(self) -> bool:
         """Whether the offset is known to half a second."""
@@ -306,6 +310,8 @@ class Line:
             self._learn(request.group, answer)
             if answer.status == _FORBIDDEN or reply.code == IP_LIMIT:
                 self._limiter.ban(answer.received)
+        if reply.code == CLOCK_OFF:
+            self._server_clock.doubt()
             if answer.status in TOO_FAST or reply.code in TOO_FAST:
                 self._limiter.slow_down(request.group, answer.received)
         if reply.code == UID_LIMIT:
