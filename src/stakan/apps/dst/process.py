@@ -331,7 +331,7 @@ class Process:
         if why is not None or bot.journal.has_room():
             bot.parts.report(DISK, why)
         bot.parts.report(CLOCK, wrong_clock(self._clock.offset))
-        if watch.is_waiting:
+        if watch.bare:
             watch.check(self.time.now())
 
     def _deliver(self, event: VenueNews) -> None:

@@ -310,10 +310,10 @@ class Line:
             self._learn(request.group, answer)
             if answer.status == _FORBIDDEN or reply.code == IP_LIMIT:
                 self._limiter.ban(answer.received)
-        if reply.code == CLOCK_OFF:
-            self._server_clock.doubt()
             if answer.status in TOO_FAST or reply.code in TOO_FAST:
                 self._limiter.slow_down(request.group, answer.received)
+        if reply.code == CLOCK_OFF:
+            self._server_clock.doubt()
         if reply.code == UID_LIMIT:
             until = reply.reset - self._server_clock.offset if reply.reset else self._clock() + SECOND
             self._limiter.refused(request.group, until)
