@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from stakan.adapters.exchanges.bybit.capabilities import Capability
 from stakan.adapters.exchanges.bybit.client import BybitAccount, Shared, Told
 from stakan.adapters.exchanges.bybit.endpoints import environment
 from stakan.adapters.exchanges.bybit.errors import Kind
@@ -306,5 +307,28 @@ def test_all_that_shares_an_address_is_silent_together():
                 with pytest.raises(VenueUnavailable, match="our own limit"):
                     async with client:
                         pytest.fail("it asked")
+
+    run(test)
+
+
+def test_what_a_feed_can_do_without_is_not_asked_while_market_data_fails():
+    async def test():
+        async with (
+            world() as w,
+            MarketClient(w.where, clock=time.time_ns, chance=np.random.default_rng(1)) as client,
+        ):
+            breaker, answers = client.breakers[Capability.MARKET], []
+            asked = breaker.succeeded
+            assert asked > 0
+            for _ in range(breaker.threshold):
+                breaker.failure(time.time_ns(), "down")
+            book = {"category": "linear", "symbol": "BTCUSDT"}
+            client._ask("/v5/market/orderbook", book, answers.append)
+            await w.until(lambda: answers, "an answer")
+            assert (answers, breaker.succeeded) == ([None], asked)
+            breaker.reset(time.time_ns())
+            client._ask("/v5/market/orderbook", book, answers.append)
+            await w.until(lambda: len(answers) == 2, "an answer")
+            assert answers[1] is not None
 
     run(test)
