@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -80,7 +81,7 @@ class Host:
         self._asserted.clear()
 
     def is_asserted(self, symbol: str) -> bool:
-        """Whether this life has asked for the margin mode, and set the leverage of a symbol."""
+        """Whether this life has asked for the margin mode, and read or set the leverage of a symbol."""
         return {_MARGIN_MODE, symbol} <= self._asserted
 
     def connect(
@@ -102,6 +103,9 @@ class Host:
             self._asserted.add(_MARGIN_MODE)
         elif request.path == "/v5/position/set-leverage" and response.status == _FINE:
             self._asserted.add(msgspec.json.decode(request.body)["symbol"])
+        elif request.path == "/v5/position/list" and response.status == _FINE:
+            # Where it reads what it wants there is nothing to set.
+            self._asserted |= {value for name, value in parse_qsl(request.query) if name == "symbol"}
         return response
 
     def reply_delay(self) -> int:
