@@ -46,6 +46,7 @@ from stakan.apps.logs import Logs
 from stakan.apps.projection import Latency
 from stakan.apps.results import RunResult
 from stakan.apps.secrets import bybit_keys
+from stakan.apps.shared_budget import shared_budget
 from stakan.apps.universe import Universe
 from stakan.core.domain.commands import ReadAccount, RefreshCommand, RequestSnapshot
 from stakan.core.domain.errors import ConfigError, StakanError, VenueUnavailable
@@ -176,7 +177,10 @@ async def trade(
         clock.not_before(past.engine.state.now)
         say(f"carrying on {past.run}: {past.folded} steps after its last snapshot")
     chance = np.random.default_rng()
-    async with MarketClient(venue, clock=clock.now, chance=chance, keys=keys) as market:
+    async with (
+        MarketClient(venue, clock=clock.now, chance=chance, keys=keys) as market,
+        shared_budget(settings, market.shared.limiter, keys, clock.now, say),
+    ):
         instruments = await instruments_of(market, settings, past)
         say(f"{mode} on {venue.name}: {', '.join(split_instrument_id(key)[2] for key in instruments)}")
         if mode.is_at_exchange:
@@ -316,7 +320,14 @@ class Session:
             told = Told(deliver=self._deliver, halt=self._halt, note=self._note)
             window = Patience(receive_window=duration_ns(self._settings.venue.receive_window))
             self.account = BybitAccount(
-                venue, keys, plan.instruments, told=told, clock=clock.now, chance=chance, patience=window
+                venue,
+                keys,
+                plan.instruments,
+                told=told,
+                clock=clock.now,
+                chance=chance,
+                patience=window,
+                shared=market.shared,
             )
         self.bot = Bot(
             plan,

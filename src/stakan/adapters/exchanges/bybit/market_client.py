@@ -56,7 +56,8 @@ class MarketClient:
         self.server_clock = ServerClock(clock)
         self.sockets: list[Socket] = []
         self.clock = clock
-        self._shared = shared or Shared()
+        self.shared = shared or Shared()
+        """Limits and connects, to be shared with whoever talks to the same exchange."""
         self._chance = chance
         self._limits = limits
         self._tasks: list[asyncio.Task[None]] = []
@@ -72,7 +73,7 @@ class MarketClient:
         )
         self._line = faults.line = Line(
             self._http,
-            self._shared.limiter,
+            self.shared.limiter,
             clock,
             clock=self.clock,
             timers=faults.timers,
@@ -133,7 +134,7 @@ class MarketClient:
             clock=self.clock,
             chance=self._chance,
             limits=self._limits,
-            budget=self._shared.connects,
+            budget=self.shared.connects,
         )
         self.sockets.append(socket)
         self._tasks.append(asyncio.create_task(socket.run()))
