@@ -26,8 +26,12 @@ MODULES = (
     "session",
     "day",
     "parts",
+    "journal",
     "order_path",
+    "limiter",
+    "safeguards",
     "hundred_symbols",
+    "observing",
     "sql",
 )
 """One file each, in the order of the table."""

@@ -8,8 +8,8 @@ from bench._rows import Options, Row, interleaved, rate
 from bench.book import BYBIT_BTC, heavy_frames
 from bench.engine_path import ReadTouch
 from stakan.adapters.exchanges.bybit.decode import BybitDecoder
-from stakan.adapters.journal.files import FileJournal
 from stakan.adapters.journal.records import Header
+from stakan.adapters.journal.writing import FileJournal, JournalLimits
 from stakan.core.domain.events import BookDelta
 from stakan.core.domain.instrument import Category
 from stakan.core.engine import Engine, EngineConfig
@@ -76,17 +76,19 @@ def _journal(options: Options) -> list[Row]:
         instruments=(BYBIT_BTC,),
         feature_set=FEATURE_SET,
     )
+    limits = JournalLimits(ballast_bytes=0)
     written: list[int] = []
 
     def sample() -> float:
-        with tempfile.TemporaryDirectory() as folder, FileJournal(Path(folder) / "journal", header) as journal:
+        with tempfile.TemporaryDirectory() as folder, FileJournal(Path(folder), header, limits=limits) as journal:
 
             def work() -> None:
                 for number, event in enumerate(events, start=1):
                     journal.event(number, event)
+                journal.flush()
 
             measured = rate(len(events), work)
-            written.append(sum(file.stat().st_size for file in (Path(folder) / "journal").iterdir()))
+            written.append(sum(file.stat().st_size for file in Path(folder).iterdir()))
         return measured
 
     (ours,) = interleaved(options.repetitions, sample)

@@ -1,6 +1,7 @@
 """A socket against real servers on the loopback that die, fall silent, talk nonsense and come back."""
 
 import asyncio
+import heapq
 import itertools
 import time
 from collections.abc import Awaitable, Callable
@@ -364,3 +365,76 @@ def test_waits_double_and_are_jittered_up_to_the_longest():
     backoff.opened(0)
     backoff.closed(limits.stable_after_ns)
     assert backoff.wait(0) <= limits.first_wait_ns
+
+
+@given(st.integers(1, 12), st.integers(1, 20), st.lists(st.integers(0, 20 * SECOND), min_size=1, max_size=40))
+def test_many_sockets_behind_one_budget_never_connect_more_often_than_it_allows(
+    sockets: int, most: int, lives: list[int]
+):
+    """They all lose their connections at once, again and again, and wait for the same moment."""
+    budget, begun = ConnectBudget(most), []
+    backoffs = [Backoff(SocketLimits(), np.random.default_rng(seed), budget) for seed in range(sockets)]
+    coming = [(backoff.wait(0), number) for number, backoff in enumerate(backoffs)]
+    heapq.heapify(coming)
+    for life in lives * 3:
+        at, number = heapq.heappop(coming)
+        backoff = backoffs[number]
+        if more := backoff.held_back(at):
+            heapq.heappush(coming, (at + more, number))
+            continue
+        backoff.begun(at)
+        begun.append(at)
+        backoff.opened(at)
+        backoff.closed(at + life)
+        heapq.heappush(coming, (at + life + backoff.wait(at + life), number))
+    assert begun
+    for i in range(most, len(begun)):
+        assert begun[i] - begun[i - most] >= 5 * MINUTE
+
+
+def test_a_connection_that_dies_right_after_opening_is_one_more_failure():
+    limits = SocketLimits()
+    backoff, now = Backoff(limits, np.random.default_rng(0)), 0
+    waits = []
+    for _ in range(10):
+        waits.append(backoff.wait(now))
+        now += waits[-1]
+        backoff.begun(now)
+        backoff.opened(now)
+        now += limits.stable_after_ns - 1
+        backoff.closed(now)
+    assert waits[0] == 0
+    assert all(limits.first_wait_ns * 2**number // 2 <= wait for number, wait in enumerate(waits[1:8], start=1))
+    assert waits[-1] >= limits.longest_wait_ns // 2
+
+
+def test_a_server_that_lets_everybody_in_and_out_again_is_asked_less_and_less_often():
+    async def scenario() -> None:
+        log = Log()
+        slow = SocketLimits(first_wait_ns=Nanos(40 * MILLISECOND), longest_wait_ns=Nanos(2 * SECOND))
+        async with (
+            Server(lambda transport, _: transport.disconnect(graceful=False)) as server,
+            Running(server.url, log, slow) as socket,
+        ):
+            await asyncio.sleep(1)
+            # After 40, 80, 160, 320 and 640 ms, or half of each: without back-off there would be hundreds.
+            assert 1 <= socket.opened <= 6
+
+    run(scenario)
+
+
+def test_sockets_that_wait_for_the_same_budget_connect_one_after_the_other():
+    async def scenario() -> None:
+        async with Server() as server:
+            budget = ConnectBudget(1, 100 * MILLISECOND)
+            common = {"clock": increasing_clock(), "limits": QUICK, "budget": budget}
+            sockets = [Socket(server.url, Log(), chance=np.random.default_rng(n), **common) for n in range(4)]
+            began = time.monotonic()
+            tasks = [asyncio.create_task(socket.run()) for socket in sockets]
+            await until(lambda: all(socket.opened for socket in sockets))
+            assert time.monotonic() - began >= 0.3
+            for socket in sockets:
+                socket.stop()
+            await asyncio.gather(*tasks)
+
+    run(scenario)

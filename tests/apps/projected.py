@@ -2,7 +2,7 @@
 
 from tests.adapters.sql.journals import PLANS, a_header, a_run
 
-from stakan.adapters.journal.files import FileJournal
+from stakan.adapters.journal.writing import FileJournal
 from stakan.apps.live.state_folder import EPOCH_FILE, RUNS
 from stakan.apps.recorded_run import JOURNAL_FOLDER
 

@@ -197,21 +197,23 @@ def test_familiar_names_of_the_environment_reach_their_plugins():
         "MAX_OPEN_POSITIONS": "2",
         "MAX_EXPOSURE_USDT": "500",
         "MIN_ORDER_SIZE_USDT": "10",
+        "LOG_LEVEL": "DEBUG",
         "DB_HOST": "db.example",
-        "DB_PORT": "6543",
+        "DB_PORT": "6432",
         "DB_NAME": "trades",
-        "DB_USER": "olga",
+        "DB_USER": "bot",
     }
     assert set(environment) == set(ALIASES)
     settings = load_settings(environment=environment)
+    assert settings.logs.level == "debug"
+    database = settings.database
+    assert (database.host, database.port, database.name, database.user) == ("db.example", 6432, "trades", "bot")
     assert settings.instruments == ("BTCUSDT", "ETHUSDT")
     parameters = {entry.name: entry.parameters for entry in (*settings.strategies, *settings.risk)}
     assert parameters["imbalance"] == {"buy_threshold": "0.8", "sell_threshold": "0.2"}
     assert parameters["position_count"] == {"max_positions": "2"}
     assert parameters["exposure"] == {"max_notional": "500"}
     assert parameters["order_size"] == {"min_notional": "10"}
-    database = settings.database
-    assert (database.host, database.port, database.name, database.user) == ("db.example", 6543, "trades", "olga")
 
 
 def test_a_port_that_is_none_is_refused_by_the_name_that_it_was_given_under():
@@ -244,6 +246,11 @@ def test_a_familiar_name_without_its_plugin_is_refused(tmp_path):
     file.write_text("risk = []\n")
     with pytest.raises(ConfigError, match="MAX_OPEN_POSITIONS"):
         load_settings(file, environment={"MAX_OPEN_POSITIONS": "2"})
+
+
+def test_a_familiar_name_with_an_impossible_value_is_refused_by_its_name():
+    with pytest.raises(ConfigError, match=r"LOG_LEVEL.*'loud'"):
+        load_settings(environment={"LOG_LEVEL": "loud"})
 
 
 def test_a_variable_of_no_section_is_refused_by_its_name():

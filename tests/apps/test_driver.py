@@ -85,6 +85,8 @@ class FakeSimulator:
 class Bot:
     """Stands where the engine stands: answers events by a script and remembers what it saw."""
 
+    pending_timers = ()
+
     def __init__(self, answer=lambda _event: (), busy=lambda: ()):
         self.seen = []
         self.state = SimpleNamespace(now=0, portfolio=SimpleNamespace(busy_instruments=busy))

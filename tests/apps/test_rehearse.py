@@ -122,3 +122,12 @@ def test_a_short_storm_is_survived(tmp_path):
     assert verdict.is_good, verdict
     assert sum(verdict.faults.values()) > 5
     assert verdict.orders > 0
+
+
+@pytest.mark.slow
+def test_a_bot_that_is_killed_again_and_again_agrees_with_its_exchange(tmp_path):
+    plan = DemoPlan(folder=tmp_path / "d", with_console=False, seed=3)
+    verdict = rehearse(plan, minutes=0.1, calm_s=5, kills=3)
+    assert verdict.is_good, verdict
+    assert verdict.kills == 3
+    assert verdict.runs > 1

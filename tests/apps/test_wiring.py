@@ -6,7 +6,7 @@ import pytest
 from tests.core.engine.builders import BTC, ETH, an_instrument
 
 from stakan.adapters.exchanges.simulated.models import Queue
-from stakan.apps.config import AccountSection, EngineSection, settings_from
+from stakan.apps.config import AccountSection, EngineSection, RecoverySection, settings_from
 from stakan.apps.wiring import config_hash, engine_config, own_densities, simulation_config
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.events import InstrumentChanged
@@ -232,7 +232,7 @@ def test_every_key_of_the_engine_reaches_the_engine(key):
 
 def test_every_number_of_the_engine_has_a_key():
     numbers = {name for name, value in zip(EngineConfig.__struct_fields__, DEFAULTS, strict=True) if is_number(value)}
-    keys = {*EngineSection.model_fields, *AccountSection.model_fields}
+    keys = {*EngineSection.model_fields, *AccountSection.model_fields, *RecoverySection.model_fields}
     assert {name.removesuffix("_ns") for name in numbers} <= keys
 
 

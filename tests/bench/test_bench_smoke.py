@@ -12,9 +12,13 @@ from bench import (
     exchange_server,
     feed,
     hundred_symbols,
+    journal,
+    limiter,
     matching,
+    observing,
     order_path,
     parts,
+    safeguards,
     session,
     sql,
 )
@@ -31,7 +35,21 @@ def measured(rows):
 
 
 @pytest.mark.parametrize(
-    "module", [book, engine_path, exchange_board, exchange_server, feed, hundred_symbols, order_path, parts]
+    "module",
+    [
+        book,
+        engine_path,
+        exchange_board,
+        exchange_server,
+        feed,
+        hundred_symbols,
+        journal,
+        limiter,
+        observing,
+        order_path,
+        parts,
+        safeguards,
+    ],
 )
 def test_rows_on_a_random_walk_are_measured(module):
     measured(module.run(TINY))

@@ -131,6 +131,10 @@ class Journey:
     def state(self):
         return self.engine.state
 
+    @property
+    def pending_timers(self):
+        return self.engine.pending_timers
+
     def step(self, event):
         if len(self.steps) == self._swap_at:
             other = Engine(self.config, self.instruments.values())

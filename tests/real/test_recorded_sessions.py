@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from stakan.adapters.journal.files import read_events, read_header, read_steps
+from stakan.adapters.journal.reading import read_events, read_header, read_steps
 from stakan.apps.replay import replay
 from stakan.apps.results.files import read_run
 from tests.real.conftest import EAGER

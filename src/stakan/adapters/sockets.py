@@ -60,7 +60,10 @@ class SocketLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConnectBudget:
-    """At most `most` connects in any `window_ns`; one budget can be shared by all sockets to a host."""
+    """At most `most` connects in any `window_ns`; one budget is shared by all sockets to a host.
+
+    Whoever has waited asks again before it connects: others have waited for the same moment.
+    """
 
     def __init__(self, most: int = 200, window_ns: int = 5 * MINUTE) -> None:
         self._window = window_ns
@@ -96,6 +99,10 @@ class Backoff:
             # Half of it is fixed, so that a server that comes back is not met by everybody at once, nor hammered.
             wait = ceiling // 2 + int(self._chance.integers(0, ceiling // 2 + 1))
         return max(wait, self._budget.wait(now))
+
+    def held_back(self, now: int) -> int:
+        """Nanoseconds that the budget alone still asks for, after the wait."""
+        return self._budget.wait(now)
 
     def begun(self, now: int) -> None:
         """A connect was begun."""
@@ -171,13 +178,18 @@ class Socket:
         """Connect, and connect again, until `stop`; raises what a handler raised."""
         try:
             while not self._is_stopping:
-                await self._pause(self._backoff.wait(self._clock()))
+                await self._pause_for_turn()
                 if not self._is_stopping:
                     await self._live_once()
                 if self._error is not None:
                     raise self._error
         finally:
             self.stop()
+
+    async def _pause_for_turn(self) -> None:
+        await self._pause(self._backoff.wait(self._clock()))
+        while not self._is_stopping and (more := self._backoff.held_back(self._clock())):
+            await self._pause(more)
 
     async def _pause(self, wait_ns: int) -> None:
         if wait_ns > 0:

@@ -13,8 +13,8 @@ import msgspec
 
 from stakan import __version__
 from stakan.adapters.exchanges.simulated.exchange import SimulatedExchange, SimulationConfig
-from stakan.adapters.journal.files import FileJournal
 from stakan.adapters.journal.records import Header
+from stakan.adapters.journal.writing import FileJournal, JournalLimits
 from stakan.adapters.synthetic.config import demo_config
 from stakan.apps.config import Settings, to_toml
 from stakan.apps.driver import VirtualTime
@@ -53,8 +53,8 @@ Progress = Callable[[int, int], None]
 class Backtest:
     """A run on a source with settings; `run` it once, then take its `result`.
 
-    On the journal of a run, with that run's settings, it is that run computed again: its client order ids, what its
-    operator asked for, and its end. With other settings it is what they would have done on the same market.
+    On the journal of a run, with that run's settings, it is that run computed again: its client order ids, the state
+    that it carried on from, what its operator asked for, and its end. With other settings it is what they would have done on the same market.
     """
 
     def __init__(self, source: Source, settings: Settings, journal: FileJournal | None = None) -> None:
@@ -68,6 +68,9 @@ class Backtest:
         self._script = run.script if run is not None and is_the_run else None
         self._simulation = _simulation(settings, run, is_the_run=is_the_run)
         self.engine = Engine(self._config, source.instruments.values())
+        carried = run.carried_state if run is not None and is_the_run else None
+        if carried is not None:
+            self.engine.restore(carried)
         self.exchange = SimulatedExchange(source.instruments, self._simulation)
         self._watch = RunWatch(self.engine, source.instruments)
         self._wall_seconds = 0.0
@@ -162,7 +165,7 @@ class JournalOf:
                 instruments=tuple(source.instruments.values()),
                 feature_set=FEATURE_SET,
             )
-            self.journal = FileJournal(self._partial, header)
+            self.journal = FileJournal(self._partial, header, limits=JournalLimits(ballast_bytes=0))
 
     def __enter__(self) -> Self:
         return self

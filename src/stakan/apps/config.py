@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -17,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings.exceptions import SettingsError
 
 from stakan.core.domain.errors import ConfigError
+from stakan.core.domain.trading import Orphans
 from stakan.core.domain.units import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 
 _UNITS = {"ms": MILLISECOND, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
@@ -139,7 +141,56 @@ class TradeSection(Section):
     paper_latency: Duration = Field(
         "10ms", description="Of an order in paper mode: way to the exchange plus feed delay"
     )
+    min_free_mb: int = Field(256, ge=0, description="With less room on the disk of the state folder nothing opens")
     stop_timeout: Duration = Field("10s", description="How long a graceful stop waits for what is on its way")
+    stuck_after: Period = Field(
+        "5s", description="An event loop that does not turn for this long is stuck: all stacks go into the run folder"
+    )
+    stuck_end: Duration = Field(
+        "60s", description="One that is stuck for this long ends the bot hard, with code 70; 0s: never"
+    )
+
+
+class RecoverySection(Section):
+    """How a run takes over what it finds at the exchange."""
+
+    orphans: Orphans = Field(
+        Orphans.CLOSE, description="A position that nobody asked for: close it, or adopt it under a stop"
+    )
+    orphan_stop_bps: float = Field(100.0, gt=0, description="Distance of a stop for a position whose own is not known")
+
+
+class WatchdogSection(Section):
+    """`stakan watchdog`, the second process that looks after positions of a bot that is gone."""
+
+    silent_after: Period = Field("30s", description="A heartbeat that is older counts as silent; it comes every second")
+    action: Literal["alert", "flatten"] = Field(
+        "alert", description="With positions open and the bot gone: say so, or close them"
+    )
+    command: str = Field("", description="Run with the text of an alert as its last word, e.g. a notifier")
+    check_exchange: bool = Field(
+        True, description="Ask the exchange what is open also where the heartbeat says that nothing is"
+    )
+    after_stop: bool = Field(False, description="Whether a bot that was stopped in order counts as gone too")
+
+
+class RedisSection(Section):
+    """What several processes share. A password is a secret: REDIS_PASSWORD in the environment or .env."""
+
+    url: str = Field("", examples=["redis://127.0.0.1:6379/0"], description="Empty: nothing is shared")
+    processes: int = Field(
+        2, ge=1, le=4, description="How many share account and address at most; without Redis each gets so large a part"
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _has_no_password(cls, value: str) -> str:
+        # The configuration is kept in every journal.
+        if value and urlsplit(value).scheme not in ("redis", "rediss", "unix"):
+            raise ValueError("write redis://host:port/number, rediss://... or unix:///path, or nothing")
+        if urlsplit(value).password is not None:
+            raise ValueError("leave the password out and set REDIS_PASSWORD in the environment or in .env")
+        return value
 
 
 class ConsoleSection(Section):
@@ -153,9 +204,36 @@ class ConsoleSection(Section):
     )
 
 
+class LogsSection(Section):
+    """What programs write down of themselves. Secrets are left out; times are UTC."""
+
+    level: Literal["debug", "info", "warning", "error", "critical"] = Field(
+        "info", description="Of files and terminal: what is less important is left out"
+    )
+    folder: Path | None = Field(
+        None,
+        examples=[Path("/var/log/stakan")],
+        description="Of the daily files; `logs` in the state folder by default",
+    )
+    keep_days: int = Field(30, ge=0, description="Older files are removed; 0 keeps all")
+
+    @field_validator("level", mode="before")
+    @classmethod
+    def _any_case(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+
+class MetricsSection(Section):
+    """Prometheus metrics of a running bot, at http://HOST:PORT/metrics; docs/metrics.md names them."""
+
+    host: str = Field("127.0.0.1", description="Loopback unless there is a reason: nobody has to log in")
+    port: int = Field(8001, ge=0, le=65535, description="0 serves none; where it is taken, the bot goes on without")
+
+
 class DatabaseSection(Section):
     """Where the journal is projected to. Without any of these SQLite in the state folder; DB_PASSWORD is a secret."""
 
+    follow: bool = Field(True, description="Let `stakan trade` start a projector; nothing opens while it cannot write")
     url: str = Field(
         "", description="postgresql://user@host:port/name or sqlite:///file, without a password; wins over the parts"
     )
@@ -195,6 +273,8 @@ _RULES = tuple(
 )
 
 _PREFIX = "STAKAN__"
+_PLAIN = 2
+"""Words of an alias for a key of a section; one of a plugin has its name between."""
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "TRADING_PAIRS": ("instruments",),
@@ -203,6 +283,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "MAX_OPEN_POSITIONS": ("risk", "position_count", "max_positions"),
     "MAX_EXPOSURE_USDT": ("risk", "exposure", "max_notional"),
     "MIN_ORDER_SIZE_USDT": ("risk", "order_size", "min_notional"),
+    "LOG_LEVEL": ("logs", "level"),
     "DB_HOST": ("database", "host"),
     "DB_PORT": ("database", "port"),
     "DB_NAME": ("database", "name"),
@@ -233,7 +314,12 @@ class Settings(BaseSettings):
     venue: VenueSection = VenueSection()
     universe: UniverseSection = UniverseSection()
     trade: TradeSection = TradeSection()
+    recovery: RecoverySection = RecoverySection()
+    watchdog: WatchdogSection = WatchdogSection()
+    redis: RedisSection = RedisSection()
     console: ConsoleSection = ConsoleSection()
+    logs: LogsSection = LogsSection()
+    metrics: MetricsSection = MetricsSection()
     database: DatabaseSection = DatabaseSection()
     densities: dict[str, Any] = Field(
         default_factory=dict,
@@ -371,8 +457,8 @@ def _with_aliases(settings: Settings, environment: Mapping[str, str]) -> Setting
             pairs = tuple(part.strip() for part in value.split(",") if part.strip())
             settings = settings.model_copy(update={"instruments": pairs})
             continue
-        if target[0] == "database":
-            settings = settings.model_copy(update={"database": _database_with(settings, alias, value)})
+        if len(target) == _PLAIN:
+            settings = _with_key(settings, target, alias, value)
             continue
         section, name, key = target
         entries = tuple(
@@ -385,9 +471,12 @@ def _with_aliases(settings: Settings, environment: Mapping[str, str]) -> Setting
     return settings
 
 
-def _database_with(settings: Settings, alias: str, value: str) -> DatabaseSection:
-    key = ALIASES[alias][1]
+def _with_key(settings: Settings, target: tuple[str, ...], alias: str, value: str) -> Settings:
+    section, key = target
+    before: Section = getattr(settings, section)
     try:
-        return DatabaseSection.model_validate({**settings.database.model_dump(), key: value})
+        after = type(before).model_validate({**before.model_dump(), key: value})
     except ValidationError as error:
-        raise ConfigError(f"the environment: {alias} should be database.{key}: {error.errors()[0]['msg']}") from None
+        said = error.errors()[0]["msg"]
+        raise ConfigError(f"the environment: {alias} should be {section}.{key}: {said}, got {value!r}") from None
+    return settings.model_copy(update={section: after})

@@ -49,7 +49,7 @@ class DemoPlan(msgspec.Struct, frozen=True, kw_only=True):
     with_console: bool = True
 
 
-class Demo(msgspec.Struct, frozen=True, kw_only=True):
+class Demo(msgspec.Struct, kw_only=True):
     """A running demo."""
 
     plan: DemoPlan
@@ -59,6 +59,7 @@ class Demo(msgspec.Struct, frozen=True, kw_only=True):
     exchange_url: str
     console_url: str
     password: str
+    start_bot: Callable[[], Child]
 
     @property
     def state(self) -> Path:
@@ -69,6 +70,16 @@ class Demo(msgspec.Struct, frozen=True, kw_only=True):
         """A program of it that is not running any more."""
         children = (self.exchange, self.bot, self.console)
         return next((child for child in children if child is not None and child.code is not None), None)
+
+    def restart_bot(self) -> None:
+        """Start another bot on the state folder of the one that has ended; it may take a while until it trades."""
+        (self.state / SOCKET_FILE).unlink(missing_ok=True)
+        self.bot = self.start_bot()
+
+    @property
+    def is_trading(self) -> bool:
+        """Whether the bot has come up."""
+        return self.bot.code is None and (self.state / SOCKET_FILE).exists()
 
     def watch(self, until: float | None) -> None:
         """Wait for a time (`time.monotonic`), or for ever; raises ChildFailed where a program ends by itself."""
@@ -107,12 +118,17 @@ def running(plan: DemoPlan, say: Say = lambda _: None) -> Iterator[Demo]:
             console_url = console.until(ready)["url"]
         say("starting the bot (the first time it compiles its numeric kernels for half a minute)")
         keys = {"BYBIT_API_KEY": API_KEY, "BYBIT_API_SECRET": API_SECRET}
-        bot = stack.enter_context(Child("bot", _bot(plan, url, state, _symbols(url)), plan.folder, keys))
+        to_trade = _bot(plan, url, state, _symbols(url))
+
+        def start_bot() -> Child:
+            return stack.enter_context(Child("bot", to_trade, plan.folder, keys))
+
+        bot = start_bot()
         _wait_for(state / SOCKET_FILE, bot)
         if plan.chaos:
             # Not before: pre-flight rightly refuses to start where, say, the exchange's clock is wrong.
             _change_weather(url, plan.chaos)
-        yield Demo(
+        demo = Demo(
             plan=plan,
             exchange=exchange,
             bot=bot,
@@ -120,9 +136,11 @@ def running(plan: DemoPlan, say: Say = lambda _: None) -> Iterator[Demo]:
             exchange_url=url,
             console_url=console_url,
             password=password,
+            start_bot=start_bot,
         )
+        yield demo
         # The bot first: it cancels its entries while there is still an exchange.
-        bot.stop()
+        demo.bot.stop()
 
 
 def _exchange(plan: DemoPlan) -> list[str]:

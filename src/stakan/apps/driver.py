@@ -2,7 +2,7 @@
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import Protocol
 
@@ -13,6 +13,8 @@ from stakan.core.domain.commands import (
     AmendOrder,
     AnyCommand,
     CancelOrder,
+    ReadAccount,
+    RefreshCommand,
     RequestSnapshot,
     SetProtection,
     SetTimer,
@@ -20,7 +22,6 @@ from stakan.core.domain.commands import (
     VenueCommand,
 )
 from stakan.core.domain.events import AnyEvent, AnyOperatorRequest, Flatten, TimerFired, VenueEvent
-from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.step import Step
 from stakan.core.domain.units import MILLISECOND, SECOND
 from stakan.core.engine import Engine
@@ -54,18 +55,18 @@ class EventOrder:
 
     The next thing to happen is always the earliest of: an instant at which the exchange tells us something, an event
     on its way to us, a timer, an event from outside (market, operator). Ties: exchange first, then what is on its
-    way, then what comes from outside. `fold` steps the engine; `resync` is told which books it wants anew.
+    way, then what comes from outside. `fold` steps the engine; `refresh` is told what it wants to be read anew.
     """
 
     def __init__(
         self,
         counterparty: Counterparty,
         fold: Callable[[AnyEvent], Step],
-        resync: Callable[[InstrumentId], None],
+        refresh: Callable[[RefreshCommand], None],
     ) -> None:
         self._counterparty = counterparty
         self._fold = fold
-        self._resync = resync
+        self._refresh = refresh
         self._coming: list[tuple[int, int, AnyEvent]] = []
         self._ordinals = count()
         self._timers: dict[str, int] = {}
@@ -74,6 +75,16 @@ class EventOrder:
     def next_due(self) -> int:
         """When the next event that is known of by now is due; NEVER where there is none."""
         return self._coming[0][0] if self._coming else NEVER
+
+    def carry(self, timers: Iterable[SetTimer], now: int) -> None:
+        """Set timers that a restored engine waits for; those that are due by `now` fire then."""
+        for timer in timers:
+            self._carry_out(timer, now)
+
+    @property
+    def waiting(self) -> int:
+        """How many events are known of by now."""
+        return len(self._coming)
 
     def live_until(self, now: int) -> None:
         """Let everything enter that reaches the bot up to `now`."""
@@ -108,8 +119,8 @@ class EventOrder:
                 at = max(now, command.at)
                 timer = TimerFired(ts_event=at, ts_recv=at, key=command.key)
                 self._timers[command.key] = self._expect(timer)
-            case RequestSnapshot():
-                self._resync(command.instrument)
+            case RequestSnapshot() | ReadAccount():
+                self._refresh(command)
 
     def _expect(self, event: VenueEvent | TimerFired) -> int:
         ordinal = next(self._ordinals)
@@ -133,6 +144,7 @@ class VirtualTime:
         self._simulator = simulator
         self._observe = observe
         self._order = EventOrder(simulator, self._fold, self._count_request)
+        self._order.carry(engine.pending_timers, engine.state.now)
         self.snapshot_requests = 0
         """How often the engine asked for a snapshot, which a recording can only give when it holds one."""
 
@@ -188,7 +200,7 @@ class VirtualTime:
         self._observe(event, step)
         return step
 
-    def _count_request(self, _instrument: InstrumentId) -> None:
+    def _count_request(self, _command: RefreshCommand) -> None:
         self.snapshot_requests += 1
 
 

@@ -82,6 +82,11 @@ class Child:
             self._process.kill()
             return self._process.wait()
 
+    def kill(self) -> None:
+        """End it as a crash does: with nothing finished and nothing said."""
+        self._process.kill()
+        self._process.wait()
+
     def tail(self) -> str:
         """The last lines of its log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-_TAIL_LINES:])

@@ -194,7 +194,7 @@ class Latency(Record, frozen=True, kw_only=True):
     """Milliseconds of one stage over the last minutes."""
 
     stage: str
-    """feed, decide (frame to order written), acknowledge, fill."""
+    """feed, decide (frame to order written), submit (decision to order written), acknowledge, fill."""
     count: int
     p50: float
     p99: float

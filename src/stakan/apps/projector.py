@@ -2,7 +2,6 @@
 
 import asyncio
 import fcntl
-import heapq
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
@@ -11,8 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from stakan.adapters.journal.files import DECISIONS, MARKET, read_header, read_intact, read_records
-from stakan.adapters.journal.records import End, Header, Inbox, Market, Outcome, Record
+from stakan.adapters.journal.disk import LOCAL
+from stakan.adapters.journal.layout import is_journal
+from stakan.adapters.journal.reading import has_begun, read_header, records_after
+from stakan.adapters.journal.records import Header, Record
 from stakan.adapters.sql import schema
 from stakan.adapters.sql.batch import By
 from stakan.adapters.sql.check import mend_live
@@ -46,71 +47,30 @@ class StateJournals:
         self._folder = folder / RUNS
 
     def runs(self) -> Sequence[str]:
-        """Those with a journal; one that has just been made and holds nothing yet does not count."""
+        """Those with a journal; one that a process was killed over before it held anything does not count."""
         if not self._folder.is_dir():
             return []
-        return sorted(path.name for path in self._folder.iterdir() if _has_begun(path / JOURNAL_FOLDER / DECISIONS))
+        names = sorted(path.name for path in self._folder.iterdir())
+        return [name for name in names if self._has_begun(name)]
 
     def header(self, run: str) -> Header:
         """What a run was made from."""
         return read_header(self._journal(run))
 
-    def carries_on(self, run: str) -> bool:  # noqa: ARG002 - the protocol's signature
-        """No: a run begins anew each time, as yet."""
-        return False
+    def carries_on(self, run: str) -> bool:
+        """Whether it began with what an earlier run left."""
+        return bool(self.header(run).carried_from)
 
     def after(self, run: str, number: int) -> Iterator[Record]:
-        """What is written of the steps after `number`, in order.
+        """What is written of the steps after `number`, in order."""
+        return records_after(self._journal(run), number)
 
-        Of a run that goes on, reading ends where an event is missing: the two files are not written at once.
-        """
+    def _has_begun(self, run: str) -> bool:
         journal = self._journal(run)
-        is_over = run != self.runs()[-1]
-        seen = number
-        for place, record in heapq.merge(
-            _placed(journal / DECISIONS, (Inbox, Outcome, End)), _placed(journal / MARKET, (Market,)), key=_first
-        ):
-            if isinstance(record, End):
-                yield record
-            elif place[0] > number:
-                if place[0] > seen + 1 and not is_over:
-                    return
-                seen = place[0]
-                yield record
+        return is_journal(journal, LOCAL) and has_begun(journal)
 
     def _journal(self, run: str) -> Path:
         return self._folder / run / JOURNAL_FOLDER
-
-
-def _has_begun(file: Path) -> bool:
-    """Whether there is a header, or damage: whoever reads on will name it. A torn one is of a run that never began."""
-    try:
-        return file.is_file() and next(read_records(file), None) is not None
-    except DataError as error:
-        return "torn frame at byte 0" not in str(error)
-
-
-Placed = tuple[tuple[int, int], Record]
-
-
-def _placed(path: Path, kinds: tuple[type, ...]) -> Iterator[Placed]:
-    """Records with their places; a torn end is where reading ends for now."""
-    if not path.exists():
-        return
-    for record in read_intact(path):
-        match record:
-            case Inbox() | Market() if isinstance(record, kinds):
-                yield (record.number, 0), record
-            case Outcome(step=step) if isinstance(record, kinds):
-                yield (step.number, 1), record
-            case End() if isinstance(record, kinds):
-                yield (record.number, 2), record
-            case _:
-                continue
-
-
-def _first(placed: Placed) -> tuple[int, int]:
-    return placed[0]
 
 
 def source_of(folder: Path) -> str:
@@ -256,6 +216,9 @@ class Following:
                     pause = min(2 * pause, MAX_PAUSE_S)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), pause)
+            with suppress(StorageError):
+                # What was written last before a bot ended and told us to.
+                await self.once()
         except StakanError as error:
             self._write(Health.FAILED, str(error))
             raise

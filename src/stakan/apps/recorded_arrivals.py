@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from stakan.adapters.exchanges.simulated.models import Arrival, RecordedArrivals
-from stakan.adapters.journal.files import DECISIONS, read_intact
+from stakan.adapters.journal.reading import read_records
 from stakan.adapters.journal.records import Inbox, Outcome, Record
 from stakan.core.domain.commands import AmendOrder, CancelOrder, SetProtection, SubmitOrder, VenueCommand
 from stakan.core.domain.events import (
@@ -35,7 +35,8 @@ _CLOCK_STEP_NS = 1_000_000
 
 def arrivals_of(journal: Path) -> tuple[RecordedArrivals, RecordedArrivals]:
     """Of commands, by the exchange's clock, and of answers, by ours."""
-    records = [record for record in read_intact(journal / DECISIONS) if isinstance(record, Inbox | Outcome)]
+    found = read_records(journal, torn=True, market=False)
+    records = [record for record in found if isinstance(record, Inbox | Outcome)]
     answers = list(_answers(records))
     return _of_commands(records, answers), _of_answers(answers)
 

@@ -7,18 +7,15 @@ from pathlib import Path
 
 import msgspec
 
-from stakan.adapters.journal.files import (
-    DECISIONS,
-    MARKET,
-    is_complete,
-    read_events,
-    read_header,
-    read_intact,
-)
+from stakan.adapters.journal.disk import LOCAL
+from stakan.adapters.journal.layout import is_journal, segments
+from stakan.adapters.journal.reading import is_complete, read_events, read_header, read_records, read_span
 from stakan.adapters.journal.records import Header, Inbox
+from stakan.adapters.journal.snapshots import read_snapshot
 from stakan.apps.config import Settings, settings_from
 from stakan.apps.driver import Script
 from stakan.apps.live.counterparties import at_receipt
+from stakan.apps.live.state_folder import RUNS
 from stakan.core.domain.batch import BatchBuilder, MarketWindow, window
 from stakan.core.domain.errors import DataError
 from stakan.core.domain.events import AnyMarketEvent, MarketEvent, OperatorRequest
@@ -45,6 +42,12 @@ class RecordedRun(msgspec.Struct, frozen=True, kw_only=True):
     def settings(self) -> Settings:
         """Its configuration; raises ConfigError where this release knows others."""
         return settings_from(tomllib.loads(self.header.config))
+
+    @property
+    def carried_state(self) -> bytes | None:
+        """What its engine began with; None where it began with nothing. Raises DataError where that is damaged."""
+        before = self.header.first_number - 1
+        return read_snapshot(LOCAL, self.folder, before) if before else None
 
     @property
     def is_paper(self) -> bool:
@@ -90,42 +93,39 @@ class RunHistory:
 
 def open_run(folder: Path) -> RecordedRun:
     """The journal of a run's folder, or the folder of a journal; raises DataError where there is none."""
-    journal = folder / JOURNAL_FOLDER if (folder / JOURNAL_FOLDER).is_dir() else folder
-    if not (journal / MARKET).exists():
-        raise DataError(f"{folder} holds no journal with market events: name the folder of a run of `stakan trade`")
-    header = read_header(journal)
-    complete = is_complete(journal)
+    journal = journal_of(folder)
     return RecordedRun(
-        folder=journal,
-        header=header,
-        is_complete=complete,
-        script=_whole_script(journal) if complete else _torn_script(journal),
+        folder=journal, header=read_header(journal), is_complete=is_complete(journal), script=_script(journal)
     )
+
+
+def journal_of(folder: Path) -> Path:
+    """The folder of the journal of a run's folder, or itself; raises DataError where there is none."""
+    journal = folder / JOURNAL_FOLDER if (folder / JOURNAL_FOLDER).is_dir() else folder
+    if not is_journal(journal, LOCAL):
+        raise DataError(f"{folder} holds no journal: name the folder of a run of `stakan trade`, or of its journal")
+    return journal
+
+
+def journals_of(folder: Path) -> list[Path]:
+    """The journal of a run, or those of all runs of a state folder, in order; raises DataError where there is none."""
+    runs = sorted(folder.glob(f"{RUNS}/*/{JOURNAL_FOLDER}"))
+    found = [journal for journal in runs if is_journal(journal, LOCAL)]
+    return found or [journal_of(folder)]
 
 
 def digest_of(run: RecordedRun, instruments: Collection[InstrumentId]) -> str:
     """Names the market of a run."""
     digest = hashlib.blake2b(" ".join(sorted(instruments)).encode(), digest_size=8)
-    with (run.folder / MARKET).open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
+    for path in segments(run.folder, LOCAL):
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
     return digest.hexdigest()
 
 
-def _whole_script(journal: Path) -> Script:
-    """Of an orderly run: requests and the last event that is not market data are among its decisions."""
-    events = [record.event for record in read_intact(journal / DECISIONS) if isinstance(record, Inbox)]
-    return Script(
-        requests=tuple(event for event in events if isinstance(event, OperatorRequest)),
-        end_ts=events[-1].ts_recv if events else 0,
-    )
-
-
-def _torn_script(journal: Path) -> Script:
-    """Of a run whose process was killed: only what lies before the tear counts."""
-    requests, last = [], 0
-    for _, event in read_events(journal, torn=True):
-        last = event.ts_recv
-        if isinstance(event, OperatorRequest):
-            requests.append(event)
-    return Script(requests=tuple(requests), end_ts=last)
+def _script(journal: Path) -> Script:
+    """What was asked for, and when it ended: what lies behind a tear does not count."""
+    events = (record.event for record in read_records(journal, torn=True, market=False) if isinstance(record, Inbox))
+    requests = tuple(event for event in events if isinstance(event, OperatorRequest))
+    return Script(requests=requests, end_ts=read_span(journal).last_ts)

@@ -11,12 +11,16 @@ from typing import Any, Protocol
 from urllib.parse import urlencode
 
 import msgspec
+import numpy as np
 
 from stakan.adapters.exchanges.bybit.auth import request_headers
-from stakan.adapters.journal.files import read_events, read_header, read_steps
+from stakan.adapters.journal.reading import read_steps
+from stakan.apps.config import AccountSection
 from stakan.apps.demo import API_KEY, API_SECRET, Demo, DemoPlan, running
+from stakan.apps.live.past import recall
+from stakan.apps.live.state_folder import StateFolder
+from stakan.apps.processes import START_S
 from stakan.apps.recorded_run import JOURNAL_FOLDER
-from stakan.apps.replay import engine_of
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.errors import DataError
 from stakan.core.domain.ids import InstrumentId, split_instrument_id
@@ -37,7 +41,15 @@ SETTLE_S = 2.0
 """With the market standing still: what is on its way arrives."""
 PATIENCE_S = 120.0
 """How much longer bad weather lasts where the bot has not sent an order yet."""
+AT_START = 0.25
+"""Share of kills that come while a bot starts; the others come when it trades."""
+STARTS_S = (0.5, 8.0)
+LIVES_S = (0.0, 8.0)
+"""How long a bot that is going to be killed lives from its start, or from when it trades."""
+_STARTS = 10
+"""How often a bot is started again where bad weather keeps it from coming up."""
 _PAGE = 50
+_POLL_S = 0.02
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +63,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """At the exchange, those of stops and targets not counted."""
     executions: int
     intents: int
+    kills: int
+    runs: int
+    """Runs that came into being."""
     exit_code: int
     """Of the bot."""
     doubled: tuple[str, ...]
@@ -73,16 +88,22 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rehearse(
-    plan: DemoPlan, minutes: float, say: Callable[[str], None] = lambda _: None, calm_s: float = CALM_S
+    plan: DemoPlan,
+    minutes: float,
+    say: Callable[[str], None] = lambda _: None,
+    calm_s: float = CALM_S,
+    kills: int = 0,
 ) -> Verdict:
     """Run the bot through `plan.chaos` for so many minutes and judge; longer where it has not sent an order by then.
 
-    Raises ChildFailed where a program dies early.
+    With `kills` it is killed so often at random moments, and started again on what it left. Raises ChildFailed where a
+    program dies by itself.
     """
     with running(plan, say) as demo:
         say(f"{plan.chaos or 'fair weather'} for {minutes:g} minutes")
         exchange = Asker(demo.exchange_url, API_KEY, API_SECRET)
         demo.watch(time.monotonic() + minutes * 60)
+        _kill(demo, kills, say)
         _watch_for_an_order(demo, exchange)
         say("fair weather again, then the bot stops")
         exchange.control("weather", {"profile": None})
@@ -91,7 +112,35 @@ def rehearse(
         exchange.control("hold", {"market": True})
         demo.watch(time.monotonic() + SETTLE_S)
         code = demo.bot.stop()
-        return _judge(demo, exchange, code, minutes)
+        return _judge(demo, exchange, code, minutes, kills)
+
+
+def _kill(demo: Demo, kills: int, say: Callable[[str], None]) -> None:
+    """Kill the bot at moments that the plan's seed chooses: while it starts, recovers, trades."""
+    chance = np.random.default_rng(demo.plan.seed)
+    for number in range(1, kills + 1):
+        is_at_start = chance.random() < AT_START
+        if not is_at_start:
+            _come_up(demo)
+        lives_until = time.monotonic() + float(chance.uniform(*(STARTS_S if is_at_start else LIVES_S)))
+        while time.monotonic() < lives_until and demo.bot.code is None:
+            time.sleep(_POLL_S)
+        demo.bot.kill()
+        say(f"killed {number} of {kills}")
+        demo.restart_bot()
+    _come_up(demo)
+
+
+def _come_up(demo: Demo) -> None:
+    """Until a bot trades; one that bad weather keeps from it is started again."""
+    for _ in range(_STARTS):
+        deadline = time.monotonic() + START_S
+        while demo.bot.code is None and not demo.is_trading and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+        if demo.is_trading:
+            return
+        demo.bot.kill()
+        demo.restart_bot()
 
 
 def _watch_for_an_order(demo: Demo, exchange: "Asker") -> None:
@@ -100,8 +149,9 @@ def _watch_for_an_order(demo: Demo, exchange: "Asker") -> None:
         demo.watch(time.monotonic() + 1.0)
 
 
-def _judge(demo: Demo, exchange: "Asker", code: int, minutes: float) -> Verdict:
-    engine, sent = _books(_journal(demo.state))
+def _judge(demo: Demo, exchange: "Asker", code: int, minutes: float, kills: int) -> Verdict:
+    journals = sorted((demo.state / "runs").glob(f"*/{JOURNAL_FOLDER}"))
+    engine, sent = _books(demo.state), _sent(journals)
     status = exchange.control("status")
     orders = [row for row in exchange.history() if row["orderLinkId"]]
     exposed = exposures(exchange.control("audit"), status["blackouts"])
@@ -113,6 +163,8 @@ def _judge(demo: Demo, exchange: "Asker", code: int, minutes: float) -> Verdict:
         orders=len(orders),
         executions=len(exchange.all("execution/list", category="linear", limit="100")),
         intents=len({order.intent for order in sent.values() if order.purpose is Purpose.ENTRY}),
+        kills=kills,
+        runs=len(journals),
         exit_code=code,
         doubled=doubled(orders, sent),
         unknown=tuple(row["orderLinkId"] for row in orders if row["orderLinkId"] not in sent),
@@ -126,24 +178,24 @@ def _judge(demo: Demo, exchange: "Asker", code: int, minutes: float) -> Verdict:
 # --- the bot's side -------------------------------------------------------------------------------------------------
 
 
-def _journal(state: Path) -> Path:
-    found = sorted((state / "runs").glob(f"*/{JOURNAL_FOLDER}"))
-    if len(found) != 1:
-        raise DataError(f"{state}: expected the journal of one run, found {len(found)}")
-    return found[0]
+def _books(folder: Path) -> Engine:
+    """The engine as its journals say that it was at the end."""
+    with StateFolder(folder) as state:
+        past = recall(state.runs(), "testnet", AccountSection().name)
+    if past is None:
+        raise DataError(f"{folder} holds no run")
+    return past.engine
 
 
-def _books(journal: Path) -> tuple[Engine, dict[str, NewOrder]]:
-    """The engine as it was at the end, and every order that it sent."""
-    engine = engine_of(read_header(journal))
-    for _, event in read_events(journal):
-        engine.step(event)
+def _sent(journals: list[Path]) -> dict[str, NewOrder]:
+    """Every order that a bot sent, of all its runs."""
     sent: dict[str, NewOrder] = {}
-    for step in read_steps(journal):
-        for command in step.commands:
-            if isinstance(command, SubmitOrder):
-                sent[command.order.client_order_id] = command.order
-    return engine, sent
+    for journal in journals:
+        for step in read_steps(journal, torn=True):
+            for command in step.commands:
+                if isinstance(command, SubmitOrder):
+                    sent[command.order.client_order_id] = command.order
+    return sent
 
 
 # --- the exchange's side --------------------------------------------------------------------------------------------

@@ -1,11 +1,15 @@
 """API keys and passwords: read from the environment or `.env`, never from the configuration, never shown."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 from stakan.adapters.exchanges.bybit.rest import Keys
+from stakan.apps.logs.redaction import is_secret_name
 from stakan.core.domain.errors import ConfigError
 
 ENV_FILE = Path(".env")
@@ -19,6 +23,7 @@ class _Secrets(BaseSettings):
     bybit_api_key: SecretStr = SecretStr("")
     bybit_api_secret: SecretStr = SecretStr("")
     db_password: SecretStr = SecretStr("")
+    redis_password: SecretStr = SecretStr("")
 
 
 def bybit_keys(env_file: Path = ENV_FILE) -> Keys | None:
@@ -37,9 +42,39 @@ def bybit_keys(env_file: Path = ENV_FILE) -> Keys | None:
     return Keys(key, secret) if key else None
 
 
+def secrets_to_hide(env_file: Path = ENV_FILE, environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """What logs must not show: values of the environment and of the file that a telling name or an address gives away.
+
+    A file that cannot be read gives nothing: whoever needs it says so.
+    """
+    found = dict(os.environ if environment is None else environment)
+    try:
+        in_file = DotEnvSettingsSource(_Secrets, env_file=env_file, env_file_encoding="utf-8").env_vars
+    except (OSError, UnicodeDecodeError):
+        in_file = {}
+    found.update((name, value) for name, value in in_file.items() if value is not None)
+    return tuple({secret for name, value in found.items() if (secret := _secret_in(name, value))})
+
+
+def _secret_in(name: str, value: str) -> str:
+    try:
+        password = urlsplit(value).password if "://" in value else None
+    except ValueError:
+        password = None
+    if password is not None or not is_secret_name(name):
+        return password or ""
+    # A place where a secret may lie is none, least of all PWD.
+    return "" if value.startswith("/") and Path(value).exists() else value
+
+
 def database_password(env_file: Path = ENV_FILE) -> SecretStr:
     """`DB_PASSWORD` of the environment, else of the file; empty where there is none. Raises ConfigError."""
     return _read(env_file).db_password
+
+
+def redis_password(env_file: Path = ENV_FILE) -> str | None:
+    """`REDIS_PASSWORD` of the environment, else of the file; None where there is none. Raises ConfigError."""
+    return _read(env_file).redis_password.get_secret_value() or None
 
 
 def _read(env_file: Path) -> _Secrets:

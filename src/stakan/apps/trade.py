@@ -32,22 +32,33 @@ from stakan.apps.live.bot import Bot, BotPlan, paper_exchange
 from stakan.apps.live.clock import LoopTime, WallClock
 from stakan.apps.live.counterparties import AtVenue, Shadow
 from stakan.apps.live.garbage import long_lived
+from stakan.apps.live.heartbeat import Beat, Heart
 from stakan.apps.live.loop import LiveCounterparty
+from stakan.apps.live.observation import Observation, Traced
+from stakan.apps.live.parts import CLOCK, DATABASE, DISK, lack_of_room, wrong_clock
+from stakan.apps.live.past import Past, recall
+from stakan.apps.live.projecting import ProjectorProcess
 from stakan.apps.live.publisher import Publisher
+from stakan.apps.live.sign_of_life import beat_of
 from stakan.apps.live.state_folder import StateFolder
+from stakan.apps.live.stuck import StuckLimits, StuckWatch
+from stakan.apps.logs import Logs
 from stakan.apps.projection import Latency
 from stakan.apps.results import RunResult
 from stakan.apps.secrets import bybit_keys
 from stakan.apps.universe import Universe
+from stakan.core.domain.commands import ReadAccount, RefreshCommand, RequestSnapshot
 from stakan.core.domain.errors import ConfigError, StakanError, VenueUnavailable
-from stakan.core.domain.events import AnyOperatorRequest, ReleaseHalt, VenueEvent
+from stakan.core.domain.events import AnyOperatorRequest, ReleaseHalt, VenueNews
 from stakan.core.domain.ids import InstrumentId, split_instrument_id
 from stakan.core.domain.instrument import Instrument
-from stakan.core.domain.units import MINUTE, SECOND, Nanos
+from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND, Nanos
 
 LOCAL, MAINNET, TESTNET = "local", "mainnet", "testnet"
 SETTLE = "USDT"
 _READY_NS = Nanos(20 * SECOND)
+_AGREE_NS = 20 * SECOND
+"""How long a start waits until books and account agree; it goes on without entries after that."""
 _POLL_S = 0.02
 _WATCH_S = 0.25
 _NOTES_SHOWN = 5
@@ -139,22 +150,37 @@ def settled(settings: Settings, mode: Mode, *, confirmed: bool) -> Settings:
     return settings
 
 
-async def trade(settings: Settings, mode: Mode, state: StateFolder, stopping: Stopping, say: Say) -> Ended:
-    """Run a bot until it is asked to stop.
+async def trade(
+    settings: Settings,
+    mode: Mode,
+    state: StateFolder,
+    stopping: Stopping,
+    say: Say,
+    logs: Logs | None = None,
+    *,
+    take_over: bool = False,
+) -> Ended:
+    """Run a bot until it is asked to stop; at an exchange it carries on the last run of the state folder.
 
-    Raises ConfigError, NotFit or VenueError where it cannot begin, BotFailed where it ended by itself, StorageError.
+    `take_over` lets the first run of a state folder begin on an account that holds something. Raises DataError where
+    the last run cannot be carried on, ConfigError, NotFit or VenueError where it cannot begin, BotFailed where it ended
+    by itself, StorageError.
     """
     clock = WallClock()
     venue = venue_of(settings)
     keys = bybit_keys()
     if mode.is_at_exchange and keys is None:
         raise ConfigError(f"--mode {mode} needs BYBIT_API_KEY and BYBIT_API_SECRET in the environment or in .env")
+    past = recall(state.runs(), mode, settings.account.name) if mode.is_at_exchange else None
+    if past is not None:
+        clock.not_before(past.engine.state.now)
+        say(f"carrying on {past.run}: {past.folded} steps after its last snapshot")
     chance = np.random.default_rng()
     async with MarketClient(venue, clock=clock.now, chance=chance, keys=keys) as market:
-        instruments = await instruments_of(market, settings)
+        instruments = await instruments_of(market, settings, past)
         say(f"{mode} on {venue.name}: {', '.join(split_instrument_id(key)[2] for key in instruments)}")
         if mode.is_at_exchange:
-            settings = await fit(market, settings, instruments, say)
+            settings = await fit(market, settings, instruments, say, is_taken_over=take_over or past is not None)
         origin = await origin_of(venue)
         run = state.new_run(mode)
         plan = BotPlan(
@@ -163,10 +189,11 @@ async def trade(settings: Settings, mode: Mode, state: StateFolder, stopping: St
             instruments=instruments,
             run_folder=run,
             epoch=state.epoch_of(run),
+            past=past,
             market=origin.market,
             is_synthetic=origin.is_synthetic,
         )
-        session = Session(plan, market, venue, keys, clock, chance)
+        session = Session(plan, market, venue, keys, clock, chance, logs)
         return await session.live(state.folder, stopping, say)
 
 
@@ -190,22 +217,32 @@ async def origin_of(venue: Environment) -> Origin:
     return msgspec.structs.replace(about, market=f"local exchange: {about.market}")
 
 
-async def instruments_of(market: MarketClient, settings: Settings) -> dict[InstrumentId, Instrument]:
-    """Named instruments, or the best of a ranking, with their rules.
+async def instruments_of(
+    market: MarketClient, settings: Settings, past: Past | None = None
+) -> dict[InstrumentId, Instrument]:
+    """Named instruments, or the best of a ranking, with their rules; and those in which the last run holds something.
 
     Raises ConfigError, VenueError, and DataError where a ranking leaves nothing.
     """
     universe = Universe(settings, market, lambda rules: rules.is_linear and rules.settle == SETTLE)
     await universe.load()
-    return {one.id: one for one in await universe.rules(await universe.choose())}
+    held = past.engine.state.portfolio.busy_instruments() if past is not None else []
+    wanted = dict.fromkeys([*await universe.choose(), *held])
+    return {one.id: one for one in await universe.rules(tuple(wanted))}
 
 
 async def fit(
-    market: MarketClient, settings: Settings, instruments: dict[InstrumentId, Instrument], say: Say
+    market: MarketClient,
+    settings: Settings,
+    instruments: dict[InstrumentId, Instrument],
+    say: Say,
+    *,
+    is_taken_over: bool = False,
 ) -> Settings:
     """Pre-flight, the machine's clock included; the settings with the wallet's balance.
 
-    Raises NotFit where a check failed, or where the account holds what this run does not know.
+    Raises NotFit where a check failed, or where the account holds what this run does not know and nobody said that it
+    is to take it over.
     """
     symbols = [split_instrument_id(key)[2] for key in instruments]
     wanted = Wanted(symbols=symbols, leverage=settings.account.leverage)
@@ -216,17 +253,27 @@ async def fit(
             say(f"{check.verdict}: {check.name}: {check.finding}. {check.mend}".rstrip(". "))
     if not is_fit(checks):
         raise NotFit(f"pre-flight failed: {_failed(checks)}; `stakan doctor` shows all of it")
-    held = [
-        f"{row.symbol} {row.side} {row.size}" for row in await market.carry_out(inquiry.positions()) if amount(row.size)
-    ]
-    held += [f"order {row.order_id} in {row.symbol}" for row in await market.carry_out(inquiry.open_orders())]
-    if held:
+    held = await _held(market, [] if not is_taken_over else symbols)
+    if held and not is_taken_over:
         raise NotFit(
-            f"the account holds what this run does not know: {', '.join(held)}. Taking over positions after a restart "
-            "is not built yet: close them and cancel the orders at the exchange, then start again"
+            f"the account holds what this state folder knows nothing of: {', '.join(held)}. Close and cancel it at the "
+            f"exchange, or start with --take-over: then positions are handled by recovery.orphans "
+            f"({settings.recovery.orphans}) and orders that could open are cancelled"
         )
+    if held:
+        say(f"not of this bot, and left alone: {', '.join(held)}")
     balance = await _balance(market)
     return settings.model_copy(update={"account": settings.account.model_copy(update={"starting_balance": balance})})
+
+
+async def _held(market: MarketClient, except_in: list[str]) -> list[str]:
+    """Positions and open orders in instruments other than those, for people."""
+    positions = [row for row in await market.carry_out(inquiry.positions()) if amount(row.size)]
+    orders = await market.carry_out(inquiry.open_orders())
+    return [
+        *(f"{row.symbol} {row.side} {row.size}" for row in positions if row.symbol not in except_in),
+        *(f"order {row.order_id} in {row.symbol}" for row in orders if row.symbol not in except_in),
+    ]
 
 
 async def _balance(market: MarketClient) -> Decimal:
@@ -252,6 +299,7 @@ class Session:
         keys: Keys | None,
         clock: WallClock,
         chance: np.random.Generator,
+        logs: Logs | None = None,
     ) -> None:
         self._plan = plan
         self._settings = plan.settings
@@ -260,6 +308,8 @@ class Session:
         self._notes: deque[tuple[int, str]] = deque(maxlen=_NOTES_SHOWN)
         self._now = clock.now
         self.account: BybitAccount | None = None
+        self._projector: ProjectorProcess | None = None
+        self._traced: Traced | None = None
         mode = Mode(plan.mode)
         if mode.is_at_exchange:
             assert keys is not None
@@ -268,12 +318,20 @@ class Session:
             self.account = BybitAccount(
                 venue, keys, plan.instruments, told=told, clock=clock.now, chance=chance, patience=window
             )
-        self.bot = Bot(plan, self._counterparty(mode), LoopTime(clock), self._resync, lambda _error: self._broke.set())
+        self.bot = Bot(
+            plan,
+            self._counterparty(mode),
+            LoopTime(clock),
+            refresh=self._refresh,
+            failed=lambda _error: self._broke.set(),
+        )
         self._feed = self._public_feed()
         around = self.bot.around
         around.is_connected = lambda: not self._down()
         around.problems = self._problems
         around.resyncs = lambda key: self._feed.counters(key).resyncs
+        self.observation = Observation(self.bot, self._settings.metrics, clock.now, logs)
+        self.observation.attach(market, self.account, self._traced)
 
     def accept(self, request: AnyOperatorRequest) -> str:
         """As the bot does; what releases it also lets orders leave again that the exchange's side held back."""
@@ -286,15 +344,18 @@ class Session:
         bot = self.bot
         try:
             async with AsyncExitStack() as connections:
+                await connections.enter_async_context(self.observation)
                 if self.account is not None:
-                    await connections.enter_async_context(self.account)
-                    await self._prepare(self.account)
+                    await self._recover(self.account, connections, say)
+                bot.loop.begin()
                 self._feed.follow(self._plan.instruments.values())
+                await self._follow(connections)
                 publisher = Publisher(folder, bot.hello, bot.model, self.accept, self._now)
                 await publisher.start()
                 connections.push_async_callback(publisher.stop)
+                self.observation.sources.queues["consoles"] = lambda: publisher.unread
                 say(f"running, {folder / 'bot.sock'} serves the console; Ctrl-C stops")
-                with stopping.on_signals(), long_lived():
+                with stopping.on_signals(), long_lived(), self._heart(folder) as heart:
                     error = await self._until_ended(stopping)
                     await self._stop(stopping, error, say)
                 left, latencies = self._left_open(), bot.latencies.summary(self._now())
@@ -303,9 +364,34 @@ class Session:
                     error = self._broken(bot.loop.failure)
                 if error is not None:
                     raise error
+                heart.rest()
                 return Ended(result, self._plan.run_folder, left, latencies)
         finally:
             bot.discard()
+
+    async def _follow(self, connections: AsyncExitStack) -> None:
+        """Start the projector; it ends after the bot, with all rows written."""
+        if self._settings.database.follow:
+            projector = self._projector = ProjectorProcess(self._settings, self._plan.run_folder)
+            connections.push_async_callback(asyncio.to_thread, projector.stop)
+
+    async def _recover(self, account: BybitAccount, connections: AsyncExitStack, say: Say) -> None:
+        """Connect, learn what became of the orders of the last run, and wait until books and account agree."""
+        past = self._plan.past
+        if past is not None:
+            account.venue.resume(past.unknown_since // MILLISECOND)
+        await connections.enter_async_context(account)
+        # Before anything is heard of the account: its sockets connect from the next await on.
+        for order in self.bot.engine.state.portfolio.orders.live.values():
+            account.venue.adopt(order)
+        self.bot.begin_recovery()
+        await self._prepare(account)
+        for _ in range(math.ceil(_AGREE_NS / SECOND / _POLL_S)):
+            if self.bot.engine.state.unread is None or self.bot.loop.is_over:
+                return
+            account.failed()
+            await asyncio.sleep(_POLL_S)
+        say("books and account do not agree yet: nothing opens until they do")
 
     async def _prepare(self, account: BybitAccount) -> None:
         try:
@@ -345,12 +431,22 @@ class Session:
         return broken
 
     async def _watch(self) -> None:
-        """Raises what ended a socket of the account, or a callback; keeps the clock's offset."""
+        """Raises what ended a socket of the account, or a callback; keeps the clock's offset and looks at the parts."""
         while True:
             self.bot.latencies.offset_ns = self._market.server_clock.offset
+            self._look_at_parts()
             if self.account is not None:
                 self.account.failed()
             await asyncio.sleep(_WATCH_S)
+
+    def _look_at_parts(self) -> None:
+        parts = self.bot.parts
+        why = lack_of_room(self._plan.run_folder, self._settings.trade.min_free_mb, was_full=DISK in parts.away)
+        if why is not None or self.bot.journal.has_room():
+            parts.report(DISK, why)
+        if self._projector is not None:
+            parts.report(DATABASE, self._projector.trouble())
+        parts.report(CLOCK, wrong_clock(self._market.server_clock.offset))
 
     async def _stop(self, stopping: Stopping, error: Exception | None, say: Say) -> None:
         """Cancel entries, wait until nothing is on its way; positions keep their stops, or are closed for lack of one."""
@@ -388,7 +484,8 @@ class Session:
 
     def _counterparty(self, mode: Mode) -> LiveCounterparty:
         if self.account is not None:
-            return AtVenue(self.account.venue)
+            self._traced = Traced(self.account.venue)
+            return AtVenue(self._traced)
         if mode is Mode.SHADOW:
             return Shadow()
         return paper_exchange(self._settings, self._plan.instruments)
@@ -399,11 +496,24 @@ class Session:
         limits = FeedLimits(check_every_ns=Nanos(duration_ns(venue.check_interval)))
         return self._market.feed(topics, self.bot.loop.deliver, limits=limits)
 
-    def _deliver(self, event: VenueEvent) -> None:
+    def _heart(self, folder: Path) -> Heart:
+        settings = self._settings.trade
+        limits = StuckLimits(stuck_after=duration_ns(settings.stuck_after), end_after=duration_ns(settings.stuck_end))
+
+        def describe() -> Beat:
+            return beat_of(self.bot, self._now())
+
+        return Heart(folder, describe, StuckWatch(self._plan.run_folder, limits))
+
+    def _deliver(self, event: VenueNews) -> None:
         self.bot.loop.deliver(event)
 
-    def _resync(self, instrument: InstrumentId) -> None:
-        self._feed.resync(instrument)
+    def _refresh(self, command: RefreshCommand) -> None:
+        match command:
+            case RequestSnapshot():
+                self._feed.resync(command.instrument)
+            case ReadAccount() if self.account is not None:
+                self.account.venue.read_again()
 
     def _note(self, text: str) -> None:
         self._notes.append((self._now(), text))
@@ -431,4 +541,5 @@ class Session:
         stopped = [] if stopped_for is None else [f"no entries until released: {stopped_for}"]
         notes = [text for ts, text in self._notes if self._now() - ts <= _NOTE_NS]
         refused = [f"{topic}: {why}" for topic, why in self._feed.refused.items()]
-        return (*stopped, *notes, *refused[:5], *self._down())
+        away = [f"nothing opens: {part}: {why}" for part, why in self.bot.parts.away.items()]
+        return (*self.observation.problems, *stopped, *away, *notes, *refused[:5], *self._down())

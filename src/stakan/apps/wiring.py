@@ -61,6 +61,8 @@ def engine_config(settings: Settings, run_epoch: str, instruments: Collection[In
         cooldown_ns=Nanos(duration_ns(engine.cooldown)),
         equity_interval_ns=Nanos(duration_ns(engine.equity_interval)),
         max_feed_age_ns=Nanos(duration_ns(engine.max_feed_age)),
+        orphans=settings.recovery.orphans,
+        orphan_stop_bps=settings.recovery.orphan_stop_bps,
     )
 
 

@@ -1,14 +1,16 @@
 """Whatever is done to the ladder, it stays a book, and planted orders keep their place in the queue."""
 
+import msgspec
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.adapters.synthetic.markets import SOL
+from tests.adapters.synthetic.markets import BTC, SOL
 
 from stakan.adapters.synthetic import _ladder_kernels as kernels
 from stakan.adapters.synthetic._flow_kernels import ACTION_FIELDS, PLACE, plant, seed_book
 from stakan.adapters.synthetic._ladder_kernels import AHEAD, ASK, BASE, BID, LIVE, PRICE, REMAINING, SIDE, WIDTH
-from stakan.adapters.synthetic.flow import _ladder, _tape, flow_of
+from stakan.adapters.synthetic.config import NOTHING_PLANTED, SyntheticConfig
+from stakan.adapters.synthetic.flow import SymbolFlow, _ladder, _tape, flow_of
 
 STEPS = st.lists(
     st.tuples(st.sampled_from(["add", "withdraw", "take", "plant", "lift"]), st.integers(0, 12), st.integers(1, 900)),
@@ -20,6 +22,7 @@ def a_ladder():
     ladder = _ladder()
     seed_book(ladder, flow_of(SOL, 50), 17_000, np.random.default_rng(1))
     kernels.settle_touch(ladder)
+    ladder.state[[kernels.LOW, kernels.HIGH]] = ladder.state[[BID, ASK]]
     return ladder
 
 
@@ -110,3 +113,18 @@ def test_recentring_moves_nothing_but_the_window():
     assert ladder.state[BID] == WIDTH // 2
     assert ladder.state[BASE] + ladder.state[BID] == price
     assert ladder.ordinary[ladder.state[BID]] == size
+
+
+def test_a_price_that_runs_away_from_its_book_stays_on_the_ladder():
+    """It fell faster than bids came: one side was empty for thousands of ticks, and moving the ladder lost the other."""
+    symbol = msgspec.structs.replace(BTC, volatility_bp=2.5, orders_per_second=40.0, takers_per_second=2.0)
+    config = SyntheticConfig(symbols=(symbol,), seed=82, depth=50, episodes=NOTHING_PLANTED)
+    flow = SymbolFlow(symbol, config, is_witnessed=False)
+    widest = 0
+    for _ in range(30):
+        flow.next_slice()
+        low, bid, ask, high = flow._ladder.state[[kernels.LOW, BID, ASK, kernels.HIGH]].tolist()
+        assert 0 <= low < high < WIDTH
+        assert 0 <= bid < ask < WIDTH
+        widest = max(widest, high - low)
+    assert widest > WIDTH // 2, "nothing ran away"

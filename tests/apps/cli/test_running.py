@@ -141,26 +141,26 @@ def test_a_comparison_is_written_as_a_page(twins, tmp_path):
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda data: data[:-7], ["decisions.journal", "torn frame at byte"]),
-        (lambda data: data[:200] + bytes([data[200] ^ 1]) + data[201:], ["decisions.journal", "damaged frame at byte"]),
-        (lambda _: b"", ["decisions.journal", "header"]),
+        (lambda data: data[:9000] + bytes([data[9000] ^ 1]) + data[9001:], ["000001.journal", "damaged block at byte"]),
+        (lambda _: b"", ["000001.journal", "no header"]),
     ],
 )
 def test_a_damaged_journal_is_named_with_the_byte(twins, tmp_path, damage, words):
     folder = tmp_path / "run"
     shutil.copytree(twins[0][1], folder)
-    decisions = folder / "journal" / "decisions.journal"
-    decisions.write_bytes(damage(decisions.read_bytes()))
+    segment = folder / "journal" / "000001.journal"
+    segment.write_bytes(damage(segment.read_bytes()))
     refused(run("replay", folder), EXIT_DATA, *words)
 
 
-def test_damaged_market_events_of_a_journal_are_named(twins, tmp_path):
+def test_a_journal_whose_end_is_torn_is_replayed_as_far_as_it_goes(twins, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(twins[0][1], folder)
-    market = folder / "journal" / "market.journal.zst"
-    data = market.read_bytes()
-    market.write_bytes(data[: len(data) // 2])
-    refused(run("replay", folder), EXIT_DATA, "market.journal.zst")
+    segment = folder / "journal" / "000001.journal"
+    segment.write_bytes(segment.read_bytes()[:-20_000])
+    answer = json.loads(run("replay", folder, "--json").stdout)
+    assert (answer["differences"], answer["is_complete"]) == (0, False)
+    assert 0 < answer["steps"] < json.loads(run("replay", twins[0][1], "--json").stdout)["steps"]
 
 
 def test_what_is_no_run_is_refused_by_report_and_replay(tmp_path):
@@ -474,7 +474,7 @@ def until(what, process):
 def test_an_interrupt_ends_a_run_cleanly_and_leaves_no_half_run(tmp_path):
     process = start("synthetic", "--minutes", "1440", "--out", "runs", cwd=tmp_path)
     runs = tmp_path / "runs"
-    until(lambda: any(path.stat().st_size > 10_000 for path in runs.rglob("*.zst")), process)
+    until(lambda: any(path.stat().st_size > 10_000 for path in runs.rglob("*.journal")), process)
     process.send_signal(signal.SIGINT)
     code, _, error = finished(process)
     assert code == 130

@@ -220,8 +220,8 @@ def test_a_bot_that_dies_is_shown_dead_and_one_that_comes_back_alive(browser: An
     page.wait_for_selector(":root[data-live=down]")
     assert "not connected" in page.inner_text("#banner")
     with RunningBot(folder, past_s=20):
-        page.wait_for_selector(":root[data-live=live]")
-        assert page.locator("#banner").is_hidden()
+        # On a busy machine the first frames of the new bot may be old ones: live, late, live again.
+        page.wait_for_selector(":root[data-live=live] #banner", state="hidden")
         wait(lambda: page.evaluate(opacity) == 1)
     visit.context.close()
     assert visit.wrong == []

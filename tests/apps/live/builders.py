@@ -6,8 +6,8 @@ import itertools
 import msgspec
 
 from stakan.adapters.exchanges.simulated.exchange import SimulatedExchange
-from stakan.adapters.journal.files import FileJournal
 from stakan.adapters.journal.records import Header
+from stakan.adapters.journal.writing import FileJournal, JournalLimits
 from stakan.apps.config import load_settings, to_toml
 from stakan.apps.live.counterparties import Paper
 from stakan.apps.live.loop import LiveLoop
@@ -106,7 +106,7 @@ def some_settings(*overrides):
 class PaperRun:
     """A whole paper run in virtual time, on any market, written to a folder."""
 
-    def __init__(self, folder, settings, instruments, time, mode="paper"):
+    def __init__(self, folder, settings, instruments, time, mode="paper", carried=None):
         self.folder = folder
         self.time = time
         self.fingerprint = Fingerprint()
@@ -122,14 +122,16 @@ class PaperRun:
             mode=mode,
         )
         engine = Engine(engine_config(settings, header.run_epoch, instruments), instruments.values())
+        if carried is not None:
+            engine.restore(carried[1])
         self.exchange = SimulatedExchange(instruments, paper_config(settings))
         self.resyncs = []
         self.loop = LiveLoop(
             engine,
             Paper(self.exchange, list(instruments)),
-            FileJournal(folder / "journal", header),
+            FileJournal(folder / "journal", header, limits=JournalLimits(ballast_bytes=0), carried=carried),
             time,
-            resync=self.resyncs.append,
+            refresh=self.resyncs.append,
             observe=self._observe,
         )
 

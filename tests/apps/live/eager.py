@@ -26,6 +26,8 @@ class Eager(Strategy, frozen=True, kw_only=True):
     behind_bps: float = 0.0
     """How far behind the touch it makes; at least a tick."""
     only_makes: bool = False
+    never: bool = False
+    """It wants nothing at all."""
     breaks_after_s: float = 0.0
     """A bug that shows after a while; 0: none."""
 
@@ -35,6 +37,8 @@ class Eager(Strategy, frozen=True, kw_only=True):
 
     def decide(self, view: View, state: Any) -> Signal | None:
         """Long in even seconds, short in odd ones; in the first half of each it takes, in the second it makes."""
+        if self.never:
+            return None
         state.first = state.first or view.now
         if self.breaks_after_s and view.now - state.first > self.breaks_after_s * SECOND:
             raise ZeroDivisionError("a bug in a strategy")

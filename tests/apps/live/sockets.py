@@ -26,7 +26,7 @@ from stakan.apps.live.clock import WallClock
 from stakan.apps.live.state_folder import StateFolder
 from stakan.apps.projection import Frames, FromBot, Update
 from stakan.apps.sources import from_run
-from stakan.apps.trade import Stopping, trade
+from stakan.apps.trade import Mode, Stopping, trade
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.events import OrderFilled, encode_array
 from stakan.core.domain.units import SECOND
@@ -78,7 +78,13 @@ async def an_exchange(speed=SPEED, seed=7):
 
 
 def where(url, folder):
-    local = ("venue.environment=local", f"venue.local_url={url}", f"trade.state={folder}", "trade.stop_timeout=3s")
+    local = (
+        "venue.environment=local",
+        f"venue.local_url={url}",
+        f"trade.state={folder}",
+        "trade.stop_timeout=3s",
+        "database.follow=false",
+    )
     return (*local, 'instruments=["BTCUSDT","ETHUSDT","SOLUSDT"]')
 
 
@@ -101,6 +107,23 @@ async def a_run(mode, folder, seconds, *more, url=None):
             return await against(url), said
         async with an_exchange() as address:
             return await against(address), said
+
+
+async def a_run_until_it_holds(folder, url, *more):
+    """A run at an exchange that is asked to stop when it has opened something; what it ended with, and what it said."""
+    said, stopping = [], Stopping()
+
+    async def ask():
+        while not (await at_the_exchange(url))[1]:  # noqa: ASYNC110 - the exchange tells nobody
+            await asyncio.sleep(0.3)
+        stopping.ask("test")
+
+    async with asyncio.timeout(LIMIT_S):
+        asking = asyncio.create_task(ask())
+        with StateFolder(folder) as state:
+            ended = await trade(settings_for(url, folder, *more), Mode.TESTNET, state, stopping, said.append)
+        await asking
+    return ended, said
 
 
 def computed_again(folder):

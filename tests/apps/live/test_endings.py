@@ -9,6 +9,7 @@ from tests.apps.live.sockets import (
     RESTING,
     SYMBOLS,
     a_run,
+    a_run_until_it_holds,
     an_exchange,
     at_the_exchange,
     computed_again,
@@ -23,7 +24,7 @@ from stakan.adapters.exchanges.bybit.feed import Connection
 from stakan.adapters.exchanges.bybit.limits import Group
 from stakan.adapters.exchanges.bybit.rest import get
 from stakan.adapters.exchanges.bybit.venue import BybitVenue
-from stakan.adapters.journal.files import read_events, read_header, read_steps
+from stakan.adapters.journal.reading import read_events, read_header, read_steps
 from stakan.apps.processes import STAKAN
 from stakan.apps.projection import SOCKET_FILE
 from stakan.apps.replay import replay
@@ -34,12 +35,12 @@ from stakan.apps.trade import BotFailed, Mode, NotFit
 pytestmark = pytest.mark.usefixtures("compiled", "keys")
 
 
-def test_a_graceful_stop_cancels_entries_and_leaves_stops_and_the_next_bot_does_not_take_them_over(tmp_path):
+def test_a_graceful_stop_cancels_entries_and_leaves_stops_and_another_state_folder_does_not_take_them_over(tmp_path):
     async def stop():
         async with an_exchange() as url:
-            ended, said = await a_run(Mode.TESTNET, tmp_path / "s", 3, *eagerly(hold_s=60), url=url)
-            with pytest.raises(NotFit, match="does not know"):
-                await a_run(Mode.TESTNET, tmp_path / "s", 3, url=url)
+            ended, said = await a_run_until_it_holds(tmp_path / "s", url, *eagerly(hold_s=60))
+            with pytest.raises(NotFit, match="knows nothing of"):
+                await a_run(Mode.TESTNET, tmp_path / "other", 3, url=url)
             return ended, said, await at_the_exchange(url)
 
     ended, said, (orders_left, positions) = asyncio.run(stop())

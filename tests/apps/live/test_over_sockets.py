@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from tests.apps.live.sockets import a_run, computed_again, eagerly, fills, orders
 
-from stakan.adapters.journal.files import read_events, read_header, read_steps
+from stakan.adapters.journal.reading import read_events, read_header, read_steps
 from stakan.apps.replay import replay
 from stakan.apps.trade import Mode
 

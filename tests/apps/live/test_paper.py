@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import random
+import shutil
 
 import msgspec
 import pytest
@@ -13,18 +14,20 @@ from tests.apps.live.builders import PaperRun, TestTime, some_settings
 from tests.core.engine.builders import MS
 from typer.testing import CliRunner
 
-from stakan.adapters.journal.files import MARKET, read_events, read_header, read_states, read_steps
+from stakan.adapters.journal.layout import segment_path
+from stakan.adapters.journal.reading import read_events, read_header, read_steps
+from stakan.adapters.journal.snapshots import read_states
 from stakan.adapters.synthetic.config import demo_config
 from stakan.adapters.synthetic.market import SyntheticMarket
 from stakan.apps.backtest import Backtest
 from stakan.apps.cli.main import app
 from stakan.apps.config import settings_from
-from stakan.apps.replay import replay
+from stakan.apps.replay import replay, replay_journal
 from stakan.apps.sources import from_run
 from stakan.apps.wiring import engine_config
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.errors import DataError
-from stakan.core.domain.events import Flatten, OrderFilled, PauseEntries, ResumeEntries, encode_array
+from stakan.core.domain.events import Flatten, OrderFilled, PauseEntries, ResumeEntries, TimerFired, encode_array
 from stakan.core.domain.units import SECOND, Nanos
 from stakan.core.engine import Engine
 
@@ -147,7 +150,7 @@ def test_the_command_computes_a_run_again(ran, tmp_path):
 def test_a_state_in_the_journal_is_the_engines_at_that_step(tmp_path):
     run = a_paper_run(tmp_path / "run", length=Nanos(62 * SECOND))
     journal = tmp_path / "run" / "journal"
-    ((number, state),) = read_states(journal)
+    number, state = next(read_states(journal))
     header = read_header(journal)
     settings = from_run(tmp_path / "run").run.settings
     engine = Engine(
@@ -160,13 +163,70 @@ def test_a_state_in_the_journal_is_the_engines_at_that_step(tmp_path):
     assert [encode(engine.step(event)) for event in rest] == [encode(step) for _, step in run.steps[number:]]
 
 
+# --- runs that carry on ---------------------------------------------------------------------------------------------
+
+
+def a_paper_run_in_two(folder, *, seed=7, length=LENGTH):
+    """The market of one run, received by two: the second one carries on with the engine's state of the first."""
+    market = SyntheticMarket(demo_config(seed=seed, duration_ns=length))
+    events = [event for window in market.windows() for event in window.events()]
+    middle = market.config.start_ts + length // 2
+    time, carried = TestTime(market.config.start_ts), None
+    for name in ("first", "second"):
+        run = PaperRun(folder / name, some_settings(), market.instruments, time, carried=carried)
+        for event in events:
+            if (event.ts_recv < middle) == (name == "first"):
+                run.receive(event, event.ts_recv)
+        run.loop.close()
+        assert run.loop.failure is None
+        state = run.loop.engine.state
+        carried = (state.number, run.loop.engine.snapshot())
+    return run
+
+
+@pytest.fixture(scope="module")
+def carried(tmp_path_factory):
+    return a_paper_run_in_two(tmp_path_factory.mktemp("carried"))
+
+
+def test_a_run_that_carried_on_is_computed_again_from_the_state_that_it_began_with(carried):
+    journal = carried.folder / "journal"
+    first = read_header(journal).first_number
+    assert first > 500
+    answer = replay_journal(journal)
+    assert (answer.after, answer.steps, answer.differences) == (first - 1, len(carried.steps), 0)
+    timers = [step for event, step in carried.steps if isinstance(event, TimerFired)]
+    assert timers, "some of them were set by the earlier run"
+    again = computed_again(carried.folder)
+    assert again.fingerprint.hexdigest() == carried.fingerprint.hexdigest()
+    assert again.engine.state.number == first - 1 + len(carried.steps)
+    assert again.result("again").fingerprint == carried.fingerprint.hexdigest()
+
+
+def test_with_other_settings_a_run_that_carried_on_begins_with_nothing(carried):
+    table = msgspec.json.decode(from_run(carried.folder).run.settings.model_dump_json(exclude_none=True))
+    table["engine"]["min_strength"] = 0.9
+    again = computed_again(carried.folder, settings_from(table))
+    assert 0 < again.engine.state.number < read_header(carried.folder / "journal").first_number * 2
+
+
+def test_a_run_whose_first_state_is_damaged_cannot_be_computed_again(carried, tmp_path):
+    folder = shutil.copytree(carried.folder, tmp_path / "run")
+    (state,) = (folder / "journal").glob("*.snapshot")
+    state.write_bytes(state.read_bytes()[:-1])
+    with pytest.raises(DataError, match="no sound state"):
+        replay_journal(folder / "journal")
+    with pytest.raises(DataError, match=state.name):
+        computed_again(folder)
+
+
 # --- runs without an end --------------------------------------------------------------------------------------------
 
 
 def test_what_a_killed_run_leaves_is_read_up_to_the_tear(tmp_path):
     run = a_paper_run(tmp_path / "run", finish=False, length=Nanos(10 * SECOND))
-    for file in (run.folder / "journal").iterdir():
-        os.truncate(file, file.stat().st_size - 5)
+    file = segment_path(run.folder / "journal", 1)
+    os.truncate(file, file.stat().st_size - 5)
     source = from_run(run.folder)
     assert not source.run.is_complete
     backtest = Backtest(source, source.run.settings)
@@ -184,8 +244,7 @@ def test_what_a_killed_run_leaves_is_read_up_to_the_tear(tmp_path):
     run.loop._journal.abandon()
 
 
-def test_a_run_without_market_events_is_no_recording(ran, tmp_path):
+def test_a_folder_without_a_journal_is_no_recording(tmp_path):
     (tmp_path / "journal").mkdir()
     with pytest.raises(DataError, match="holds no journal"):
         from_run(tmp_path)
-    assert (ran.folder / "journal" / MARKET).exists()

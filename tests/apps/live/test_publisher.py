@@ -286,9 +286,9 @@ def test_a_reader_that_does_not_read_misses_updates_and_nothing_piles_up(tmp_pat
             for _ in range(2 * BEHIND // len(update) + 100):
                 publisher._publish()
                 await asyncio.sleep(0)
-            behind = max(publisher._readers, key=lambda one: one._unread())
+            behind = max(publisher._readers, key=lambda one: one.unread)
             assert behind.is_behind
-            assert behind._unread() < BEHIND + len(update) + len(backlog)
+            assert behind.unread < BEHIND + len(update) + len(backlog)
             await quick.until(Update)
             slow.close()
 

@@ -31,9 +31,11 @@ KEYS = Keys("aB3dE6gH9jK2mN5pQ8", "s3cret" * 6)
 
 
 @asynccontextmanager
-async def a_session(folder, mode="testnet"):
+async def a_session(folder, mode="testnet", logs=None):
     """Not connected to anything."""
-    settings = load_settings(None, [*SETTINGS, "venue.environment=local", "trade.stop_timeout=50ms"], {})
+    settings = load_settings(
+        None, [*SETTINGS, "venue.environment=local", "trade.stop_timeout=50ms", "metrics.port=0"], {}
+    )
     instruments = {symbol.instrument.id: symbol.instrument for symbol in demo_config().symbols}
     plan = BotPlan(
         mode=mode,
@@ -46,7 +48,7 @@ async def a_session(folder, mode="testnet"):
     clock, chance = WallClock(), np.random.default_rng(1)
     venue = environment("local", local_url="http://127.0.0.1:9")
     market = MarketClient(venue, clock=clock.now, chance=chance, keys=KEYS)
-    session = Session(plan, market, venue, KEYS, clock, chance)
+    session = Session(plan, market, venue, KEYS, clock, chance, logs)
     try:
         yield session
     finally:

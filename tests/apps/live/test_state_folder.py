@@ -37,6 +37,17 @@ def test_the_epoch_stays_and_every_run_has_its_own(tmp_path):
         assert other.epoch != kept
 
 
+def test_a_run_sorts_behind_all_others_also_where_the_clock_was_set_back(tmp_path):
+    with StateFolder(tmp_path / "s") as state:
+        names = []
+        for made in ("29991231-235959-testnet", None, None):
+            run = tmp_path / "s" / "runs" / made if made else state.new_run("testnet")
+            run.mkdir(parents=True)
+            names.append(run.name)
+        assert names == sorted(names) == [run.name for run in state.runs()]
+        assert names[1] == "30000101-000000-testnet"
+
+
 def test_two_bots_never_share_a_folder(tmp_path):
     with StateFolder(tmp_path), pytest.raises(ConfigError, match="another bot"), StateFolder(tmp_path):
         pass

@@ -2,15 +2,29 @@
 
 import msgspec
 
-from stakan.core.domain.events import AnyEvent, AnyMarketEvent, decode_array, encode_array
+from stakan.core.domain.events import (
+    AnyEvent,
+    BestQuote,
+    BookDelta,
+    BookSnapshot,
+    Candle,
+    Ticker,
+    TradePrint,
+    decode_array,
+    encode_array,
+)
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.step import Step
 
-JOURNAL_VERSION = 1
+JOURNAL_VERSION = 2
+
+AnyMarketData = BookSnapshot | BookDelta | TradePrint | BestQuote | Candle | Ticker
+"""What is kept for a while only. Changes of rules and interruptions of a feed are few, and tell how to read fills."""
+MARKET_DATA = (BookSnapshot, BookDelta, TradePrint, BestQuote, Candle, Ticker)
 
 
-class Header(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """First record of every journal: what the engine was made from."""
+class Header(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=1):
+    """First record of every segment: what the engine was made from."""
 
     version: int = JOURNAL_VERSION
     stakan: str
@@ -26,45 +40,55 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """backtest, paper, shadow, testnet, live."""
     is_synthetic: bool = False
     """Whether its market was generated."""
+    carried_from: str = ""
+    """Name of the run whose state it began with; empty where it began with nothing."""
+    first_number: int = 1
+    """Of its first step: numbers go on where the earlier run's ended."""
 
 
-class Inbox(msgspec.Struct, frozen=True, tag=True):
-    """An event that is not market data, with its place in the total order."""
+class Market(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """Market data with its place in the total order; kept for a shorter time."""
+
+    number: int
+    event: AnyMarketData
+
+
+class Inbox(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """Any other event, with its place in the total order."""
 
     number: int
     event: AnyEvent
 
 
-class Market(msgspec.Struct, frozen=True, tag=True):
-    """A market event with its place in the total order; kept apart and for a shorter time."""
-
-    number: int
-    event: AnyMarketEvent
-
-
-class Outcome(msgspec.Struct, frozen=True, tag=True):
+class Outcome(msgspec.Struct, frozen=True, array_like=True, tag=4):
     """A step that had facts or commands; the others are known to have had none."""
 
     step: Step
 
 
-class StateSnapshot(msgspec.Struct, frozen=True, tag=True):
-    """The engine's state after step `number`: bounds the replay."""
-
-    number: int
-    state: bytes
-    """Compressed (zstd)."""
-    size: int
-    """Bytes of the state itself."""
-
-
-class End(msgspec.Struct, frozen=True, tag=True):
+class End(msgspec.Struct, frozen=True, array_like=True, tag=5):
     """The run ended in an orderly way after `number` steps."""
 
     number: int
 
 
-Record = Header | Inbox | Market | Outcome | StateSnapshot | End
+Record = Header | Market | Inbox | Outcome | End
 
 ENCODER = msgspec.msgpack.Encoder(enc_hook=encode_array)
-DECODER = msgspec.msgpack.Decoder(Record, dec_hook=decode_array)
+DECODER = msgspec.msgpack.Decoder(list[Record], dec_hook=decode_array)
+"""Of all records of a block at once."""
+ONE = msgspec.msgpack.Decoder(Record, dec_hook=decode_array)
+RAW = msgspec.msgpack.Decoder(list[msgspec.Raw])
+MARKET_TAG = 2
+"""Second byte of a `Market` record, and of no other: what follows the length of its array."""
+
+
+def number_of(record: Record) -> int:
+    """The step that a record belongs to; of a header, the one before the first."""
+    match record:
+        case Header():
+            return record.first_number - 1
+        case Outcome():
+            return record.step.number
+        case _:
+            return record.number

@@ -251,10 +251,19 @@ def take(ladder: Ladder, tape: Tape, side: int, lots: int, levels: int) -> int:
 
 @kernel
 def recentre(ladder: Ladder, tape: Tape) -> None:
-    """Move the ladder when the touch comes near a quarter of its edge; planted orders left outside are cancelled."""
+    """Move the ladder when the touch comes near a quarter of its edge; planted orders left outside are cancelled.
+
+    Where a price has run away from its book, both sides lie so far apart that not all fits: then it moves by less.
+    """
     state = ladder.state
     move = state[BID] - WIDTH // 2
     if abs(move) < WIDTH // 4:
+        return
+    if move < 0:
+        move = min(0, max(move, max(state[ASK], state[HIGH]) - (WIDTH - 2)))
+    else:
+        move = max(0, min(move, min(state[BID], state[LOW]) - 1))
+    if move == 0:
         return
     for slot in range(state[LIVE]):
         index = ladder.orders[slot, PRICE] - state[BASE] - move

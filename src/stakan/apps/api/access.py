@@ -4,6 +4,8 @@ A browser's session is a cookie that scripts cannot read and other sites cannot 
 every socket, must besides come from a page of this server (its `Origin`), or from an origin of the configuration.
 """
 
+import re
+import secrets
 from collections.abc import Callable
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -14,6 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
 
 from stakan.apps.api.asking import Asking
 from stakan.apps.api.link import Link
@@ -24,6 +27,8 @@ from stakan.apps.api.users import Role, User, Users
 from stakan.core.domain.ids import InstrumentId, split_instrument_id
 from stakan.core.domain.instrument import Instrument
 
+CORRELATION_HEADER = "x-correlation-id"
+_CORRELATION = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 ACCESS_COOKIE = "stakan_access"
 REFRESH_COOKIE = "stakan_refresh"
 CONSOLE = "/console"
@@ -169,13 +174,16 @@ class Gate:
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        refusal = self._refusal(HTTPConnection(scope))
-        if refusal is None:
-            await self._app(scope, receive, _with_headers(send))
-        elif scope["type"] == "http":
-            await refusal(scope, receive, _with_headers(send))
-        else:
-            await send({"type": "websocket.close", "code": _SOCKET_REFUSED, "reason": "not allowed"})
+        connection = HTTPConnection(scope)
+        correlation = correlation_of(connection.headers)
+        with bound_contextvars(correlation=correlation):
+            refusal = self._refusal(connection)
+            if refusal is None:
+                await self._app(scope, receive, _with_headers(send, correlation))
+            elif scope["type"] == "http":
+                await refusal(scope, receive, _with_headers(send, correlation))
+            else:
+                await send({"type": "websocket.close", "code": _SOCKET_REFUSED, "reason": "not allowed"})
 
     def _refusal(self, connection: HTTPConnection) -> Response | None:
         scope = connection.scope
@@ -194,10 +202,17 @@ class Gate:
         return None
 
 
-def _with_headers(send: Send) -> Send:
+def correlation_of(headers: Headers) -> str:
+    """What all log lines of a request have in common: the id that it brings along, or one of its own."""
+    given = headers.get(CORRELATION_HEADER, "")
+    return given if _CORRELATION.fullmatch(given) else f"api-{secrets.token_hex(8)}"
+
+
+def _with_headers(send: Send, correlation: str) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
+            headers[CORRELATION_HEADER] = correlation
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
         await send(message)

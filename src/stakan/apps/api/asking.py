@@ -6,9 +6,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 import msgspec
+from structlog.contextvars import bound_contextvars
 
 from stakan.apps.api.link import Link
+from stakan.apps.logs import get_logger
 from stakan.apps.projection import Answer
+from stakan.core.domain.errors import StakanError
 from stakan.core.domain.events import (
     AnyOperatorRequest,
     Flatten,
@@ -20,6 +23,7 @@ from stakan.core.domain.events import (
 from stakan.core.domain.ids import InstrumentId
 
 _KEPT = 1_000
+_log = get_logger("stakan.console")
 
 
 class KeyReused(Exception):
@@ -79,11 +83,23 @@ class Asking:
             raise KeyReused("this key was used for another request")
         if known is None or _has_failed(known.answer):
             request = make(user, request_id)
-            known = _Asked(what, asyncio.create_task(self._link.ask(request)))
+            known = _Asked(what, asyncio.create_task(self._ask(request)))
             self._asked[request_id] = known
             while len(self._asked) > _KEPT:
                 self._asked.popitem(last=False)
         return await asyncio.shield(known.answer)
+
+    async def _ask(self, request: AnyOperatorRequest) -> Answer:
+        """Logged with the id under which the bot logs what it makes of it."""
+        with bound_contextvars(request_id=request.request_id):
+            _log.info("asked", request=type(request).__name__, actor=request.actor)
+            try:
+                answer = await self._link.ask(request)
+            except StakanError as error:
+                _log.warning("not_answered", why=str(error))
+                raise
+            _log.info("answered", is_accepted=answer.is_accepted, why=answer.why)
+            return answer
 
 
 def _has_failed(answer: asyncio.Task[Answer]) -> bool:

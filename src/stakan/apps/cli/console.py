@@ -9,6 +9,8 @@ import typer
 
 from stakan.apps.cli.output import errors, out, reports_errors
 from stakan.apps.config import load_settings
+from stakan.apps.logs import Logs, plan_of
+from stakan.apps.secrets import secrets_to_hide
 
 
 @reports_errors
@@ -55,5 +57,6 @@ def console_command(
             out().print(f"First login    [bold]{FIRST_USER}[/]  {password}", soft_wrap=True, highlight=False)
             out().print("               this password is shown only now", style="dim")
 
-    serve(app, section, ready)
+    with Logs(plan_of(settings.logs, "console", folder), secrets_to_hide()):
+        serve(app, section, ready)
     errors().print("console stopped", style="dim")

@@ -20,7 +20,7 @@ from stakan.adapters.synthetic.config import SyntheticConfig, SyntheticSymbol
 from stakan.apps.cli.data import DEFAULT_DATA
 from stakan.apps.cli.importing import known_instruments
 from stakan.apps.cli.output import errors, out, reports_errors, write_json
-from stakan.apps.config import duration_ns
+from stakan.apps.config import LogsSection, duration_ns
 from stakan.apps.exchange.accounts import AccountConfig, ApiKey
 from stakan.apps.exchange.board import Intervals
 from stakan.apps.exchange.control import About, Control
@@ -32,6 +32,8 @@ from stakan.apps.exchange.serving import serving
 from stakan.apps.exchange.state import write
 from stakan.apps.exchange.upstream import following
 from stakan.apps.live.clock import WallClock
+from stakan.apps.logs import Logs, plan_of
+from stakan.apps.secrets import secrets_to_hide
 from stakan.apps.sources import Source, from_files, from_store
 from stakan.core.domain.errors import ConfigError, StakanError
 from stakan.core.domain.units import MILLISECOND, SECOND, Nanos
@@ -89,6 +91,7 @@ def exchange_command(  # noqa: PLR0913 - one argument per option
         Path | None, typer.Option(help="Accounts are read from this file, and kept in it every minute and at the end.")
     ] = None,
     ready_file: Annotated[Path | None, typer.Option(help="Written as JSON when it listens; for programs.")] = None,
+    logs: Annotated[Path | None, typer.Option("--logs", help="Folder of daily log files; none by default.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Counts at the end as JSON.")] = False,
 ) -> None:
     """Serve Bybit v5 on this machine: REST, public, private and trade sockets, over a synthetic or recorded market.
@@ -157,7 +160,9 @@ def exchange_command(  # noqa: PLR0913 - one argument per option
         except OSError as error:
             raise PortTaken(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
 
-    counts = uvloop.run(program())
+    secrets = [key.secret for one in config.accounts for key in one.keys]
+    with Logs(plan_of(LogsSection(folder=logs), "exchange"), [*secrets_to_hide(), *secrets]):
+        counts = uvloop.run(program())
     if as_json:
         write_json(counts)
     else:

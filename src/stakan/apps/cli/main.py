@@ -12,15 +12,19 @@ from stakan.apps.cli.db import db_app
 from stakan.apps.cli.demo import demo_command
 from stakan.apps.cli.doctor import doctor_command
 from stakan.apps.cli.download import download_command
+from stakan.apps.cli.dst import dst_command
 from stakan.apps.cli.exchange import exchange_command
 from stakan.apps.cli.importing import import_command
+from stakan.apps.cli.journal import journal_app
 from stakan.apps.cli.project import project_command
+from stakan.apps.cli.prove import prove_command
 from stakan.apps.cli.record import record_command
 from stakan.apps.cli.rehearse import rehearse_command
 from stakan.apps.cli.report import report_command
 from stakan.apps.cli.running import backtest_command, replay_command, synthetic_command
 from stakan.apps.cli.strategies import strategies_command
 from stakan.apps.cli.trade import trade_command
+from stakan.apps.cli.watchdog import watchdog_command
 
 app = typer.Typer(
     name="stakan",
@@ -32,6 +36,7 @@ app = typer.Typer(
 app.command("demo")(demo_command)
 app.command("exchange")(exchange_command)
 app.command("rehearse")(rehearse_command)
+app.command("dst")(dst_command)
 app.command("synthetic")(synthetic_command)
 app.command("backtest")(backtest_command)
 app.command("backtesting", hidden=True)(backtest_command)
@@ -43,10 +48,13 @@ app.command("download")(download_command)
 app.command("download-data", hidden=True)(download_command)
 app.command("trade")(trade_command)
 app.command("project")(project_command)
+app.command("watchdog")(watchdog_command)
 app.command("doctor")(doctor_command)
+app.command("prove")(prove_command)
 app.command("console")(console_command)
 app.add_typer(data_app, name="data")
 app.add_typer(db_app, name="db")
+app.add_typer(journal_app, name="journal")
 app.add_typer(config_app, name="config")
 app.command("strategies")(strategies_command)
 app.command("list-strategies", hidden=True)(strategies_command)

@@ -7,6 +7,8 @@
 | 2 | the configuration or an option cannot work (also typer's own code for wrong usage) |
 | 3 | data is damaged, impossible or missing; `data check` found something |
 | 4 | writing failed (disk full, no permission); nothing half-written is visible |
+| 5, 6 | `stakan watchdog` has alerted, has flattened the account |
+| 70 | the bot's event loop was stuck, and the bot was ended hard (see trade.stuck_end) |
 | 130 | interrupted by the user |
 """
 
@@ -26,6 +28,7 @@ from rich.markup import escape
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    MofNCompleteColumn,
     Progress,
     SpinnerColumn,
     TextColumn,
@@ -129,6 +132,21 @@ def size_text(count: int) -> str:
 def bytes_progress(what: str, total: int | None, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
     """A bar with bytes, rate and time left on stderr; gives a function that adds bytes."""
     with _progress(quiet) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda count: progress.advance(task, count)
+
+
+@contextmanager
+def count_progress(what: str, total: int | None, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
+    """A bar with a count and the time left on stderr; gives a function that adds to it."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=errors(), transient=True, disable=quiet) as progress:
         task = progress.add_task(what, total=total)
         yield lambda count: progress.advance(task, count)
 

@@ -1,6 +1,7 @@
 """`stakan project`: write what the journals of a state folder say into a database."""
 
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -19,6 +20,8 @@ from stakan.apps.config import Settings, load_settings
 from stakan.apps.database import open_database
 from stakan.apps.projector import Following, ProjectorStatus, only_projector
 
+_PARENT_S = 0.5
+
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", "-c", help="TOML file; `stakan config example` shows all keys.")
 ]
@@ -34,6 +37,9 @@ def project_command(
     *,
     state: StateOption = None,
     once: Annotated[bool, typer.Option("--once", help="End when all that is written by now is projected.")] = False,
+    parent: Annotated[
+        int, typer.Option(hidden=True, help="Process that started it: without it, it ends when all is projected.")
+    ] = 0,
     config: ConfigFile = None,
     override: Overrides = None,
     as_json: AsJson = False,
@@ -46,7 +52,7 @@ def project_command(
     """
     settings = settings_for(state, config, override)
     with only_projector(settings.trade.state), _shown(quiet=as_json or once) as show:
-        progress = uvloop.run(_project(settings, once=once, show=show))
+        progress = uvloop.run(_project(settings, parent, once=once, show=show))
     if as_json:
         write_json(progress)
     elif once:
@@ -62,7 +68,7 @@ def settings_for(state: Path | None, config: Path | None, override: list[str] | 
     return settings.model_copy(update={"trade": settings.trade.model_copy(update={"state": state})})
 
 
-async def _project(settings: Settings, *, once: bool, show: Callable[[ProjectorStatus], None]) -> Progress:
+async def _project(settings: Settings, parent: int, *, once: bool, show: Callable[[ProjectorStatus], None]) -> Progress:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -73,10 +79,20 @@ async def _project(settings: Settings, *, once: bool, show: Callable[[ProjectorS
         if once:
             return await following.once(stop)
         _say(f"projecting {settings.trade.state} into {database.name}")
+        watch = asyncio.create_task(_orphaned(parent, stop)) if parent else None
         await following.until(stop)
+        if watch is not None:
+            watch.cancel()
         return Progress(following.status.run, following.status.number, 0, 0)
     finally:
         await database.close()
+
+
+async def _orphaned(parent: int, stop: asyncio.Event) -> None:
+    """A bot that was killed leaves nobody behind: the next one starts a projector of its own."""
+    while os.getppid() == parent:  # noqa: ASYNC110 - nobody tells of it
+        await asyncio.sleep(_PARENT_S)
+    stop.set()
 
 
 def _say(text: str) -> None:

@@ -19,8 +19,9 @@ from stakan.apps.cli.output import errors, out, reports_errors, write_json
 from stakan.apps.config import Settings, duration_ns, load_settings, overridden
 from stakan.apps.doctor import venue_of
 from stakan.apps.live.clock import WallClock
+from stakan.apps.logs import Logs, plan_of
 from stakan.apps.record import Plan, Result, Status, record
-from stakan.apps.secrets import ENV_FILE, bybit_keys
+from stakan.apps.secrets import ENV_FILE, bybit_keys, secrets_to_hide
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.units import MILLISECOND, SECOND, Nanos
 
@@ -65,7 +66,8 @@ def record_command(  # noqa: PLR0913 - one argument per option
         part_ns=_duration("--part", part),
         length_ns=None if length is None else _duration("--for", length),
     )
-    with _shown(quiet=as_json) as show:
+    logs = Logs(plan_of(settings.logs, "record"), secrets_to_hide(env_file))
+    with logs, _shown(quiet=as_json) as show:
         result = uvloop.run(_record(settings, plan, env_file, show))
     if as_json:
         write_json(result)

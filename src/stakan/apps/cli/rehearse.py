@@ -14,14 +14,18 @@ from stakan.apps.exchange.faults import PROFILES
 from stakan.apps.processes import interrupt_on_signals
 from stakan.apps.rehearse import Verdict, rehearse
 
+FAIR = "fair"
+"""No weather at all: what only kills do."""
+
 
 @reports_errors
-def rehearse_command(
+def rehearse_command(  # noqa: PLR0913 - the options of a command
     chaos: Annotated[
-        list[str] | None, typer.Argument(help=f"Profiles: {', '.join(PROFILES)}; all of them by default.")
+        list[str] | None, typer.Argument(help=f"Profiles: {', '.join(PROFILES)}, {FAIR}; all but the last by default.")
     ] = None,
     *,
     minutes: Annotated[float, typer.Option(min=0.1, help="Of each.")] = 10,
+    kills: Annotated[int, typer.Option(min=0, help="After those minutes, kill the bot so often at any moment.")] = 0,
     symbols: Annotated[int, typer.Option(min=1, max=100, help="How many synthetic symbols.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Of market and faults.")] = 7,
     config: ConfigFile = None,
@@ -35,6 +39,7 @@ def rehearse_command(
     balance are compared with the exchange's. Exit code 1 where anything differs, or no order was ever sent.
 
         stakan rehearse storm --minutes 2 --config mine.toml
+        stakan rehearse fair --kills 100
     """
     interrupt_on_signals()
     verdicts: list[Verdict] = []
@@ -43,12 +48,12 @@ def rehearse_command(
             folder=runs / f"rehearse-{datetime.now(UTC):%Y%m%d-%H%M%S}-{name}",
             symbols=symbols,
             seed=seed,
-            chaos=name,
+            chaos=None if name == FAIR else name,
             config=config,
             overrides=tuple(override or ()),
             with_console=False,
         )
-        verdicts.append(rehearse(plan, minutes, _say(quiet=as_json)))
+        verdicts.append(rehearse(plan, minutes, _say(quiet=as_json), kills=kills))
         if not as_json:
             _show(verdicts[-1])
     if as_json:
@@ -67,6 +72,8 @@ def _show(verdict: Verdict) -> None:
     table.add_row("Faults", f"{sum(verdict.faults.values()):,}: {faults}")
     table.add_row("Requests", f"{verdict.requests:,}")
     table.add_row("Intents, orders, executions", f"{verdict.intents:,}, {verdict.orders:,}, {verdict.executions:,}")
+    if verdict.kills:
+        table.add_row("Killed", f"{verdict.kills:,} times, {verdict.runs:,} runs came into being")
     table.add_row("Bot ended with", str(verdict.exit_code))
     table.add_row("Doubled orders", ", ".join(verdict.doubled) or "none")
     table.add_row("Orders nobody sent", ", ".join(verdict.unknown) or "none")

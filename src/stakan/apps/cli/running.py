@@ -7,11 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from stakan.adapters.journal.files import read_events, read_header, read_steps
 from stakan.adapters.parquet.reader import BEGINNING, END
 from stakan.adapters.synthetic.config import SyntheticConfig, demo_config
 from stakan.adapters.synthetic.market import SyntheticMarket
@@ -21,8 +19,11 @@ from stakan.apps.cli.data import DEFAULT_DATA
 from stakan.apps.cli.importing import known_instruments
 from stakan.apps.cli.output import errors, ns_text, out, parse_time, reports_errors, write_json
 from stakan.apps.config import Settings, load_settings, overridden
-from stakan.apps.replay import replay
+from stakan.apps.logs import Logs, plan_of
+from stakan.apps.recorded_run import journal_of
+from stakan.apps.replay import replay_journal
 from stakan.apps.results import RunResult
+from stakan.apps.secrets import secrets_to_hide
 from stakan.apps.sources import Source, from_files, from_generator, from_run, from_store, recorded_settings
 from stakan.apps.summary import print_summary
 from stakan.core.domain.errors import ConfigError, DataError, StorageError
@@ -38,6 +39,10 @@ ConfigFile = Annotated[
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="One key, e.g. engine.candle_interval=1s")]
 RunsFolder = Annotated[Path, typer.Option("--out", help="Folder that run folders go into.")]
 AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout instead of tables.")]
+ReplayAfter = Annotated[
+    int | None,
+    typer.Option("--from", min=0, help="Begin with the newest state at or before this step, instead of the first."),
+]
 WithJournal = Annotated[bool, typer.Option("--journal", help="Keep every event and step, for `stakan replay`.")]
 
 
@@ -86,7 +91,9 @@ def backtest_command(  # noqa: PLR0913 - one argument per option
         settings = load_settings(config, override or ())
         source = _source(data or [DEFAULT_DATA], instrument or settings.instruments, rules, (start, stop, timerange))
     folder = runs / (name or new_run_name(settings))
-    _show(_run(source, settings, folder, journal=journal, quiet=as_json), folder, as_json=as_json)
+    with Logs(plan_of(settings.logs, "backtest"), secrets_to_hide()):
+        result = _run(source, settings, folder, journal=journal, quiet=as_json)
+    _show(result, folder, as_json=as_json)
 
 
 def _source(
@@ -146,28 +153,26 @@ SYNTHETIC_SETTINGS = ("engine.candle_interval=1s", "densities.min_notional=50000
 """Where no file says otherwise: ten minutes need short candles, and synthetic walls are worth less than real ones."""
 
 
-class ReplayAnswer(msgspec.Struct, frozen=True):
-    """What a replay found."""
-
-    steps: int
-    differences: int
-    first_difference: int | None
-
-
 @reports_errors
 def replay_command(
     journal: Annotated[Path, typer.Argument(help="Folder of a journal, or of a run made with --journal.")],
     *,
+    after: ReplayAfter = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compute every step of a journal again and compare it with what was recorded. Exit code 3 where they differ."""
-    folder = journal / "journal" if (journal / "journal").is_dir() else journal
+    """Compute every step of a journal again and compare it with what was recorded. Exit code 3 where they differ.
+
+    Begins with the state that the run carried on from, or, where market data was distilled away, with the first state
+    after which it is whole. A run without an orderly end is computed as far as it was written.
+    """
+    folder = journal_of(journal)
     with _spinner("replaying", quiet=as_json):
-        answer = replay(read_header(folder), read_events(folder), read_steps(folder))
+        answer = replay_journal(folder, after)
     if as_json:
-        write_json(ReplayAnswer(answer.steps, answer.differences, answer.first_difference))
+        write_json(answer)
     elif answer.differences == 0:
-        out().print(f"[green]{answer.steps:,} steps computed again, all equal[/]")
+        began = f" after step {answer.after:,}" if answer.after else ""
+        out().print(f"[green]{answer.steps:,} steps{began} computed again, all equal[/]")
     if answer.differences:
         raise DataError(f"{answer.differences} of {answer.steps} steps differ, the first is {answer.first_difference}")
 

@@ -12,10 +12,13 @@ from stakan.apps.backtest import warm_up
 from stakan.apps.cli.output import errors, out, reports_errors, write_json
 from stakan.apps.config import Settings, load_settings
 from stakan.apps.live.state_folder import StateFolder
+from stakan.apps.logs import Logs, get_logger, plan_of
+from stakan.apps.secrets import secrets_to_hide
 from stakan.apps.summary import print_summary
 from stakan.apps.trade import Ended, Mode, Stopping, settled, trade
 
 EXIT_AT_ONCE = 130
+_log = get_logger("stakan.trade")
 
 
 @reports_errors
@@ -30,6 +33,9 @@ def trade_command(
     confirmed: Annotated[
         bool, typer.Option("--i-understand-this-is-real-money", help="Demanded by --mode live.")
     ] = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Begin a new state folder on an account that holds something.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The result as JSON on stdout at the end.")] = False,
 ) -> None:
     """Trade on a live market until it is stopped.
@@ -40,30 +46,39 @@ def trade_command(
 
     Ctrl-C (or SIGTERM) stops gracefully: entries are cancelled, positions stay under their stops at the exchange, the
     report is written; a second one stops at once. The state folder (trade.state) holds the journal of every run, the
-    socket of `stakan console`, and a lock: one bot at a time.
+    socket of `stakan console`, a lock (one bot at a time), and logs, a file a day.
 
-    A run begins anew each time. It does not take over positions of an earlier one: with testnet and live it refuses to
-    start while the account holds positions or orders. `stakan backtest --run FOLDER` computes a paper run again.
+    With testnet and live a run carries on the last one of its state folder, however that ended: orders that were on
+    their way are looked up, what was missed is booked, missing stops are put back, and nothing opens until books and
+    account agree. The first run of a state folder refuses an account that holds something, unless --take-over is given.
+    Paper begins anew each time. `stakan backtest --run FOLDER` computes a paper run again.
     """
     settings = settled(load_settings(config, override or ()), mode, confirmed=confirmed)
     if instrument:
         settings = settings.model_copy(update={"instruments": tuple(instrument)})
     warm_up(_of_any_market(settings))
-    with StateFolder(settings.trade.state) as state, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        ended, at_once = runner.run(_run(settings, mode, state))
+    with (
+        StateFolder(settings.trade.state) as state,
+        Logs(plan_of(settings.logs, "bot", state.folder), secrets_to_hide()) as logs,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        ended, at_once = runner.run(_run(settings, mode, state, logs, take_over=take_over))
     _show(ended, as_json=as_json)
     if at_once:
         raise typer.Exit(EXIT_AT_ONCE)
 
 
-async def _run(settings: Settings, mode: Mode, state: StateFolder) -> tuple[Ended, bool]:
+async def _run(
+    settings: Settings, mode: Mode, state: StateFolder, logs: Logs, *, take_over: bool
+) -> tuple[Ended, bool]:
     stopping = Stopping()
-    ended = await trade(settings, mode, state, stopping, _say)
+    ended = await trade(settings, mode, state, stopping, _say, logs, take_over=take_over)
     return ended, stopping.at_once.is_set()
 
 
 def _say(text: str) -> None:
     errors().print(escape(text), soft_wrap=True, highlight=False)
+    _log.info(text, for_files_only=True)
 
 
 def _show(ended: Ended, *, as_json: bool) -> None:

@@ -49,6 +49,8 @@ def serve(app: FastAPI, section: ConsoleSection, on_ready: Callable[[str], None]
         app,
         host=section.host,
         port=section.port,
+        # Its loggers go where all of this process go.
+        log_config=None,
         log_level="warning",
         access_log=False,
         proxy_headers=False,

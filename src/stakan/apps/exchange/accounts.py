@@ -155,6 +155,11 @@ class Account:
         venue = Venue(market, config.balance, config.leverage, config.fees, queue)
         self._trading = Trading(config.uid, market, venue, uncertain)
 
+    @property
+    def trading(self) -> Trading:
+        """Its orders, positions and records as they are: to be read, not to be changed."""
+        return self._trading
+
     def feed(self, batch: MarketBatch) -> None:
         """Rows of one instrument to come, `ts_exchange` as published; nothing of them happens before `advance`."""
         self._trading.venue.feed(batch)

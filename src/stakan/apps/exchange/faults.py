@@ -186,6 +186,10 @@ class Chaos:
         """The next requests of an operation (`order/create`, or `*`) meet this, whatever the profile says."""
         self._scripted.setdefault(operation, deque()).extend([trouble] * count)
 
+    def unscript(self) -> None:
+        """What was scripted and has not come about is called off."""
+        self._scripted.clear()
+
     def fate(self, stream: Stream) -> Fate:
         """What becomes of a frame that carries data."""
         profile = self.profile

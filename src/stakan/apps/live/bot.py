@@ -9,14 +9,18 @@ import msgspec
 
 from stakan import __version__
 from stakan.adapters.exchanges.simulated.exchange import SimulatedExchange
-from stakan.adapters.journal.files import FileJournal
 from stakan.adapters.journal.records import Header
+from stakan.adapters.journal.writing import FileJournal
 from stakan.apps.config import Settings, to_toml
+from stakan.apps.driver import Observer
 from stakan.apps.identity import assumed_rules, run_identity, simulation_assumptions
 from stakan.apps.live.clock import LiveTime
 from stakan.apps.live.counterparties import Paper
+from stakan.apps.live.durable import BallastedJournal, Durable
 from stakan.apps.live.latency import DECIDE, Latencies
 from stakan.apps.live.loop import LiveCounterparty, LiveLoop
+from stakan.apps.live.parts import DISK, Parts
+from stakan.apps.live.past import Past
 from stakan.apps.live.read_model import ReadModel, Surroundings
 from stakan.apps.projection import Hello
 from stakan.apps.recorded_run import JOURNAL_FOLDER
@@ -25,14 +29,16 @@ from stakan.apps.results import DataIdentity, Labelled, RunResult, assemble
 from stakan.apps.results.files import complete_run
 from stakan.apps.watching import RunWatch
 from stakan.apps.wiring import config_hash, engine_config, paper_config
-from stakan.core.domain.commands import CancelOrder
+from stakan.core.domain.commands import CancelOrder, RefreshCommand
 from stakan.core.domain.events import (
+    AccountUnread,
     AnyEvent,
     AnyOperatorRequest,
+    AnyPartEvent,
     Flatten,
     Halt,
     MoveStop,
-    PauseEntries,
+    StopTrading,
 )
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
@@ -41,6 +47,9 @@ from stakan.core.domain.step import Step
 from stakan.core.domain.units import Nanos
 from stakan.core.engine import Engine
 from stakan.core.features.catalogue import FEATURE_SET
+
+OpenJournal = Callable[[Path, Header, tuple[int, bytes] | None], BallastedJournal]
+"""Begins the journal of a run: its folder, its header, and the number and state that it is carried on from."""
 
 
 class BotPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +61,8 @@ class BotPlan(msgspec.Struct, frozen=True, kw_only=True):
     instruments: dict[InstrumentId, Instrument]
     run_folder: Path
     epoch: str
+    past: Past | None = None
+    """The run that this one carries on; None for the first of a state folder."""
     market: str
     """For people: where the market comes from."""
     is_synthetic: bool = False
@@ -68,30 +79,41 @@ class Bot:
         plan: BotPlan,
         counterparty: LiveCounterparty,
         time_: LiveTime,
-        resync: Callable[[InstrumentId], None],
+        refresh: Callable[[RefreshCommand], None],
         failed: Callable[[Exception], None] = lambda _error: None,
+        open_journal: OpenJournal | None = None,
     ) -> None:
+        """`open_journal` makes files of the machine where it is not given."""
         self.plan = plan
         self.started_ts = Nanos(time_.now())
         config = engine_config(plan.settings, plan.epoch, plan.instruments)
         self.engine = Engine(config, plan.instruments.values())
+        if plan.past is not None:
+            self.engine.carry(plan.past.engine)
+        self._first_number = self.engine.state.number
         self.latencies = Latencies()
         self.around = Surroundings()
+        self.observers: list[Observer] = []
+        """See every event with its step, after the bot's own."""
         self._time = time_
         self._counterparty = counterparty
         self._watch = RunWatch(self.engine, plan.instruments)
         self._began = time.perf_counter()
+        written = (open_journal or _on_disk)(plan.run_folder / JOURNAL_FOLDER, _header(plan), self._carried())
+        self.parts = Parts(self._tell_of_part, time_.now)
+        self.journal = Durable(written, lambda why: self.parts.report(DISK, why))
         self.loop = LiveLoop(
             self.engine,
             counterparty,
-            FileJournal(plan.run_folder / JOURNAL_FOLDER, _header(plan)),
+            self.journal,
             time_,
-            resync=resync,
+            refresh=refresh,
             observe=self._observe,
             decided=self._decided,
             failed=failed,
         )
         self.around.take_lag_ns = self.loop.take_lag
+        self.loop.synced = self.latencies.syncs.add
         self.model = ReadModel(self.engine, self.latencies, self.around)
 
     @property
@@ -136,10 +158,18 @@ class Bot:
         now = self._time.now()
         self.loop.deliver(Halt(ts_event=now, ts_recv=now, actor="exchange", request_id=f"halt {now}", why=why))
 
+    def _tell_of_part(self, event: AnyPartEvent) -> None:
+        self.loop.deliver(event)
+
+    def begin_recovery(self) -> None:
+        """Nothing opens until a reading of the account agrees with the books."""
+        now = self._time.now()
+        self.loop.deliver(AccountUnread(ts_event=now, ts_recv=now, why="start", is_start=True))
+
     def cancel_entries(self, why: str) -> None:
         """The first half of a graceful stop: nothing opens any more; positions and their stops stay."""
         now = self._time.now()
-        self.loop.deliver(PauseEntries(ts_event=now, ts_recv=now, actor=why, request_id=f"stop {now}"))
+        self.loop.deliver(StopTrading(ts_event=now, ts_recv=now, actor=why, request_id=f"stop {now}"))
 
     @property
     def live_entries(self) -> tuple[CancelOrder, ...]:
@@ -169,7 +199,7 @@ class Bot:
     def discard(self) -> None:
         """Let go of a run that has not ended in order: its journal stays, unless nothing has happened yet."""
         self.loop.abandon()
-        if self.engine.state.number == 0:
+        if self.engine.state.number == self._first_number:
             shutil.rmtree(self.plan.run_folder, ignore_errors=True)
 
     def result(self) -> RunResult:
@@ -186,6 +216,9 @@ class Bot:
         fingerprint = self._watch.fingerprint.hexdigest()
         return assemble(recorder, run, data, fingerprint, time.perf_counter() - self._began)
 
+    def _carried(self) -> tuple[int, bytes] | None:
+        return None if self.plan.past is None else (self.engine.state.number, self.engine.snapshot())
+
     def _assumptions(self) -> tuple[Labelled, ...]:
         rules = assumed_rules(self.plan.instruments)
         if self.plan.mode != "paper":
@@ -196,6 +229,8 @@ class Bot:
         self._watch.observe(event, step)
         self.latencies.observe(event, step)
         self.model.observe(event, step)
+        for observe in self.observers:
+            observe(event, step)
 
     def _decided(self, taken: int) -> None:
         self.latencies.add(DECIDE, self.engine.state.now, taken)
@@ -204,6 +239,10 @@ class Bot:
 def paper_exchange(settings: Settings, instruments: dict[InstrumentId, Instrument]) -> Paper:
     """Who takes the orders of a paper run."""
     return Paper(SimulatedExchange(instruments, paper_config(settings)), list(instruments))
+
+
+def _on_disk(folder: Path, header: Header, carried: tuple[int, bytes] | None) -> FileJournal:
+    return FileJournal(folder, header, carried=carried)
 
 
 def _header(plan: BotPlan) -> Header:
@@ -217,4 +256,5 @@ def _header(plan: BotPlan) -> Header:
         feature_set=FEATURE_SET,
         mode=plan.mode,
         is_synthetic=plan.is_synthetic,
+        carried_from=plan.past.run if plan.past is not None else "",
     )

@@ -44,6 +44,10 @@ class WallClock:
         self._last = 0
         self._ticks = monotonic()
 
+    def not_before(self, moment: int) -> None:
+        """Every stamp from now on lies above this one, e.g. the last of the run before."""
+        self._last = max(self._last, moment)
+
     def now(self) -> int:
         """Nanoseconds UTC, above every stamp so far."""
         wall, ticks = self._wall(), self._monotonic()

@@ -4,6 +4,7 @@ from collections import deque
 
 import numpy as np
 
+from stakan.apps.live.histogram import Histogram
 from stakan.apps.projection import Latency
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.events import AnyEvent, MarketEvent, OrderEvent, OrderFilled
@@ -15,11 +16,13 @@ FEED = "feed"
 """Exchange's time of a market message to our receipt, by the exchange's clock as we know it."""
 DECIDE = "decide"
 """Receipt of a frame to its orders handed to the socket, journal synced in between."""
+SUBMIT = "submit"
+"""Engine's decision to its order handed to the socket, journal synced in between: the part of `decide` after the engine."""
 ACKNOWLEDGE = "acknowledge"
 """Decision to the first word of the exchange about the order."""
 FILL = "fill"
 """Decision to the first execution."""
-STAGES = (FEED, DECIDE, ACKNOWLEDGE, FILL)
+STAGES = (FEED, DECIDE, SUBMIT, ACKNOWLEDGE, FILL)
 SAMPLES = 4096
 SPAN_NS = Nanos(5 * MINUTE)
 _EVERY = 8
@@ -32,6 +35,10 @@ class Latencies:
     def __init__(self) -> None:
         self.offset_ns = 0
         """How far the exchange's clock is ahead of ours."""
+        self.totals = {stage: Histogram() for stage in STAGES}
+        """Of all samples since the start."""
+        self.syncs = Histogram()
+        """How long the journal took to be on the disk."""
         self._samples: dict[str, deque[tuple[int, int]]] = {stage: deque(maxlen=SAMPLES) for stage in STAGES}
         self._sent: dict[ClientOrderId, tuple[int, bool]] = {}
         """When an order was decided, and whether the exchange has spoken of it."""
@@ -40,6 +47,7 @@ class Latencies:
     def add(self, stage: str, ts: int, taken: int) -> None:
         """One sample at `ts`."""
         self._samples[stage].append((ts, taken))
+        self.totals[stage].add(taken)
 
     def observe(self, event: AnyEvent, step: Step) -> None:
         """Take what an event says of the feed and of orders."""

@@ -8,10 +8,16 @@ import msgspec
 
 from stakan.apps.driver import EventOrder, Observer
 from stakan.apps.live.clock import LiveTime, Timer
-from stakan.core.domain.commands import AmendOrder, CancelOrder, SetProtection, SubmitOrder, VenueCommand
+from stakan.core.domain.commands import (
+    AmendOrder,
+    CancelOrder,
+    RefreshCommand,
+    SetProtection,
+    SubmitOrder,
+    VenueCommand,
+)
 from stakan.core.domain.errors import StorageError
-from stakan.core.domain.events import AnyEvent, AnyMarketEvent, MarketEvent, VenueEvent
-from stakan.core.domain.ids import InstrumentId
+from stakan.core.domain.events import AnyEvent, AnyMarketEvent, MarketEvent, OperatorRequest, VenueEvent
 from stakan.core.domain.step import Step
 from stakan.core.domain.units import MINUTE, SECOND
 from stakan.core.engine import Engine
@@ -39,11 +45,11 @@ class RunJournal(Protocol):
         ...
 
     def sync(self) -> None:
-        """Return when all decisions so far are on the disk."""
+        """Return when every event and step so far is on the disk."""
         ...
 
     def flush(self) -> None:
-        """Hand all of it to the operating system."""
+        """Hand all of it to the operating system; soon it is on the disk too."""
         ...
 
     def close(self) -> None:
@@ -85,7 +91,8 @@ class LiveLoop:
 
     Adapters and operator hand over events by `deliver`; everything that is due before one enters before it, with its
     own due time. Receive times are made strictly increasing, so that the journal of the run has one possible order.
-    Commands leave when the callback that made them has written and synced all its steps.
+    Commands leave when the callback that made them has written and synced all its steps; what an operator asked for is
+    synced too when `deliver` returns.
 
     An exception ends the loop: the journal stays as it is, as evidence, nothing more enters or leaves, and `failed` is
     called with it.
@@ -98,29 +105,31 @@ class LiveLoop:
         journal: RunJournal,
         time: LiveTime,
         *,
-        resync: Callable[[InstrumentId], None],
+        refresh: Callable[[RefreshCommand], None],
         observe: Observer,
         decided: Callable[[int], None] = lambda _ns: None,
         failed: Callable[[Exception], None] = lambda _error: None,
     ) -> None:
         self.engine = engine
         self.failure: Exception | None = None
+        self.synced: Callable[[int], None] = lambda _ns: None
+        """Told how long the journal took to be on the disk, each time that orders waited for it."""
         self._counterparty = counterparty
         self._journal = journal
         self._time = time
-        self._resync = resync
+        self._refresh = refresh
         self._observe = observe
         self._decided = decided
         self._failed = failed
-        self._order = EventOrder(counterparty, self._fold, self._wants_book)
+        self._order = EventOrder(counterparty, self._fold, self._wants)
         self._waiting: deque[AnyEvent] = deque()
-        self._blind: list[InstrumentId] = []
+        self._wanted: list[RefreshCommand] = []
         self._timer: Timer | None = None
         self._timer_at = 0
-        self._reached = 0
+        self._reached = engine.state.now
         self._seen_ts = 0
         self._is_answer_to_market = False
-        self._has_commands = False
+        self._must_sync = False
         self._is_turning = False
         self._is_over = False
         self._lag_ns = 0
@@ -133,10 +142,19 @@ class LiveLoop:
         """Whether nothing enters any more."""
         return self._is_over
 
+    @property
+    def waiting(self) -> int:
+        """Events that are known of and have not entered: delivered, answers under way, timers."""
+        return len(self._waiting) + self._order.waiting
+
     def take_lag(self) -> int:
         """How late, in nanoseconds, something entered at worst since the last call."""
         lag, self._lag_ns = self._lag_ns, 0
         return lag
+
+    def begin(self) -> None:
+        """Let the timers of the run before this one go on, those first that came due meanwhile."""
+        self._guarded(lambda: self._order.carry(self.engine.pending_timers, self.engine.state.now))
 
     def deliver(self, event: AnyEvent) -> None:
         """Let an event enter; from within a callback of this loop, right after what is entering now.
@@ -156,6 +174,8 @@ class LiveLoop:
         if not self._is_over:
             self._end()
             try:
+                # What the next run begins with: nothing has to be computed again after an orderly end.
+                self._journal.snapshot(self.engine.state.number, self.engine.snapshot())
                 self._journal.close()
             except StorageError:
                 self._journal.abandon()
@@ -202,8 +222,10 @@ class LiveLoop:
         journal.event(engine.state.number + 1, event)
         step = engine.step(event)
         journal.append(step)
-        if step.commands and any(isinstance(command, _LEAVES) for command in step.commands):
-            self._has_commands = True
+        leaves = step.commands and any(isinstance(command, _LEAVES) for command in step.commands)
+        # What a person was told of must outlive the process as an order does.
+        if leaves or isinstance(event, OperatorRequest):
+            self._must_sync = True
         self._observe(event, step)
         return step
 
@@ -211,18 +233,19 @@ class LiveLoop:
         """What the callback has decided goes out, after it is on the disk."""
         now = self._time.now()
         self._lag_ns = max(self._lag_ns, now - self._seen_ts)
-        if self._has_commands:
-            self._has_commands = False
+        if self._must_sync:
+            self._must_sync = False
             self._journal.sync()
+            self.synced(self._time.now() - now)
             self._counterparty.release()
             if self._is_answer_to_market:
                 self._decided(self._time.now() - self._seen_ts)
-        blind, self._blind = self._blind, []
-        for instrument in blind:
-            self._resync(instrument)
+        wanted, self._wanted = self._wanted, []
+        for command in wanted:
+            self._refresh(command)
 
-    def _wants_book(self, instrument: InstrumentId) -> None:
-        self._blind.append(instrument)
+    def _wants(self, command: RefreshCommand) -> None:
+        self._wanted.append(command)
 
     # --- time -------------------------------------------------------------------------------------------------------
 

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import cast
 
 import msgspec
+from structlog.contextvars import bound_contextvars
 
 from stakan.apps.live.read_model import ReadModel
+from stakan.apps.logs import get_logger
 from stakan.apps.projection import SOCKET_FILE, UPDATES_PER_SECOND, Answer, Ask, Frames, FromBot, Hello, framed
 from stakan.core.domain.errors import ConfigError, DataError
 from stakan.core.domain.events import AnyOperatorRequest
 
+_log = get_logger("stakan.bot")
 MAX_ASK = 1 << 16
 """Bytes of one request."""
 MAX_READERS = 32
@@ -46,7 +49,10 @@ class Requests:
         known = self._answers.get(name)
         if known is not None:
             return known
-        why = self._accept(ask.request)
+        with bound_contextvars(correlation=name):
+            why = self._accept(ask.request)
+            if why:
+                _log.info("request_refused", request=type(ask.request).__name__, actor=ask.request.actor, why=why)
         answer = Answer(request_id=name, is_accepted=not why, why=why)
         self._answers[name] = answer
         if len(self._answers) > _REMEMBERED:
@@ -93,6 +99,11 @@ class Publisher:
         await self._server.wait_closed()
         self._server = None
         self.path.unlink(missing_ok=True)
+
+    @property
+    def unread(self) -> int:
+        """Bytes that consoles were sent and have not read."""
+        return sum(reader.unread for reader in self._readers)
 
     # --- told by readers --------------------------------------------------------------------------------------------
 
@@ -147,9 +158,11 @@ class _Reader(asyncio.Protocol):
     @property
     def is_behind(self) -> bool:
         """Whether it does not read as fast as it is told."""
-        return self._unread() > BEHIND
+        return self.unread > BEHIND
 
-    def _unread(self) -> int:
+    @property
+    def unread(self) -> int:
+        """Bytes on their way to it."""
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     def write(self, data: bytes) -> None:
@@ -172,7 +185,7 @@ class _Reader(asyncio.Protocol):
         except (DataError, msgspec.MsgspecError):
             # Not one of ours: nothing it says can be trusted.
             self.close()
-        if self._unread() > TOO_FAR_BEHIND:
+        if self.unread > TOO_FAR_BEHIND:
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature

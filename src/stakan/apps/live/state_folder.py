@@ -3,7 +3,7 @@
 import fcntl
 import os
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,6 +14,15 @@ LOCK_FILE = "lock"
 EPOCH_FILE = "epoch"
 RUNS = "runs"
 _EPOCH_BYTES = 6
+_STAMP = "%Y%m%d-%H%M%S"
+
+
+def _second_after(stamp: str) -> str:
+    """Empty where a folder is not named by a moment."""
+    try:
+        return f"{datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC) + timedelta(seconds=1):{_STAMP}}"
+    except ValueError:
+        return ""
 
 
 class StateFolder:
@@ -52,9 +61,18 @@ class StateFolder:
     ) -> None:
         self._release()
 
+    def runs(self) -> list[Path]:
+        """Folders of its runs, oldest first."""
+        folder = self.folder / RUNS
+        return sorted(one for one in folder.iterdir() if one.is_dir()) if folder.is_dir() else []
+
     def new_run(self, mode: str) -> Path:
-        """The folder of a new run; not made yet."""
-        name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{mode}"
+        """The folder of a new run; not made yet. Its name sorts behind all others, whatever the clock says."""
+        stamp = f"{datetime.now(UTC):{_STAMP}}"
+        last = max((one.name[: len(stamp)] for one in self.runs()), default="")
+        if last >= stamp:
+            stamp = _second_after(last) or stamp
+        name = f"{stamp}-{mode}"
         folder = self.folder / RUNS / name
         number = 1
         while folder.exists():

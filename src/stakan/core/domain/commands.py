@@ -2,7 +2,7 @@
 
 import msgspec
 
-from stakan.core.domain.ids import ClientOrderId, InstrumentId
+from stakan.core.domain.ids import ClientOrderId, InstrumentId, VenueOrderId
 from stakan.core.domain.orders import NewOrder
 from stakan.core.domain.units import Lots, Nanos, Ticks
 
@@ -22,6 +22,9 @@ class CancelOrder(Command, frozen=True, kw_only=True, tag=True):
 
     instrument: InstrumentId
     client_order_id: ClientOrderId
+    """Empty for an order that is not ours."""
+    venue_order_id: VenueOrderId = VenueOrderId("")
+    """Of an order that is not ours."""
 
 
 class AmendOrder(Command, frozen=True, kw_only=True, tag=True):
@@ -54,5 +57,12 @@ class RequestSnapshot(Command, frozen=True, kw_only=True, tag=True):
     instrument: InstrumentId
 
 
+class ReadAccount(Command, frozen=True, kw_only=True, tag=True):
+    """Read what the account holds once more: something did not agree, or changed while it was read."""
+
+    why: str
+
+
 VenueCommand = SubmitOrder | CancelOrder | AmendOrder | SetProtection
-AnyCommand = VenueCommand | SetTimer | RequestSnapshot
+RefreshCommand = RequestSnapshot | ReadAccount
+AnyCommand = VenueCommand | SetTimer | RefreshCommand

@@ -8,7 +8,8 @@ StakanError
 │   ├─ RequestRefused     the venue said no: becomes an event
 │   └─ OutcomeUnknown     sent, no answer: reconcile, never resend blindly
 ├─ DataError              corrupt or impossible input: name file and row; stop this feed
-├─ StorageError           could not write (disk full, no permission): nothing half-written stays visible
+├─ StorageError           could not write (no permission, broken disk): nothing half-written stays visible
+│   ├─ DiskFull           no space or quota left: open nothing, make room, write again
 │   ├─ DatabaseAway       the database does not answer: retry with back-off
 │   └─ Conflict           somebody else wrote first: read again, never overwrite
 └─ InvariantViolated      our bug: halt trading, keep the journal
@@ -53,6 +54,10 @@ class DataError(StakanError):
 
 class StorageError(StakanError):
     """Writing failed; what was being written is not visible to readers."""
+
+
+class DiskFull(StorageError):
+    """There is no space left, or no quota: what could not be written is written again once there is room."""
 
 
 class DatabaseAway(StorageError):

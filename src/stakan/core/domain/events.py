@@ -122,13 +122,15 @@ class FeedDown(MarketEvent, frozen=True, kw_only=True, tag=True, eq=False, gc=Fa
 
 
 class FillOrigin(StrEnum):
-    """Which order a fill belongs to; all but ORDER are made by the exchange."""
+    """Which order a fill belongs to; all but ORDER and REPAIR are made by the exchange."""
 
     ORDER = "order"
     STOP_LOSS = "stop_loss"
     TAKE_PROFIT = "take_profit"
     LIQUIDATION = "liquidation"
     ADL = "adl"
+    REPAIR = "repair"
+    """None: made by reconciliation, where the exchange holds something else than we booked."""
 
 
 class OrderEvent(Event, frozen=True, kw_only=True, tag=True, eq=False, gc=False):
@@ -227,6 +229,65 @@ class ProtectionRejected(Event, frozen=True, kw_only=True, tag=True, eq=False, g
     why: str
 
 
+class HeldPosition(msgspec.Struct, frozen=True, kw_only=True):
+    """A position as the exchange tells it when asked."""
+
+    instrument: InstrumentId
+    lots: Lots
+    """Signed; never 0."""
+    entry: Decimal | None
+    """Average price, quote currency."""
+    stop_loss: Ticks | None
+    take_profit: Ticks | None
+
+
+class OpenOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """An order that is open at the exchange when asked; the legs of a position's protection are not among them."""
+
+    instrument: InstrumentId
+    client_order_id: ClientOrderId
+    """Empty for one that was placed by hand."""
+    venue_order_id: VenueOrderId
+    side: Side
+    remaining: Lots
+    reduce_only: bool
+
+
+class AccountUnread(Event, frozen=True, kw_only=True, tag=True, eq=False, gc=False):
+    """What the account holds is not known for certain, after a start or a gap: nothing opens until a reading agrees."""
+
+    why: str
+    is_start: bool = False
+    """A run begins: entries of the one before are cancelled, since what they rested on was not watched."""
+
+
+class AccountRead(Event, frozen=True, kw_only=True, tag=True, eq=False, gc=False):
+    """All that the account holds, as the exchange told it when asked."""
+
+    asked_ts: int
+    """Our time at which the reading began: what changed since may or may not be in it."""
+    positions: tuple[HeldPosition, ...]
+    orders: tuple[OpenOrder, ...]
+    balance: Decimal | None
+    """Wallet balance of the settlement currency; None where it was not told."""
+
+
+# --- our own parts --------------------------------------------------------------------------------------------------
+
+
+class Impaired(Event, frozen=True, kw_only=True, tag=True, eq=False, gc=False):
+    """A part that trading relies on is away: nothing opens until it is restored; stops stay."""
+
+    part: str
+    why: str
+
+
+class Restored(Event, frozen=True, kw_only=True, tag=True, eq=False, gc=False):
+    """A part is there again."""
+
+    part: str
+
+
 # --- time and the operator ------------------------------------------------------------------------------------------
 
 
@@ -263,6 +324,10 @@ class Halt(OperatorRequest, frozen=True, kw_only=True, tag=True, eq=False, gc=Fa
     why: str
 
 
+class StopTrading(OperatorRequest, frozen=True, kw_only=True, tag=True, eq=False, gc=False):
+    """The first half of a graceful stop: cancel entries, open nothing more in this run; positions keep their stops."""
+
+
 class ReleaseHalt(OperatorRequest, frozen=True, kw_only=True, tag=True, eq=False, gc=False):
     """An operator's acknowledgement ends a halt."""
 
@@ -287,14 +352,19 @@ AnyOrderEvent = (
     | OrderFilled
 )
 AnyAccountEvent = FundingCharged | ProtectionChanged | ProtectionRejected
-AnyOperatorRequest = PauseEntries | ResumeEntries | Flatten | Halt | ReleaseHalt | MoveStop
+AnyOperatorRequest = PauseEntries | ResumeEntries | Flatten | Halt | ReleaseHalt | MoveStop | StopTrading
+AnyPartEvent = Impaired | Restored
 VenueEvent = AnyOrderEvent | AnyAccountEvent
-AnyEvent = AnyMarketEvent | VenueEvent | TimerFired | AnyOperatorRequest
+VenueNews = VenueEvent | AccountUnread | AccountRead
+"""What a real exchange's adapter tells: of orders and positions one by one, and of the account as a whole."""
+AnyEvent = AnyMarketEvent | VenueNews | AnyPartEvent | TimerFired | AnyOperatorRequest
 
 
 def encode_array(value: Any) -> Any:
-    """Msgspec `enc_hook`: numpy arrays as dtype, shape and bytes."""
+    """Msgspec `enc_hook`: levels as their bytes, any other numpy array as dtype, shape and bytes."""
     if isinstance(value, np.ndarray):
+        if value.dtype is _LEVEL and value.ndim == 2 and value.shape[1] == 2:
+            return value.tobytes()
         return [value.dtype.str, list(value.shape), np.ascontiguousarray(value).tobytes()]
     if isinstance(value, np.generic):
         return value.item()
@@ -302,8 +372,17 @@ def encode_array(value: Any) -> Any:
 
 
 def decode_array(wanted: type, value: Any) -> Any:
-    """Msgspec `dec_hook`: what `encode_array` wrote, as a writable array."""
-    if wanted is np.ndarray or getattr(wanted, "__origin__", None) is np.ndarray:
-        dtype, shape, data = value
-        return np.frombuffer(data, dtype=np.dtype(dtype)).reshape(shape).copy()
-    raise NotImplementedError(f"cannot decode {wanted}")
+    """Msgspec `dec_hook`: what `encode_array` wrote, as a writable array; raises ValueError where it is none."""
+    if getattr(wanted, "__origin__", None) is not np.ndarray and wanted is not np.ndarray:
+        raise NotImplementedError(f"cannot decode {wanted}")
+    if isinstance(value, bytes):
+        rows, rest = divmod(len(value), 2 * _LEVEL.itemsize)
+        if rest:
+            raise ValueError(f"{len(value)} bytes are no whole rows of levels")
+        # Kernels want writable arrays; this is half the time of a copy of what `frombuffer` gives.
+        return np.ndarray((rows, 2), _LEVEL, bytearray(value))
+    dtype, shape, data = value
+    return np.frombuffer(data, dtype=np.dtype(dtype)).reshape(shape).copy()
+
+
+_LEVEL = np.dtype("<i8")

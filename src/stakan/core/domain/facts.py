@@ -154,6 +154,48 @@ class Discrepancy(Fact, frozen=True, kw_only=True, tag=True):
     found: str
 
 
+class Repaired(Fact, frozen=True, kw_only=True, tag=True):
+    """What two readings of the account in a row showed was mended."""
+
+    instrument: InstrumentId
+    subject: str
+    action: str
+
+
+class BalanceCorrected(Fact, frozen=True, kw_only=True, tag=True):
+    """The ledger's balance was set to the exchange's."""
+
+    before: Decimal
+    after: Decimal
+    is_transfer: bool
+    """Money moved in or out; else it counts as result."""
+
+
+class AccountCompared(Fact, frozen=True, kw_only=True, tag=True):
+    """A reading of the account was compared with our books."""
+
+    differences: int
+    repaired: int
+    is_agreed: bool
+    """Whether nothing differs and nothing moved while it was read."""
+
+
+class PartChanged(Fact, frozen=True, kw_only=True, tag=True):
+    """A part that trading relies on went away (`why`) or came back (None)."""
+
+    part: str
+    why: str | None
+
+
+class RequestRepeated(Fact, frozen=True, kw_only=True, tag=True):
+    """An operator's request came again with the id of one that was carried out: it was not carried out twice."""
+
+    operation: str
+    request_id: str
+    first: int
+    """Step that carried it out."""
+
+
 class ProtectionRefused(Fact, frozen=True, kw_only=True, tag=True):
     """The exchange refused a stop or target that we asked for; what stood before still stands."""
 
@@ -254,6 +296,11 @@ AnyFact = (
     | OrderTransitioned
     | OrderUpdateIgnored
     | Discrepancy
+    | Repaired
+    | BalanceCorrected
+    | AccountCompared
+    | PartChanged
+    | RequestRepeated
     | ProtectionRefused
     | FillBooked
     | FundingBooked

@@ -35,6 +35,11 @@ class Reason(StrEnum):
     # trading state
     ENTRIES_PAUSED = "entries_paused"
     HALTED = "halted"
+    RECOVERING = "recovering"
+    """What the account holds is not known for certain."""
+    IMPAIRED = "impaired"
+    """A part that trading relies on is away."""
+    STOPPING = "stopping"
     # life of orders and positions
     ENTRY_TIMED_OUT = "entry_timed_out"
     HORIZON_REACHED = "horizon_reached"

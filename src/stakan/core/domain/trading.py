@@ -17,6 +17,14 @@ class TradingState(StrEnum):
     HALTED = "halted"
 
 
+class Orphans(StrEnum):
+    """What becomes of a position that nobody asked for."""
+
+    CLOSE = "close"
+    ADOPT = "adopt"
+    """Kept under a stop, until a person closes it."""
+
+
 class Signal(msgspec.Struct, frozen=True, kw_only=True):
     """A strategy's scored opinion about one instrument at one moment. It is not an order."""
 

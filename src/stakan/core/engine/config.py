@@ -6,6 +6,7 @@ import msgspec
 
 from stakan.core.decision.sizing import Sizing
 from stakan.core.domain.ids import InstrumentId
+from stakan.core.domain.trading import Orphans
 from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND, Nanos
 from stakan.core.market.densities import DensityParams
 from stakan.core.plugins import RiskRule, Strategy
@@ -44,6 +45,9 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How often equity is marked and daily loss checked."""
     max_feed_age_ns: Nanos = Nanos(5 * SECOND)
     """A book older than this is not traded on."""
+    orphans: Orphans = Orphans.CLOSE
+    orphan_stop_bps: float = 100.0
+    """Distance of a stop that is put for a position whose own is not known."""
 
     @property
     def follows_densities(self) -> bool:

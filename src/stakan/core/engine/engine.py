@@ -6,6 +6,8 @@ from typing import Any
 from stakan.core.domain.commands import RequestSnapshot, SetTimer
 from stakan.core.domain.errors import DataError
 from stakan.core.domain.events import (
+    AccountRead,
+    AccountUnread,
     AnyEvent,
     BestQuote,
     BookDelta,
@@ -16,9 +18,11 @@ from stakan.core.domain.events import (
     Flatten,
     FundingCharged,
     Halt,
+    Impaired,
     InstrumentChanged,
     MarketEvent,
     MoveStop,
+    OperatorRequest,
     OrderAccepted,
     OrderAmended,
     OrderCancelled,
@@ -31,16 +35,20 @@ from stakan.core.domain.events import (
     ProtectionChanged,
     ProtectionRejected,
     ReleaseHalt,
+    Restored,
     ResumeEntries,
+    StopTrading,
     Ticker,
     TimerFired,
     TradePrint,
 )
+from stakan.core.domain.facts import PartChanged, RequestRepeated
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.step import Step
 from stakan.core.domain.units import SECOND, Nanos
-from stakan.core.engine import account, entries, exits, lifecycle
+from stakan.core.engine import account, entries, exits, lifecycle, recovery
+from stakan.core.engine.carry import carried
 from stakan.core.engine.config import EngineConfig
 from stakan.core.engine.state import EngineState, InstrumentState, fresh_memories, fresh_state, from_bytes, to_bytes
 from stakan.core.engine.turn import Turn
@@ -84,12 +92,17 @@ class Engine:
             FeedDown: self._on_feed_down,
             InstrumentChanged: self._on_rules,
             TimerFired: self._on_timer,
-            PauseEntries: self._on_pause,
-            ResumeEntries: self._on_resume,
-            Flatten: self._on_flatten,
-            Halt: self._on_halt,
-            ReleaseHalt: self._on_release,
-            MoveStop: self._on_move_stop,
+            PauseEntries: self._once(self._on_pause),
+            ResumeEntries: self._once(self._on_resume),
+            Flatten: self._once(self._on_flatten),
+            Halt: self._once(self._on_halt),
+            ReleaseHalt: self._once(self._on_release),
+            MoveStop: self._once(self._on_move_stop),
+            StopTrading: self._once(self._on_stop),
+            AccountUnread: self._on_account_unread,
+            AccountRead: self._on_account_read,
+            Impaired: self._on_impaired,
+            Restored: self._on_restored,
             **dict.fromkeys(_ORDER_EVENTS, self._on_venue),
         }
 
@@ -122,6 +135,12 @@ class Engine:
         """Take over a snapshot; raises DataError where it is not one of this engine's."""
         known = set(self._turn.state.instruments)
         self._turn = Turn(self.config, *from_bytes(data, self.config, known))
+
+    def carry(self, earlier: "Engine") -> None:
+        """Go on where another engine ended, which is of no use afterwards; see `carry.carried` and its DataError."""
+        rules = [one.rules for one in self._turn.state.instruments.values()]
+        ended = earlier._turn  # noqa: SLF001 - the same class
+        self._turn = Turn(self.config, *carried(self.config, rules, earlier.config, ended.state, ended.memories))
 
     @property
     def pending_timers(self) -> tuple[SetTimer, ...]:
@@ -225,11 +244,53 @@ class Engine:
     def _on_timer(self, event: TimerFired) -> None:
         lifecycle.timer_fired(self._turn, event.key)
 
+    def _on_account_unread(self, event: AccountUnread) -> None:
+        recovery.unread(self._turn, event)
+
+    def _on_account_read(self, event: AccountRead) -> None:
+        recovery.compare(self._turn, event)
+
+    # --- our own parts ----------------------------------------------------------------------------------------------
+
+    def _on_impaired(self, event: Impaired) -> None:
+        self._turn.state.impaired[event.part] = event.why
+        self._turn.note(PartChanged(part=event.part, why=event.why))
+        self._turn.settle_trading(Reason.IMPAIRED, f"{event.part}: {event.why}")
+        self._cancel_all_entries()
+
+    def _on_restored(self, event: Restored) -> None:
+        if self._turn.state.impaired.pop(event.part, None) is not None:
+            self._turn.note(PartChanged(part=event.part, why=None))
+            self._turn.settle_trading(Reason.IMPAIRED, f"{event.part} is back")
+
     # --- operator ---------------------------------------------------------------------------------------------------
+
+    def _once(self, carry_out: Callable[[Any], None]) -> Callable[[Any], None]:
+        """A request that comes again with the same id has been carried out already."""
+
+        def handle(event: OperatorRequest) -> None:
+            state, operation = self._turn.state, type(event).__name__
+            first = state.requests.find(operation, event.request_id, state.now)
+            if first is None:
+                carry_out(event)
+                state.requests.keep(operation, event.request_id, state.now, number=state.number)
+            else:
+                fact = RequestRepeated(operation=operation, request_id=event.request_id, first=first.number)
+                self._turn.note(fact)
+
+        return handle
 
     def _on_pause(self, event: PauseEntries) -> None:
         self._turn.state.paused = True
         self._turn.settle_trading(Reason.OPERATOR, f"paused by {event.actor}")
+        self._cancel_all_entries()
+
+    def _on_stop(self, event: StopTrading) -> None:
+        self._turn.state.stopping = True
+        self._turn.settle_trading(Reason.STOPPING, event.actor)
+        self._cancel_all_entries()
+
+    def _cancel_all_entries(self) -> None:
         for key in self._turn.state.instruments:
             self._turn.cancel_entries(key)
 

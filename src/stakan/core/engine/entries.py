@@ -64,7 +64,7 @@ def _closed_door(turn: Turn, state: InstrumentState) -> Refusal | None:
     if turn.state.trading is TradingState.HALTED:
         return Refusal(Reason.HALTED, f"halted: {turn.state.halted_for}")
     if turn.state.trading is TradingState.REDUCING:
-        return Refusal(Reason.ENTRIES_PAUSED, "entries are paused")
+        return _why_reducing(turn)
     portfolio = turn.state.portfolio
     if state.plan is not None or portfolio.position(state.rules.id) is not None:
         owner = state.plan.signal.strategy if state.plan is not None and state.plan.signal is not None else "nobody"
@@ -77,6 +77,17 @@ def _closed_door(turn: Turn, state: InstrumentState) -> Refusal | None:
     if health.score < turn.config.min_book_health:
         return Refusal(Reason.BOOK_UNHEALTHY, f"{health.score:.2f}: {', '.join(health.reasons)}")
     return None
+
+
+def _why_reducing(turn: Turn) -> Refusal:
+    state = turn.state
+    if state.stopping:
+        return Refusal(Reason.STOPPING, "the run is about to end")
+    if state.unread is not None:
+        return Refusal(Reason.RECOVERING, f"the account was not compared yet: {state.unread}")
+    if state.impaired:
+        return Refusal(Reason.IMPAIRED, "; ".join(f"{part}: {why}" for part, why in state.impaired.items()))
+    return Refusal(Reason.ENTRIES_PAUSED, "entries are paused")
 
 
 def _enter(turn: Turn, state: InstrumentState, signal: Signal, features: FeatureVector) -> None:

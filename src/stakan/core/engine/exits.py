@@ -1,5 +1,7 @@
 """Out of positions: by the strategy that owns them, by time, by the operator, by a halt; repeated until flat."""
 
+from decimal import Decimal
+
 from stakan.core.decision.checks import objection
 from stakan.core.domain.commands import SetProtection
 from stakan.core.domain.facts import ExitDecided
@@ -15,6 +17,7 @@ from stakan.core.plugins import Holding, Refusal, View
 from stakan.core.portfolio.position import Position
 
 EXIT_LEG = 1
+_BPS = 10_000
 RESTING = frozenset((TimeInForce.GTC, TimeInForce.POST_ONLY))
 """Orders that may wait in the book."""
 
@@ -105,7 +108,29 @@ def halt(turn: Turn, reason: Reason, detail: str) -> None:
 
 def move_stop(turn: Turn, state: InstrumentState, position: Position, stop: Ticks) -> None:
     """Ask the exchange for another stop; the take-profit stays."""
+    state.touched = turn.now
     turn.ask(SetProtection(instrument=state.rules.id, stop_loss=stop, take_profit=position.take_profit))
+
+
+def put_stop_back(turn: Turn, state: InstrumentState, position: Position) -> None:
+    """Ask for the stop that a position should have: the last one wanted, else the signal's, else a distance of mark."""
+    plan = state.plan
+    signal = plan.signal if plan is not None else None
+    stop = plan.wanted_stop if plan is not None else None
+    if stop is None:
+        stop = position.stop_loss
+    if stop is None and signal is not None:
+        stop = signal.stop_loss
+    if stop is None:
+        stop = _distant_stop(turn, state, position)
+    move_stop(turn, state, position, stop)
+
+
+def _distant_stop(turn: Turn, state: InstrumentState, position: Position) -> Ticks:
+    rules = state.rules
+    price = state.last_mark or position.mark or position.entry_price(rules)
+    distance = price * Decimal(str(turn.config.orphan_stop_bps)) / _BPS
+    return max(Ticks(1), rules.price_nearest(price - position.side * distance))
 
 
 def _grant(turn: Turn, state: InstrumentState, position: Position, wish: ExitSignal) -> None:

@@ -15,6 +15,7 @@ from stakan.core.domain.ids import ClientOrderId, InstrumentId, IntentId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.orders import OrderStatus, PositionStatus
 from stakan.core.domain.reasons import Reason
+from stakan.core.domain.trading import Orphans
 from stakan.core.engine import account, exits
 from stakan.core.engine.state import InstrumentState, Plan, fresh_market
 from stakan.core.engine.turn import Turn
@@ -23,6 +24,7 @@ from stakan.core.features.pipeline import FeaturePipeline
 
 def apply(turn: Turn, state: InstrumentState, event: VenueEvent) -> None:
     """Book what the exchange says and do what follows."""
+    state.touched = turn.now
     facts = turn.state.portfolio.apply(event, state.market.book.mid)
     turn.note_all(facts)
     for fact in facts:
@@ -85,7 +87,9 @@ def _stop_is_gone(turn: Turn, state: InstrumentState) -> None:
     position = turn.state.portfolio.position(state.rules.id)
     if state.plan is None or position is None or position.size == 0:
         return
-    turn.wake_at(f"protect {state.rules.id} {state.plan.intent}", turn.now + turn.config.protection_timeout_ns)
+    key = f"protect {state.rules.id} {state.plan.intent}"
+    if key not in turn.state.timers:
+        turn.wake_at(key, turn.now + turn.config.protection_timeout_ns)
 
 
 def _leave_what_was_not_asked_for(turn: Turn, state: InstrumentState) -> None:
@@ -95,6 +99,9 @@ def _leave_what_was_not_asked_for(turn: Turn, state: InstrumentState) -> None:
         return
     if state.plan is None:
         state.plan = Plan(intent=IntentId(f"orphan-{position.id}"), signal=None, entry_order=ClientOrderId(""))
+        if turn.config.orphans is Orphans.ADOPT:
+            turn.wake_at(f"protect {state.rules.id} {state.plan.intent}", turn.now + turn.config.protection_timeout_ns)
+            return
     exits.close(turn, state, Reason.ORPHAN)
 
 

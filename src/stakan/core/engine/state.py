@@ -13,9 +13,11 @@ from stakan.core.domain.reasons import Reason
 from stakan.core.domain.trading import Signal, TradingState
 from stakan.core.domain.units import Ticks
 from stakan.core.engine.config import EngineConfig
+from stakan.core.engine.idempotency import ResultCache
 from stakan.core.features.pipeline import FeaturePipeline
 from stakan.core.market.picture import MarketPicture
 from stakan.core.portfolio.portfolio import Portfolio
+from stakan.core.portfolio.reconcile import Difference
 
 SNAPSHOT_VERSION = 1
 
@@ -49,8 +51,18 @@ class InstrumentState(msgspec.Struct):
     """Receive time before which no snapshot is asked for again."""
     last_mark: Decimal | None = None
     """The newest mark that was known: equity and limits go on with it when the feed is gone."""
+    touched: int = 0
+    """Receive time at which something of ours in it was last told, asked for or changed."""
     new_rules: Instrument | None = None
     """Rules with another grid, waiting until nothing of ours is expressed in the old one."""
+
+
+class Suspect(msgspec.Struct, frozen=True):
+    """A difference that one reading of the account has shown."""
+
+    difference: Difference
+    since: int
+    """Receive time of the first reading that showed it."""
 
 
 class EngineState(msgspec.Struct):
@@ -61,11 +73,25 @@ class EngineState(msgspec.Struct):
     number: int = 0
     now: int = 0
     trading: TradingState = TradingState.ACTIVE
-    """What follows from the two below."""
+    """What follows from those below."""
     halted_for: Reason | None = None
     paused: bool = False
+    stopping: bool = False
+    """The run is about to end."""
+    unread: str | None = None
+    """Why it is not known for certain what the account holds; None while it is."""
+    impaired: dict[str, str] = msgspec.field(default_factory=dict)
+    """Parts that are away, and why."""
+    suspected: dict[str, Suspect] = msgspec.field(default_factory=dict)
+    """Differences that the last reading of the account showed, by their subject."""
+    agreed_ts: int = 0
+    """Receive time of the last reading that agreed with our books."""
+    is_mended: bool = False
+    """Whether a position was repaired since: then a balance that differs is a result that was never told."""
     halted_day: int = 0
     """Days since 1970 on which it was halted."""
+    requests: ResultCache = msgspec.field(default_factory=ResultCache)
+    """What operators asked for in the last hour."""
     timers: dict[str, int] = msgspec.field(default_factory=dict)
     """Those asked for and not fired yet: key and receive time."""
     intents: int = 0

@@ -65,6 +65,7 @@ class Turn:
 
     def submit(self, order: NewOrder, intent: Intent | None = None, why: str = "") -> None:
         """Book an order as pending and send it; entries name their intent, exits their reason."""
+        self.state.instruments[order.instrument].touched = self.now
         self.note_all(self.state.portfolio.submit(order, Nanos(self.now), intent, why))
         self.ask(SubmitOrder(order=order))
 
@@ -102,9 +103,10 @@ class Turn:
         return found
 
     def settle_trading(self, reason: Reason, detail: str) -> None:
-        """Work out from halt and pause what may be done, and say so where it changed."""
+        """Work out from halt, pause and what is away what may be done, and say so where it changed."""
         state = self.state
-        trading = TradingState.REDUCING if state.paused else TradingState.ACTIVE
+        is_closed = state.paused or state.stopping or state.unread is not None or bool(state.impaired)
+        trading = TradingState.REDUCING if is_closed else TradingState.ACTIVE
         if state.halted_for is not None:
             trading = TradingState.HALTED
         if trading is not state.trading:

@@ -24,6 +24,8 @@ class Ledger(msgspec.Struct, kw_only=True):
     fees: Decimal = ZERO
     funding: Decimal = ZERO
     """Paid; negative when more was received."""
+    corrections: Decimal = ZERO
+    """What the exchange's word changed: transfers, and results that were never told."""
     unrealised_pnl: Decimal = ZERO
     """At the last mark."""
     day: int = -1
@@ -55,6 +57,17 @@ class Ledger(msgspec.Struct, kw_only=True):
         self.funding = plus(self.funding, amount)
         self.balance = minus(self.balance, amount)
 
+    def correct(self, balance: Decimal, now: int, *, is_transfer: bool) -> None:
+        """Take over the exchange's balance. Money that was moved in or out is no result: day and peak move with it."""
+        self._begin_day(now)
+        change = minus(balance, self.balance)
+        self.corrections = plus(self.corrections, change)
+        self.balance = balance
+        if is_transfer:
+            self.day_start_equity = plus(self.day_start_equity, change)
+            self.peak_equity = plus(self.peak_equity, change)
+        self.peak_equity = max(self.peak_equity, self.equity)
+
     def mark(self, unrealised_pnl: Decimal, now: int) -> None:
         """Take the open positions' value in; moves the peak."""
         self._begin_day(now)
@@ -82,9 +95,10 @@ class Ledger(msgspec.Struct, kw_only=True):
 
     @property
     def is_balanced(self) -> bool:
-        """Invariant 8: the balance is the opening balance plus realised P&L less fees less funding."""
+        """Invariant 8: the balance is the opening balance and corrections plus realised P&L less fees less funding."""
         costs = plus(self.fees, self.funding)
-        return self.balance == plus(self.opening_balance, minus(self.realised_pnl, costs))
+        result = minus(self.realised_pnl, costs)
+        return self.balance == plus(plus(self.opening_balance, self.corrections), result)
 
     def _begin_day(self, now: int) -> None:
         day = now // DAY

@@ -56,7 +56,7 @@ class Position(msgspec.Struct, kw_only=True):
     funding: Decimal = ZERO
     """Paid; negative when more was received."""
     mark: Decimal | None = None
-    """The last price it was valued at; None before the first."""
+    """The last price it was valued at, at first its own fill's; None while it is empty."""
     stop_loss: Ticks | None = None
     take_profit: Ticks | None = None
     protection_ts_event: Nanos = Nanos(-1)

@@ -162,6 +162,9 @@ class Positions(msgspec.Struct, kw_only=True):
             facts += begun
         position.side = fill.side  # of an empty one the first fill decides: a market maker asks on both sides
         position.add(part.lots, part.value, part.fee)
+        if position.mark is None:
+            # Worth what it was bought for until the market says otherwise: it counts for limits at once.
+            position.mark = part.rules.price(fill.price)
         facts.append(part.booked(position.id, ZERO))
         if position.status is PositionStatus.OPENING:
             position.opened_ts = now

@@ -11,6 +11,7 @@ import numpy as np
 from stakan.adapters.exchanges.bybit import messages
 from stakan.adapters.exchanges.bybit.rest import Answer, Unanswered
 from stakan.adapters.exchanges.bybit.venue import BybitVenue, Patience, Ports
+from stakan.core.domain.events import AccountRead, AccountUnread
 from stakan.core.domain.ids import ClientOrderId, InstrumentId, IntentId
 from stakan.core.domain.instrument import Category, Instrument
 from stakan.core.domain.orders import NewOrder, OrderType, Purpose, TimeInForce
@@ -159,10 +160,12 @@ class Exchange:
         return (0, {"orderId": row["orderId"], "orderLinkId": row["orderLinkId"]})
 
     def _order_cancel(self, body):
-        row = self.orders.get(body["orderLinkId"])
+        names = {row["orderId"]: name for name, row in self.orders.items()}
+        name = body.get("orderLinkId") or names.get(body["orderId"])
+        row = self.orders.get(name)
         if row is None or row["orderStatus"] in ("Filled", "Cancelled"):
             return (110001, {})
-        self.change(body["orderLinkId"], orderStatus="Cancelled", cancelType="CancelByUser")
+        self.change(name, orderStatus="Cancelled", cancelType="CancelByUser")
         return (0, {"orderId": row["orderId"], "orderLinkId": row["orderLinkId"]})
 
     def _order_amend(self, body):
@@ -314,6 +317,8 @@ class Bench:
         self.time = Time()
         self.exchange = Exchange(self.time)
         self.told, self.halts, self.notes = [], [], []
+        self.readings = []
+        """What was told of the account as a whole."""
         self.is_inside_send = False
         self.venue = BybitVenue(
             {BTC: RULES},
@@ -346,6 +351,7 @@ class Bench:
             self.notes.clear()
         self.exchange.requests.clear()
         self.told.clear()
+        self.readings.clear()
 
     def prepare(self):
         failures = []
@@ -371,4 +377,4 @@ class Bench:
 
     def _deliver(self, event):
         assert not self.is_inside_send, "told inside send"
-        self.told.append(event)
+        (self.readings if isinstance(event, AccountRead | AccountUnread) else self.told).append(event)

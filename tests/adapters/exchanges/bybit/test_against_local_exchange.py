@@ -11,11 +11,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from stakan.adapters.exchanges.bybit.client import BybitAccount, Told
+from stakan.adapters.exchanges.bybit.client import BybitAccount, Shared, Told
 from stakan.adapters.exchanges.bybit.endpoints import environment
 from stakan.adapters.exchanges.bybit.errors import Kind
 from stakan.adapters.exchanges.bybit.instruments import decode_instruments
 from stakan.adapters.exchanges.bybit.limits import Group
+from stakan.adapters.exchanges.bybit.market_client import MarketClient
 from stakan.adapters.exchanges.bybit.preflight import Verdict, Wanted, is_fit, preflight
 from stakan.adapters.exchanges.bybit.rest import Keys, get, patiently
 from stakan.adapters.sockets import SocketLimits
@@ -27,6 +28,7 @@ from stakan.apps.exchange.feeds import generated
 from stakan.apps.exchange.local import LocalConfig, LocalExchange
 from stakan.apps.exchange.serving import serving
 from stakan.core.domain.commands import AmendOrder, CancelOrder, SetProtection, SubmitOrder
+from stakan.core.domain.errors import VenueUnavailable
 from stakan.core.domain.events import OrderAmended, OrderFilled
 from stakan.core.domain.ids import ClientOrderId, InstrumentId, IntentId
 from stakan.core.domain.orders import NewOrder, OrderType, Purpose, TimeInForce
@@ -40,8 +42,9 @@ GUARD_S = 60
 class World:
     """A running exchange, an account on it, and what it told."""
 
-    def __init__(self, local, account, told, halts, rules):
+    def __init__(self, local, where, account, told, halts, rules):
         self.local = local
+        self.where = where
         self.account = account
         self.told = told
         self.halts = halts
@@ -112,7 +115,7 @@ async def world(**config):
         async with account:
             await account.ready()
             await account.prepare(rules, Decimal(10))
-            yield World(local, account, told, halts, rules)
+            yield World(local, where, account, told, halts, rules)
 
 
 async def instrument(where):
@@ -288,5 +291,20 @@ def test_a_wrong_key_stops_trading():
                 with pytest.raises(TimeoutError):
                     await account.ready(SECOND // 2)
             assert any("refused" in why for why in halts)
+
+    run(test)
+
+
+def test_all_that_shares_an_address_is_silent_together():
+    async def test():
+        async with world() as w:
+            shared = Shared()
+            shared.limiter.ban(time.time_ns())
+            common = {"clock": time.time_ns, "chance": np.random.default_rng(1), "shared": shared}
+            told = Told(w.told.append, w.halts.append)
+            for client in (MarketClient(w.where, **common), BybitAccount(w.where, KEYS, {}, told=told, **common)):
+                with pytest.raises(VenueUnavailable, match="our own limit"):
+                    async with client:
+                        pytest.fail("it asked")
 
     run(test)

@@ -39,6 +39,44 @@ def test_the_address_is_never_asked_more_than_it_may(groups):
         assert sum(first <= other < first + SECOND for other in same) <= PER_SECOND[group]
 
 
+def naive_free(taken, most, window, at):
+    """The first moment that leaves no more than `most` in any window, tried one by one."""
+
+    def fits(moment):
+        near = sorted([*taken, moment])
+        return all(
+            sum(first <= other < first + window for other in near) <= most
+            for first in near
+            if first <= moment < first + window
+        )
+
+    return next(
+        moment for moment in sorted({at, *(one + window for one in taken if one + window > at)}) if fits(moment)
+    )
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["book", "go on", "ahead", "give back"]), st.integers(0, 30)), max_size=40),
+    st.integers(1, 4),
+)
+def test_the_quick_search_finds_what_the_naive_one_finds(moves, most):
+    """Also around gaps that places given back have left, and behind places far ahead."""
+    window, now, taken = Window(most, 10), 100, []
+    for move, number in moves:
+        now += number if move == "go on" else 0
+        asked = now + (number if move == "ahead" else 0)
+        window.wait(now)
+        assert window.free(asked) == naive_free(taken, most, 10, asked)
+        if move in ("book", "ahead"):
+            at = window.free(asked)
+            window.take(at)
+            taken.append(at)
+        elif move == "give back" and (late := [one for one in taken if one > now]):
+            at = late[number % len(late)]
+            window.give_back(at)
+            taken.remove(at)
+
+
 def test_documented_limits_are_kept_with_a_margin():
     assert PER_SECOND[Group.CREATE] == PER_SECOND[Group.CANCEL] == 10
     limiter = RateLimiter()
@@ -182,3 +220,30 @@ def test_a_place_that_is_given_back_is_free_again():
         wait = limiter.acquire(Group.CREATE, NOW, SECOND, over_http=False)
         limiter.give_back(Group.CREATE, NOW + wait)
     assert limiter.acquire(Group.CREATE, NOW, SECOND, over_http=False) == SECOND
+
+
+@given(st.lists(st.integers(0, 3 * SECOND), max_size=60), st.integers(0, 3 * SECOND))
+def test_what_is_left_is_what_could_be_taken_now_without_waiting(moments, later):
+    limiter = RateLimiter()
+    now = 0
+    for moment in sorted(moments):
+        now = max(now, moment)
+        limiter.acquire(Group.CREATE, now, SECOND * 60, over_http=False)
+    now += later
+    budget = limiter.budgets(now)[Group.CREATE.value]
+    assert (budget.left > 0) or budget.wait_ns > 0
+    taken = 0
+    while limiter.acquire(Group.CREATE, now, 60 * SECOND, over_http=False) == 0:
+        taken += 1
+    assert taken >= budget.left
+
+
+def test_looking_at_budgets_changes_none():
+    limiter = RateLimiter()
+    limiter.acquire(Group.CREATE, 0, 0, over_http=True)
+    first = limiter.budgets(1)
+    assert limiter.budgets(1) == first
+    assert first[Group.CREATE.value].left == first[Group.AMEND.value].left - 1
+    limiter.refused(Group.CREATE, 2 * SECOND)
+    blocked = limiter.budgets(1)[Group.CREATE.value]
+    assert (blocked.left, blocked.wait_ns) == (0, 2 * SECOND - 1)

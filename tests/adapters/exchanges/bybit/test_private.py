@@ -246,7 +246,7 @@ def test_an_end_can_be_told_without_executions_that_never_come():
     translator = fresh()
     translator.expect(new_order())
     tell(translator, order_row("Cancelled", 5, cum="0.003"), 1)
-    assert [type(event) for event in translator.release(CLIENT)] == [OrderCancelled]
+    assert [type(event) for event in translator.release(CLIENT, 9)] == [OrderCancelled]
     late = tell(translator, execution_row("a", 3, 4), 9)
     assert [type(event) for event in late] == [OrderFilled]
 

@@ -5,6 +5,7 @@ import time
 from urllib.parse import parse_qsl
 
 import aiohttp
+import numpy as np
 import pytest
 from aiohttp import web
 from hypothesis import given
@@ -20,6 +21,7 @@ from stakan.adapters.exchanges.bybit.rest import (
     Keys,
     Line,
     Pause,
+    Reply,
     ServerClock,
     get,
     measure_clock,
@@ -282,3 +284,37 @@ def test_keys_show_nothing():
     for text in (repr(KEYS), str(KEYS), f"{KEYS}", repr([KEYS]), repr({"keys": KEYS})):
         assert "KEY" not in text
         assert "SECRET" not in text
+
+
+@pytest.mark.parametrize("chance", [None, np.random.default_rng(1)])
+def test_pauses_are_spread_by_chance_and_never_shorter(chance):
+    waits = []
+    line = Line(
+        lambda _request, _done: None,
+        RateLimiter(),
+        ServerClock(lambda: 0),
+        clock=lambda: 0,
+        timers=lambda ns, _call: waits.append(ns),
+        chance=chance,
+    )
+
+    def procedure():
+        yield Pause(100, spread=50)
+
+    for _ in range(200):
+        line.run(procedure(), lambda _: None, lambda _: None)
+    assert min(waits) == 100
+    assert max(waits) == (100 if chance is None else 150)
+
+
+def test_a_question_that_is_not_answered_is_asked_again_after_longer_and_longer_spread_pauses():
+    asking = patiently(get(Kind.QUERY, Group.ACCOUNT, "/v5/account/info"), attempts=4, pause_ns=100)
+    busy = Reply(Reaction.RETRY, -1, "busy")
+    next(asking)
+    pauses = []
+    for _ in range(3):
+        pauses.append(asking.send(busy))
+        asking.send(None)
+    with pytest.raises(VenueUnavailable):
+        asking.send(busy)
+    assert pauses == [Pause(100, 50), Pause(200, 100), Pause(400, 200)]

@@ -6,10 +6,11 @@ import msgspec
 import pytest
 from tests.adapters.exchanges.bybit.fakes import BTC, RULES, Bench, order
 
-from stakan.adapters.exchanges.bybit.errors import CODES, DUPLICATE_ID, Kind, Reaction
+from stakan.adapters.exchanges.bybit.errors import CODES, DUPLICATE_ID, NO_OPENING, TOO_FAST, Kind, Reaction
+from stakan.adapters.exchanges.bybit.limits import SLOW_DOWN
 from stakan.adapters.exchanges.bybit.messages import PrivateFrame, read
 from stakan.adapters.exchanges.bybit.rest import measure_clock
-from stakan.adapters.exchanges.bybit.venue import BybitVenue, Patience
+from stakan.adapters.exchanges.bybit.venue import LEFT_ALONE, BybitVenue, Patience
 from stakan.core.domain.commands import AmendOrder, CancelOrder, SetProtection, SubmitOrder
 from stakan.core.domain.errors import RequestRefused
 from stakan.core.domain.events import OrderFilled
@@ -158,10 +159,21 @@ def test_nothing_opens_before_margin_mode_and_leverage_are_asserted():
 
 def test_preparing_sets_isolated_margin_one_way_and_leverage_and_reads_them_back():
     bench = Bench(is_prepared=False)
+    bench.exchange.positions["BTCUSDT"]["leverage"] = "5"
     bench.prepare()
     assert bench.exchange.margin_mode == "ISOLATED_MARGIN"
     assert bench.exchange.sent("/v5/position/switch-mode")[0]["mode"] == 0
     assert bench.exchange.sent("/v5/position/set-leverage")[0]["buyLeverage"] == "10"
+
+
+def test_preparing_what_is_as_wanted_already_changes_nothing():
+    bench = Bench(is_prepared=False)
+    bench.prepare()
+    assert not bench.exchange.sent("/v5/position/switch-mode")
+    assert not bench.exchange.sent("/v5/position/set-leverage")
+    bench.send(SubmitOrder(order=order()))
+    bench.time.run(SECOND)
+    assert "OrderAccepted" in bench.kinds()
 
 
 def test_preparing_fails_where_the_exchange_does_otherwise():
@@ -274,6 +286,17 @@ def test_a_refused_clock_after_another_refusal_is_the_first():
     bench.send(SUBMIT)
     bench.time.run(5 * SECOND)
     assert (bench.kinds(), bench.halts) == (["OrderAccepted"], [])
+
+
+def test_after_a_query_that_was_out_of_time_the_clock_is_read_anew():
+    """Looking up and polling are all queries: with a wrong offset the bot would be blind until the next sweep."""
+    bench = Bench()
+    bench.exchange.script["/v5/account/wallet-balance"] = [10002]
+    bench.venue.read_account()
+    bench.time.run(2 * SECOND)
+    assert bench.exchange.sent("/v5/market/time")
+    assert bench.venue.server_clock.is_synced
+    assert not bench.halts
 
 
 def test_an_order_that_waits_for_the_clock_can_be_taken_back():
@@ -463,6 +486,20 @@ def test_a_used_id_is_not_judged_by_executions_alone():
     assert (bench.kinds(), bench.halts) == (["OrderFilled"], [])
 
 
+@pytest.mark.parametrize("by_socket", [True, False])
+def test_the_same_order_twice_is_one_order_told_of_once(by_socket):
+    bench = Bench(by_socket=by_socket)
+    bench.send(SUBMIT)
+    bench.time.run(SECOND // 10)
+    bench.exchange.fill(NAME, 4)
+    bench.time.run(SECOND // 10)
+    bench.send(SUBMIT)
+    bench.time.run(10 * SECOND)
+    assert len(bench.exchange.sent(CREATE)) == 2
+    assert len(bench.exchange.orders) == 1
+    assert (bench.kinds(), bench.halts) == (["OrderAccepted", "OrderFilled"], [])
+
+
 @pytest.mark.parametrize("difference", [{"side": "Sell"}, {"qty": "0.020"}, {"price": "64000.1"}, {"old": True}])
 def test_a_used_id_of_another_order_halts_the_instrument(difference):
     bench = Bench()
@@ -479,6 +516,50 @@ def test_a_used_id_of_another_order_halts_the_instrument(difference):
     bench.send(SubmitOrder(order=order("s-2")))
     bench.time.run(SECOND)
     assert bench.kinds()[-1] == "OrderFailed"
+
+
+@pytest.mark.parametrize("by_socket", [True, False])
+@pytest.mark.parametrize("code", sorted(TOO_FAST))
+def test_who_is_too_fast_slows_down(code, by_socket):
+    bench = Bench(by_socket=by_socket)
+    bench.exchange.script[CREATE] = [code]
+    bench.send(SUBMIT)
+    bench.time.run(10 * MILLISECOND)
+    bench.send(SubmitOrder(order=order("s-2")))
+    bench.send(CANCEL_IT)
+    bench.time.run(SLOW_DOWN - 50 * MILLISECOND)
+    assert len(bench.exchange.sent(CREATE)) == 1
+    assert len(bench.exchange.sent(CANCEL)) == 1
+    bench.time.run(SECOND // 10)
+    assert len(bench.exchange.sent(CREATE)) == 2
+
+
+@pytest.mark.parametrize("code", sorted(NO_OPENING))
+def test_a_symbol_that_does_not_open_is_left_alone_for_a_while(code):
+    bench = Bench()
+    bench.exchange.script[CREATE] = [code]
+    bench.send(SUBMIT)
+    bench.time.run(SECOND)
+    bench.send(SubmitOrder(order=order("s-2")))
+    bench.send(SubmitOrder(order=order("s-3", reduce_only=True, stop_loss=None)))
+    bench.time.run(SECOND)
+    assert bench.kinds() == ["OrderRejected", "OrderFailed", "OrderAccepted"]
+    assert str(code) in bench.told[1].why
+    assert not bench.halts
+    bench.time.run(LEFT_ALONE)
+    bench.send(SubmitOrder(order=order("s-4")))
+    bench.time.run(SECOND)
+    assert bench.kinds()[-1] == "OrderAccepted"
+
+
+@pytest.mark.parametrize("code", codes(Kind.CREATE, Reaction.RISK))
+def test_who_lacks_margin_reads_the_account_again(code):
+    bench = Bench()
+    bench.exchange.script[CREATE] = [code]
+    bench.send(SUBMIT)
+    bench.time.run(SECOND)
+    assert bench.kinds() == ["OrderRejected"]
+    assert len(bench.exchange.sent("/v5/account/wallet-balance")) == 1
 
 
 def test_after_an_operator_has_looked_orders_leave_again():

@@ -57,12 +57,11 @@ def creation(order: NewOrder, rules: Instrument) -> dict[str, object]:
 
 
 def cancellation(command: CancelOrder) -> dict[str, object]:
-    """`order/cancel`, by our id alone: of two ids the exchange would take its own."""
-    return {
-        "category": "linear",
-        "symbol": symbol_of(command.instrument),
-        "orderLinkId": command.client_order_id,
-    }
+    """`order/cancel`, by our id alone, since of two ids the exchange would take its own; else by the exchange's."""
+    about: dict[str, object] = {"category": "linear", "symbol": symbol_of(command.instrument)}
+    if command.venue_order_id:
+        return about | {"orderId": command.venue_order_id}
+    return about | {"orderLinkId": command.client_order_id}
 
 
 def amendment(command: AmendOrder, rules: Instrument) -> dict[str, object]:

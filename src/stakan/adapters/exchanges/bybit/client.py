@@ -15,8 +15,8 @@ from stakan.adapters.exchanges.bybit.limits import RateLimiter
 from stakan.adapters.exchanges.bybit.rest import HttpTransport, Keys, Line, Procedure, ServerClock, measure_clock
 from stakan.adapters.exchanges.bybit.sessions import PrivateSession, TradeSession
 from stakan.adapters.exchanges.bybit.venue import BybitVenue, Patience, Ports
-from stakan.adapters.sockets import Socket, SocketLimits
-from stakan.core.domain.events import VenueEvent
+from stakan.adapters.sockets import ConnectBudget, Socket, SocketLimits
+from stakan.core.domain.events import VenueNews
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.units import SECOND
@@ -56,10 +56,17 @@ class Faults:
             self.add(error)
 
 
+class Shared(msgspec.Struct, frozen=True):
+    """What all that talks to one exchange from one process has in common: its limits are the address's."""
+
+    limiter: RateLimiter = msgspec.field(default_factory=RateLimiter)
+    connects: ConnectBudget = msgspec.field(default_factory=ConnectBudget)
+
+
 class Told(msgspec.Struct, frozen=True):
     """Who is told what, in the event loop."""
 
-    deliver: Callable[[VenueEvent], None]
+    deliver: Callable[[VenueNews], None]
     """Every event; never inside `venue.send`."""
     halt: Callable[[str], None]
     """Why trading must stop."""
@@ -70,10 +77,11 @@ class Told(msgspec.Struct, frozen=True):
 class BybitAccount:
     """The venue of one account and all that keeps it connected; use it as an asynchronous context.
 
-    A bug of ours in the handling of a frame, an answer or a timer is raised out of `failed`.
+    A bug of ours in the handling of a frame, an answer or a timer is raised out of `failed`. Whatever else of this
+    process talks to the same exchange is to be given the same `shared`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the seams of its outside, each of which a test replaces
         self,
         environment: Environment,
         keys: Keys,
@@ -84,7 +92,9 @@ class BybitAccount:
         chance: np.random.Generator,
         patience: Patience | None = None,
         limits: SocketLimits | None = None,
+        shared: Shared | None = None,
     ) -> None:
+        shared = shared or Shared()
         self._environment = environment
         self._keys = keys
         self._clock = clock
@@ -107,17 +117,20 @@ class BybitAccount:
                 chance=chance,
             ),
             patience=self._patience,
+            limiter=shared.limiter,
             server_clock=self._server_clock,
         )
         self._faults.line = self.venue.line
         private = PrivateSession(self.venue, keys, self._server_clock, told.halt)
         private.connection = self.private = Socket(
-            environment.private, private, clock=clock, chance=chance, limits=limits
+            environment.private, private, clock=clock, chance=chance, limits=limits, budget=shared.connects
         )
         self.trade: Socket | None = None
         if environment.trade is not None:
             trade = TradeSession(self.venue, keys, self._server_clock, told.halt)
-            trade.connection = self.trade = Socket(environment.trade, trade, clock=clock, chance=chance, limits=limits)
+            trade.connection = self.trade = Socket(
+                environment.trade, trade, clock=clock, chance=chance, limits=limits, budget=shared.connects
+            )
 
     async def __aenter__(self) -> Self:
         """Open HTTP, measure the clock, connect; raises VenueError where the exchange cannot be reached."""

@@ -53,6 +53,11 @@ class Rule(msgspec.Struct, frozen=True):
     asking: Reaction | None = None
     """Of a query, which changes nothing and may always be repeated."""
 
+    @property
+    def is_outage(self) -> bool:
+        """Whether it speaks of the exchange, or the way to it, and not of the request: what breakers count."""
+        return self.reaction is Reaction.AMBIG
+
     def reaction_to(self, kind: Kind) -> Reaction:
         """What follows for a request of this kind."""
         if kind is Kind.CANCEL and self.cancelling is not None:
@@ -72,6 +77,10 @@ CLOCK_OFF = 10002
 UID_LIMIT = 10006
 IP_LIMIT = 10018
 NODE_RESTARTS = 10019
+TOO_FAST = frozenset((429, 10429, 10403, 20003))
+"""Limits other than the account's own: slow down."""
+NO_OPENING = frozenset((110021, 110023, 110042, 30228))
+"""Of a symbol, until something there has changed."""
 _OK, _RETRY, _AMBIG, _RECON = Reaction.OK, Reaction.RETRY, Reaction.AMBIG, Reaction.RECON
 _REJ, _RISK, _FATAL = Reaction.REJ, Reaction.RISK, Reaction.FATAL
 
@@ -105,7 +114,7 @@ _ROWS: tuple[tuple[tuple[int, ...], Rule], ...] = (
     ((110005,), Rule("position is being liquidated or reduced", _RECON, "read the position")),
     (
         (110006, 110007, 110012, 110014, 110044, 110051, 110052, 110053),
-        Rule("available margin too small", _RISK, "less size; no tight repetition"),
+        Rule("available margin too small", _RISK, "read the account; less size; no tight repetition"),
     ),
     ((110008, 110010), Rule("order is finished already", _REJ, "read its end", cancelling=_OK)),
     ((110009,), Rule("too many conditional orders", _REJ, "protect by the position's stop")),
@@ -113,7 +122,7 @@ _ROWS: tuple[tuple[tuple[int, ...], Rule], ...] = (
     ((110013, 110086, 110089, 110090), Rule("leverage or size against the risk limit", _REJ, "lower them")),
     ((110017,), Rule("reduce-only and nothing to reduce", _RECON, "read the position: it is flat or smaller")),
     ((110020,), Rule("more than 500 active orders", _RISK, "cancel; look for a leak")),
-    ((110021, 110023, 110042, 30228), Rule("symbol does not open positions", _REJ, "leave the symbol")),
+    (tuple(NO_OPENING), Rule("symbol does not open positions", _REJ, "leave the symbol for a while")),
     ((110024, 110028), Rule("mode cannot change: positions or orders exist", _FATAL, "close them, then start")),
     ((110025,), Rule("position mode is so already", _OK, "nothing")),
     ((110026,), Rule("margin mode is so already", _OK, "nothing")),

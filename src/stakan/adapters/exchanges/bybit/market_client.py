@@ -8,11 +8,12 @@ import aiohttp
 import msgspec
 import numpy as np
 
-from stakan.adapters.exchanges.bybit.client import Faults
+from stakan.adapters.exchanges.bybit.capabilities import Breakers, Capability
+from stakan.adapters.exchanges.bybit.client import Faults, Shared
 from stakan.adapters.exchanges.bybit.endpoints import Environment
 from stakan.adapters.exchanges.bybit.errors import Kind, Reaction
 from stakan.adapters.exchanges.bybit.feed import Deliver, FeedLimits, Outside, PublicFeed, Raw
-from stakan.adapters.exchanges.bybit.limits import Group, RateLimiter
+from stakan.adapters.exchanges.bybit.limits import Group
 from stakan.adapters.exchanges.bybit.rest import (
     HttpTransport,
     Keys,
@@ -23,7 +24,7 @@ from stakan.adapters.exchanges.bybit.rest import (
     measure_clock,
 )
 from stakan.adapters.exchanges.bybit.topics import Topics
-from stakan.adapters.sockets import ConnectBudget, Socket, SocketHandler, SocketLimits
+from stakan.adapters.sockets import Socket, SocketHandler, SocketLimits
 from stakan.core.domain.errors import VenueError
 from stakan.core.domain.instrument import Category
 from stakan.core.domain.units import MINUTE, SECOND
@@ -36,7 +37,8 @@ _LOOK_EVERY_S = 0.5
 class MarketClient:
     """Public data of one environment; use it as an asynchronous context. `sockets` run while it is open.
 
-    `clock` gives strictly increasing nanoseconds, `chance` draws the jitter of reconnects.
+    `clock` gives strictly increasing nanoseconds, `chance` draws the jitter of reconnects, `shared` is given to
+    whatever else of this process talks to the same exchange.
     """
 
     def __init__(
@@ -47,15 +49,16 @@ class MarketClient:
         chance: np.random.Generator,
         keys: Keys | None = None,
         limits: SocketLimits | None = None,
+        shared: Shared | None = None,
     ) -> None:
         self.environment = environment
         self.keys = keys
         self.server_clock = ServerClock(clock)
         self.sockets: list[Socket] = []
         self.clock = clock
+        self._shared = shared or Shared()
         self._chance = chance
         self._limits = limits
-        self._budget = ConnectBudget()
         self._tasks: list[asyncio.Task[None]] = []
         self._faults = Faults()
         self._measuring: asyncio.Task[None] | None = None
@@ -67,7 +70,14 @@ class MarketClient:
         self._http = HttpTransport(
             self._session, self.environment.rest, self.keys, clock, clock=self.clock, failed=faults.add
         )
-        self._line = faults.line = Line(self._http, RateLimiter(), clock, clock=self.clock, timers=faults.timers)
+        self._line = faults.line = Line(
+            self._http,
+            self._shared.limiter,
+            clock,
+            clock=self.clock,
+            timers=faults.timers,
+            chance=self._chance,
+        )
         try:
             await self.carry_out(measure_clock(self.server_clock, self.clock))
         except BaseException:
@@ -79,6 +89,11 @@ class MarketClient:
     async def __aexit__(self, *_: object) -> None:
         """Disconnect."""
         await self._close()
+
+    @property
+    def breakers(self) -> Breakers:
+        """By capability."""
+        return self._line.breakers
 
     async def carry_out(self, procedure: Procedure[T]) -> T:
         """Run a procedure (see `listing`); raises what it raises."""
@@ -118,13 +133,17 @@ class MarketClient:
             clock=self.clock,
             chance=self._chance,
             limits=self._limits,
-            budget=self._budget,
+            budget=self._shared.connects,
         )
         self.sockets.append(socket)
         self._tasks.append(asyncio.create_task(socket.run()))
         return socket
 
     def _ask(self, path: str, parameters: Mapping[str, str], done: Callable[[msgspec.Raw | None], None]) -> None:
+        if not self.breakers[Capability.MARKET].allow(self.clock()):
+            # Checks of books and prints of an interruption: a feed lives without them.
+            self._faults.timers(0, lambda: done(None))
+            return
         request = get(Kind.QUERY, Group.MARKET, path, is_signed=False, **parameters)
         self._line.ask(request, lambda reply: done(reply.result if reply.reaction is Reaction.OK else None))
 

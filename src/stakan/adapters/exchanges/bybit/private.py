@@ -222,7 +222,9 @@ class Translator:
             self._listed[rules.id.rsplit(":", 1)[-1]] = _Listed(rules, grid_of(rules))
 
     def expect(self, order: NewOrder) -> None:
-        """An order is about to be sent."""
+        """An order is about to be sent; of one that was sent before, what is known stays."""
+        if order.client_order_id in self._orders:
+            return
         self._orders[order.client_order_id] = _Order(
             client=order.client_order_id,
             instrument=order.instrument,
@@ -366,13 +368,15 @@ class Translator:
         self._early = [(since, row) for since, row in self._early if ts_recv - since < WAIT_FOR_ORDER]
         return untold + [event for row in late for event in self._fill(row, self._listed[row.symbol], ts_recv)]
 
-    def release(self, client: ClientOrderId) -> list[VenueEvent]:
+    def release(self, client: ClientOrderId, ts_recv: int) -> list[VenueEvent]:
         """Tell an order's end although executions that it counts were not found; they are booked should they come."""
         order = self._orders.get(client)
         if order is None:
             return []
         order.lacking_since = None
         end, order.end = order.end, None
+        if end is None and order.is_over:
+            end = _given_up(order, ts_recv)
         return [] if end is None else [end]
 
     def _each(self, rows: Iterable[Row], take: Callable[[Row], list[VenueEvent]]) -> list[VenueEvent]:
@@ -586,6 +590,18 @@ def _end(row: OrderRow, order: _Order, listed: _Listed, ts_recv: int) -> OrderCa
     elif row.order_status == "Rejected" and not listed.grid.lots(row.cum_exec_qty or "0"):
         return OrderRejected(**_about(order, row, ts_recv), why=why)
     return OrderCancelled(**_about(order, row, ts_recv), why=why)
+
+
+def _given_up(order: _Order, ts_recv: int) -> OrderCancelled:
+    """A filled order whose executions nobody tells: it lives no more, and a reading of the account shows what it did."""
+    return OrderCancelled(
+        ts_event=order.updated * MILLISECOND,
+        ts_recv=ts_recv,
+        instrument=order.instrument,
+        client_order_id=order.client,
+        venue_order_id=order.venue,
+        why=f"filled with {order.told} lots, of which executions tell {order.booked}",
+    )
 
 
 def _why(row: OrderRow) -> str:

@@ -6,18 +6,22 @@ them by callbacks within the limits; `HttpTransport` is the only part that does 
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
+import numpy as np
 from yarl import URL
 
 from stakan.adapters.exchanges.bybit import auth
+from stakan.adapters.exchanges.bybit.capabilities import Breakers, capability_of, new_breakers
 from stakan.adapters.exchanges.bybit.errors import (
     CLOCK_OFF,
     IP_LIMIT,
+    TOO_FAST,
     UID_LIMIT,
     Kind,
     Reaction,
@@ -25,12 +29,13 @@ from stakan.adapters.exchanges.bybit.errors import (
     rule_of,
     rule_of_status,
 )
-from stakan.adapters.exchanges.bybit.limits import Group, RateLimiter
+from stakan.adapters.exchanges.bybit.limits import ORDER_GROUPS, Group, RateLimiter
 from stakan.adapters.exchanges.bybit.messages import Envelope, Page, Time, read
 from stakan.core.domain.errors import DataError, OutcomeUnknown, RateLimited, RequestRefused, VenueUnavailable
 from stakan.core.domain.units import MILLISECOND, SECOND
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 NO_CODE = -1
 """Of a reply that the exchange did not give."""
 _MOST_PAGES = 200
@@ -92,9 +97,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """Nothing for so many nanoseconds."""
+    """Nothing for so many nanoseconds, and by chance up to `spread` more."""
 
     ns: int
+    spread: int = 0
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -125,6 +131,8 @@ class Reply(msgspec.Struct, frozen=True):
     reset: int = 0
     """When the budget comes back (10006), nanoseconds of the exchange's clock; 0 where it was not said."""
     received: int = 0
+    is_outage: bool = False
+    """Whether the exchange, or the way to it, failed: a refusal of the request itself is none."""
 
     @property
     def why(self) -> str:
@@ -152,7 +160,7 @@ def post(kind: Kind, group: Group, path: str, **parameters: object) -> Request:
 def judge(kind: Kind, code: int, text: str, result: msgspec.Raw, rule: Rule | None = None) -> Reply:
     """What a `retCode` means for a request of this kind."""
     rule = rule or rule_of(code, text)
-    return Reply(rule.reaction_to(kind), code, text or rule.meaning, result)
+    return Reply(rule.reaction_to(kind), code, text or rule.meaning, result, is_outage=rule.is_outage)
 
 
 def judge_answer(request: Request, answer: Answer | Unanswered) -> Reply:
@@ -160,7 +168,7 @@ def judge_answer(request: Request, answer: Answer | Unanswered) -> Reply:
     if isinstance(answer, Unanswered):
         is_safe = request.kind is Kind.QUERY or not answer.was_sent
         reaction = Reaction.RETRY if is_safe else Reaction.AMBIG
-        return Reply(reaction, NO_CODE, answer.why, was_sent=answer.was_sent)
+        return Reply(reaction, NO_CODE, answer.why, was_sent=answer.was_sent, is_outage=True)
     try:
         envelope = read(Envelope, answer.body, request.path)
     except DataError:
@@ -195,6 +203,10 @@ class ServerClock:
         if is_better or abs(offset - self.offset) > error + (self.error or 0):
             self.offset, self.error, self._measured = offset, error, received
 
+    def doubt(self) -> None:
+        """The exchange finds our requests out of time: the offset is not known until it is measured again."""
+        self.error = None
+
     @property
     def is_synced(self) -> bool:
         """Whether the offset is known to half a second."""
@@ -216,7 +228,10 @@ class ServerClock:
 
 
 class Line:
-    """Requests to one account within its limits, and procedures made of them. Answers come by callbacks."""
+    """Requests to one account within its limits, and procedures made of them. Answers come by callbacks.
+
+    Every outcome is told to the breaker of its capability; whoever can do without a request asks that one first.
+    """
 
     def __init__(
         self,
@@ -226,7 +241,11 @@ class Line:
         *,
         clock: Callable[[], int],
         timers: Timers,
+        chance: np.random.Generator | None = None,
     ) -> None:
+        """`chance` spreads pauses, so that many do not ask again at the same moment."""
+        self.breakers: Breakers = new_breakers()
+        self._chance = chance
         self._transport = transport
         self._limiter = limiter
         self._server_clock = server_clock
@@ -291,16 +310,33 @@ class Line:
             self._learn(request.group, answer)
             if answer.status == _FORBIDDEN or reply.code == IP_LIMIT:
                 self._limiter.ban(answer.received)
+            if answer.status in TOO_FAST or reply.code in TOO_FAST:
+                self._limiter.slow_down(request.group, answer.received)
+        if reply.code == CLOCK_OFF:
+            self._server_clock.doubt()
         if reply.code == UID_LIMIT:
             until = reply.reset - self._server_clock.offset if reply.reset else self._clock() + SECOND
             self._limiter.refused(request.group, until)
+        self._count(request, reply)
         return reply
+
+    def _count(self, request: Request, reply: Reply) -> None:
+        breaker = self.breakers[capability_of(request.group)]
+        if reply.is_outage:
+            breaker.failure(self._clock(), f"{request.path}: {reply.why}")
+        else:
+            breaker.success(self._clock())
 
     def _learn(self, group: Group, answer: Answer) -> None:
         limit, left = answer.headers.get("X-Bapi-Limit", ""), answer.headers.get("X-Bapi-Limit-Status", "")
         if limit.isdigit() and left.isdigit():
             reset = _reset(answer.headers) - self._server_clock.offset
             self._limiter.learn(group, int(limit), int(left), reset, answer.received)
+
+    def _pause(self, wanted: Pause) -> int:
+        if self._chance is None or not wanted.spread:
+            return wanted.ns
+        return wanted.ns + int(self._chance.integers(0, wanted.spread + 1))
 
     def _advance(
         self,
@@ -318,7 +354,7 @@ class Line:
             failed(error)
             return
         if isinstance(wanted, Pause):
-            self._timers(wanted.ns, lambda: self._advance(procedure, None, done, failed))
+            self._timers(self._pause(wanted), lambda: self._advance(procedure, None, done, failed))
         else:
             self.ask(wanted, lambda answer: self._advance(procedure, answer, done, failed))
 
@@ -339,7 +375,8 @@ def patiently(request: Request, attempts: int = 4, pause_ns: int = SECOND // 4) 
         if reply.code == CLOCK_OFF:
             raise RequestRefused(f"{request.path}: {reply.why}: set this machine's clock")
         if attempt + 1 < attempts:
-            yield Pause(pause_ns << attempt)
+            pause = pause_ns << attempt
+            yield Pause(pause, spread=pause // 2)
     assert reply is not None
     if reply.reaction is Reaction.AMBIG:
         raise OutcomeUnknown(f"{request.path}: {reply.why}")
@@ -432,7 +469,11 @@ class HttpTransport:
                 request.method, url, data=request.body or None, headers=headers, timeout=self._timeout
             ) as response:
                 body = await response.read()
-                return Answer(response.status, response.headers, body, sent, self._clock())
+                received = self._clock()
+                level = logging.INFO if request.group in ORDER_GROUPS else logging.DEBUG
+                taken = (received - sent) / MILLISECOND
+                _log.log(level, "%s %s: %d in %.1f ms", request.method, request.path, response.status, taken)
+                return Answer(response.status, response.headers, body, sent, received)
         except aiohttp.ClientConnectorError as error:
             return Unanswered(f"no connection: {error}", was_sent=False)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

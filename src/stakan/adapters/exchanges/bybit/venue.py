@@ -8,6 +8,9 @@ exchange says comes back as events through `deliver`, never inside `send`. Three
 - The same id goes out again only where the exchange said that it did not carry the request out.
 - The stream alone is no proof: accepted requests that have no effect in time are looked up, the private stream's gaps
   are closed over REST, and the whole account is read again every minute.
+
+Breakers hold back what can wait, entries and routine readings, while a capability of the exchange fails. Cancels,
+amendments, reduce-only orders, stops and look-ups always leave.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,10 +23,13 @@ import numpy as np
 
 from stakan.adapters.exchanges.bybit import bodies, inquiry
 from stakan.adapters.exchanges.bybit.bodies import symbol_of
+from stakan.adapters.exchanges.bybit.capabilities import Breakers, Capability
 from stakan.adapters.exchanges.bybit.errors import (
     CLOCK_OFF,
     DUPLICATE_ID,
+    NO_OPENING,
     NODE_RESTARTS,
+    TOO_FAST,
     UID_LIMIT,
     Kind,
     Reaction,
@@ -32,6 +38,7 @@ from stakan.adapters.exchanges.bybit.inquiry import Sighting
 from stakan.adapters.exchanges.bybit.limits import Group, RateLimiter
 from stakan.adapters.exchanges.bybit.messages import OrderIds, OrderRow, PrivateFrame, TradeFrame, millis, read
 from stakan.adapters.exchanges.bybit.private import Coin, Holding, Translator
+from stakan.adapters.exchanges.bybit.reading import Reading
 from stakan.adapters.exchanges.bybit.rest import (
     Line,
     Pause,
@@ -48,22 +55,28 @@ from stakan.adapters.exchanges.bybit.rest import (
 from stakan.core.domain.commands import AmendOrder, CancelOrder, SetProtection, SubmitOrder, VenueCommand
 from stakan.core.domain.errors import DataError, RateLimited, VenueError
 from stakan.core.domain.events import (
+    AccountUnread,
     CancelRejected,
+    OrderCancelled,
     OrderFailed,
     OrderRejected,
     OutcomeLost,
     ProtectionRejected,
     VenueEvent,
+    VenueNews,
 )
 from stakan.core.domain.ids import ClientOrderId, InstrumentId, VenueOrderId
 from stakan.core.domain.instrument import Instrument
-from stakan.core.domain.orders import NewOrder
-from stakan.core.domain.units import MILLISECOND, SECOND, Ticks
+from stakan.core.domain.orders import NewOrder, OrderStatus
+from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND, Ticks
+from stakan.core.portfolio.orders import Order
 
 _PROOF_MARGIN = 10 * SECOND
 """Beyond the receive window, until an order that is nowhere was never accepted (decision 3)."""
 _FIRST_DECIDES = frozenset((DUPLICATE_ID, 10014, 20006))
 """An earlier request did it: this one says nothing of what became of the order."""
+LEFT_ALONE = 10 * MINUTE
+"""How long nothing opens in a symbol of which the exchange says that nothing can."""
 _CLOCK_TOLERANCE = SECOND
 _LOOK_BACK = 60 * SECOND // MILLISECOND
 _BLIND_FOR = 3 * SECOND
@@ -92,6 +105,8 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     """Between two readings of the account while the private stream is down."""
     sweep: int = 60 * SECOND
     """Between two readings of the account while all is well."""
+    again: int = SECOND
+    """Until a reading that did not agree is repeated."""
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +115,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     clock: Callable[[], int]
     timers: Timers
     transport: Transport
-    deliver: Callable[[VenueEvent], None]
+    deliver: Callable[[VenueNews], None]
     halt: Callable[[str], None]
     """Trading must stop and a person must look; called once per reason."""
     note: Callable[[str], None]
@@ -125,10 +140,17 @@ class _Flight(msgspec.Struct, kw_only=True):
     sent: int = 0
     attempts: int = 0
     clock_refusals: int = 0
+    was_placed: bool = False
+    """Whether the exchange had spoken of it to an earlier run."""
     booked: int = 0
     """When its turn within the limits is; 0 where it does not wait for one."""
     is_over: bool = False
     call_off: Callable[[], None] | None = None
+
+    @property
+    def can_be_held_back(self) -> bool:
+        """Whether it is an entry: all else protects, or changes what is there already."""
+        return self.order is not None and not self.order.reduce_only
 
 
 class BybitVenue:
@@ -149,7 +171,16 @@ class BybitVenue:
         self.server_clock = server_clock or ServerClock(ports.clock)
         self.limiter = limiter or RateLimiter()
         self.translator = Translator(instruments, venue)
-        self.line = Line(ports.transport, self.limiter, self.server_clock, clock=ports.clock, timers=ports.timers)
+        self.line = Line(
+            ports.transport,
+            self.limiter,
+            self.server_clock,
+            clock=ports.clock,
+            timers=ports.timers,
+            chance=ports.chance,
+        )
+        self.breakers: Breakers = self.line.breakers
+        """By capability; what they count are outages, never refusals."""
         self.trade: Sender | None = None
         """The trade socket while it is logged in."""
         self.is_streaming = False
@@ -157,7 +188,10 @@ class BybitVenue:
         self.is_caught_up = False
         """Whether the account was read since the private stream last came or went."""
         self.stopped_for: str | None = None
+        self.account_read_ts = 0
+        """When the account was last read without an error; 0 before the first time."""
         self._rules = dict(instruments)
+        self._venue = venue
         self._ports = ports
         self._clock, self._timers, self._deliver = ports.clock, ports.timers, ports.deliver
         self._session = session or f"{ports.clock():x}"
@@ -169,8 +203,12 @@ class BybitVenue:
         self._protecting: dict[InstrumentId, _Flight] = {}
         self._prepared: dict[InstrumentId, Decimal] = {}
         self._blocked: dict[InstrumentId, str] = {}
+        self._left_alone: dict[InstrumentId, tuple[int, str]] = {}
+        """Until when nothing opens, and why."""
         self._lacks: dict[ClientOrderId, int] = {}
         self._halted: set[str] = set()
+        self._adopted: list[_Flight] = []
+        """Orders of the run before that the exchange has not been asked about yet."""
         self._blind_since: int | None = None
         """When the private stream went; None while it is there and nothing of its gap is unread."""
         self._started = self.server_clock.millis()
@@ -201,11 +239,44 @@ class BybitVenue:
         """Executions from this moment on are to be read at the first look, e.g. the last one that a journal knows."""
         self._started = min(self._started, since_millis)
 
+    def adopt(self, order: Order) -> None:
+        """An order of the run before this one that may still live: never sent again.
+
+        The first reading of the account tells of those that rest; the others are looked up then.
+        """
+        request = order.request
+        if request.instrument not in self._rules:
+            raise DataError(f"{request.client_order_id} is of {request.instrument}, which is not known")
+        self.translator.expect(request)
+        flight = _Flight(
+            kind=Kind.CREATE,
+            instrument=request.instrument,
+            group=Group.CREATE,
+            path="/v5/order/create",
+            body=b"",
+            client=request.client_order_id,
+            order=request,
+            began=order.submitted_ts,
+            # The clock may have been set meanwhile: absence is proven from now on.
+            sent=self._clock(),
+            was_placed=order.status is not OrderStatus.PENDING,
+        )
+        self._adopted.append(flight)
+        if self.is_caught_up:
+            self.read_account()
+
+    def read_again(self) -> None:
+        """The engine could not agree with the last reading: another one, soon."""
+        self._timers(self.patience.again, self.read_account)
+
     def release(self) -> None:
         """An operator has looked into why trading stopped: orders that open may leave again."""
+        for breaker in self.breakers.values():
+            breaker.reset(self._clock())
         self.stopped_for = None
         self._halted.clear()
         self._blocked.clear()
+        self._left_alone.clear()
 
     def prepare(self, rules: Instrument, leverage: Decimal) -> Procedure[None]:
         """Assert isolated margin, one-way mode and leverage; orders that open are refused before it.
@@ -221,6 +292,10 @@ class BybitVenue:
         rows = yield from inquiry.prepare(symbol_of(rules.id), leverage)
         self._tell(self.translator.positions(rows, self._clock(), asked))
         self._prepared[rules.id] = leverage
+
+    def is_prepared(self, instrument: InstrumentId) -> bool:
+        """Whether isolated margin, one-way mode and leverage were asserted for an instrument."""
+        return instrument in self._prepared
 
     @property
     def holdings(self) -> Mapping[InstrumentId, Holding]:
@@ -239,6 +314,8 @@ class BybitVenue:
         match command:
             case SubmitOrder(order=order):
                 self._submit(order)
+            case CancelOrder() if command.venue_order_id:
+                self._cancel_foreign(command)
             case CancelOrder():
                 self._change(command, Kind.CANCEL, Group.CANCEL, bodies.cancellation(command))
             case AmendOrder():
@@ -281,12 +358,26 @@ class BybitVenue:
             return f"trading stopped: {self.stopped_for}"
         if order.instrument in self._blocked:
             return self._blocked[order.instrument]
+        until, why = self._left_alone.get(order.instrument, (0, ""))
+        if self._clock() < until:
+            return f"nothing opens there: {why}"
         if order.instrument not in self._prepared:
             return "isolated margin, one-way mode and leverage are not asserted: prepare the instrument first"
         blind_for = 0 if self._blind_since is None else self._clock() - self._blind_since
         if blind_for > _BLIND_FOR:
             return f"private stream is down for {blind_for // SECOND} s"
         return None
+
+    def _cancel_foreign(self, command: CancelOrder) -> None:
+        """An order that is not ours, or not any more: what became of it shows in the next reading."""
+        request = Request(
+            kind=Kind.CANCEL,
+            group=Group.CANCEL,
+            path="/v5/order/cancel",
+            body=self._encode(bodies.cancellation(command)),
+            max_wait=self.patience.turn,
+        )
+        self.line.ask(request, lambda reply: self._ports.note(f"cancel of {command.venue_order_id}: {reply.why}"))
 
     def _change(self, command: CancelOrder | AmendOrder, kind: Kind, group: Group, body: dict[str, object]) -> None:
         if self._drop_waiting(command):
@@ -345,7 +436,7 @@ class BybitVenue:
     # --- on the way -------------------------------------------------------------------------------------------------
 
     def _launch(self, flight: _Flight) -> None:
-        if not (flight.op and self.trade is not None):
+        if not self._goes_by_socket(flight):
             self._by_rest(flight)
             return
         now = self._clock()
@@ -361,6 +452,15 @@ class BybitVenue:
             flight.call_off = self._timers(wait, lambda: self._by_socket(flight))
         else:
             self._by_socket(flight)
+
+    def _goes_by_socket(self, flight: _Flight) -> bool:
+        """Where there is one that has the operation, unless it fails; REST decides for itself."""
+        if not (flight.op and self.trade is not None):
+            return False
+        socket, rest = self.breakers[Capability.ORDERS_SOCKET], self.breakers[Capability.ORDERS_REST]
+        if flight.can_be_held_back:
+            return socket.allow(self._clock())
+        return socket.is_closed or not rest.is_closed
 
     def _by_socket(self, flight: _Flight) -> None:
         flight.booked = 0
@@ -384,7 +484,11 @@ class BybitVenue:
         flight.call_off = self._timers(self.patience.answer, lambda: self._no_answer(name))
 
     def _by_rest(self, flight: _Flight) -> None:
-        flight.sent = self._clock()
+        breaker, now = self.breakers[Capability.ORDERS_REST], self._clock()
+        if flight.can_be_held_back and not breaker.allow(now):
+            self._soon_do(partial(self._not_sent, flight, f"held back: {breaker.why(now)}"))
+            return
+        flight.sent = now
         flight.attempts += 1
         request = Request(
             kind=flight.kind, group=flight.group, path=flight.path, body=flight.body, max_wait=self.patience.turn
@@ -394,7 +498,11 @@ class BybitVenue:
     def _no_answer(self, name: str) -> None:
         flight = self._flights.pop(name, None)
         if flight is not None:
+            self._socket_failed("no answer in time")
             self._unknown(flight, "no answer in time")
+
+    def _socket_failed(self, why: str) -> None:
+        self.breakers[Capability.ORDERS_SOCKET].failure(self._clock(), why)
 
     # --- answers ----------------------------------------------------------------------------------------------------
 
@@ -406,6 +514,8 @@ class BybitVenue:
         """The trade socket is gone: whatever waits for an answer there is unknown."""
         self.trade = None
         flights, self._flights = self._flights, {}
+        if flights:
+            self._socket_failed(f"lost with {len(flights)} requests under way: {why}")
         for flight in flights.values():
             self._unknown(flight, f"trade socket: {why}")
 
@@ -421,10 +531,17 @@ class BybitVenue:
             self.limiter.learn(flight.group, int(header.limit), int(header.left), reset, now)
             if frame.ret_code == UID_LIMIT:
                 self.limiter.refused(flight.group, reset)
+        if frame.ret_code in TOO_FAST:
+            self.limiter.slow_down(flight.group, now)
         if frame.ret_code == NODE_RESTARTS:
             # Until the session has a new connection, orders go by REST.
             self.trade = None
-        self._answered(flight, judge(flight.kind, frame.ret_code, frame.ret_msg, frame.data))
+        reply = judge(flight.kind, frame.ret_code, frame.ret_msg, frame.data)
+        if reply.is_outage:
+            self._socket_failed(f"{flight.path}: {reply.why}")
+        else:
+            self.breakers[Capability.ORDERS_SOCKET].success(now)
+        self._answered(flight, reply)
 
     def _answered(self, flight: _Flight, reply: Reply) -> None:
         if flight.call_off is not None:
@@ -439,8 +556,14 @@ class BybitVenue:
                 self._unknown(flight, reply.why)
             case Reaction.RECON:
                 self._reconcile(flight, reply)
-            case Reaction.REJ | Reaction.RISK:
+            case Reaction.REJ:
+                if flight.can_be_held_back and reply.code in NO_OPENING:
+                    self._left_alone[flight.instrument] = self._clock() + LEFT_ALONE, reply.why
                 self._refused(flight, reply.why)
+            case Reaction.RISK:
+                self._refused(flight, reply.why)
+                if self.breakers[Capability.QUERIES].allow(self._clock()):
+                    self.read_account()
             case Reaction.FATAL:
                 self._refused(flight, reply.why)
                 self._halt(f"{flight.path}: {reply.why}")
@@ -533,7 +656,10 @@ class BybitVenue:
     def _not_sent(self, flight: _Flight, why: str) -> None:
         """Known not to have been carried out, and given up."""
         self._land(flight)
-        if flight.kind is Kind.CREATE:
+        if flight.was_placed:
+            # It was there once, so it is over by now; what it had filled is read with the executions.
+            self._deliver(self._gone(flight, why))
+        elif flight.kind is Kind.CREATE:
             self._deliver(self._failed(flight.instrument, flight.client, why))
         else:
             self._refused(flight, why)
@@ -698,8 +824,11 @@ class BybitVenue:
 
     def on_private_down(self, why: str) -> None:
         """The private stream is gone: the account is polled, and soon nothing new opened, until it is back."""
+        now = self._clock()
         if self._blind_since is None:
-            self._blind_since = self._clock()
+            self._blind_since = now
+        if self.is_streaming:
+            self._deliver(AccountUnread(ts_event=now, ts_recv=now, why=f"private stream: {why}"))
         self.is_streaming = False
         self.is_caught_up = False
         self._ports.note(f"private stream: {why}: polling")
@@ -726,12 +855,14 @@ class BybitVenue:
     def catch_up(self) -> Procedure[None]:
         """The reading itself; raises VenueError and DataError."""
         asked = self.server_clock.past_millis()
+        reading = Reading(self._rules, self._venue, self._clock())
         known = self.translator
         last = known.latest_execution
         since = last - _LOOK_BACK if last else self._started
         expected = known.open_orders()
         self._tell(known.executions((yield from inquiry.executions_since(since)), self._clock()))
         rows = yield from inquiry.open_orders()
+        reading.orders(rows)
         self._tell(known.orders(rows, self._clock()))
         found = {row.order_link_id for row in rows}
         for instrument, client in expected:
@@ -739,12 +870,20 @@ class BybitVenue:
                 self._take((yield from inquiry.find_order(symbol_of(instrument), client)))
         held = [symbol_of(key) for key, holding in known.holdings.items() if holding.lots or known.protection(key)[0]]
         positions = yield from inquiry.positions(held)
+        reading.positions(positions)
         self._tell(known.positions(positions, self._clock(), asked))
-        known.wallet((yield from inquiry.wallet()))
+        wallets = yield from inquiry.wallet()
+        reading.wallet(wallets)
+        known.wallet(wallets)
+        self._deliver(reading.event(self._clock))
 
     def _was_read(self, _: None) -> None:
         self._is_reading = False
-        self._read_at = self._clock()
+        self.account_read_ts = self._read_at = self._clock()
+        adopted, self._adopted = self._adopted, []
+        for flight in adopted:
+            if not self.translator.is_seen(flight.client):
+                self._look_up(flight)
         if self._reads_again:
             self._reads_again = False
             self.read_account()
@@ -772,9 +911,11 @@ class BybitVenue:
         for instrument, client in lacking:
             self._fetch_executions(instrument, client, now)
         is_well = self.is_streaming and self.is_caught_up
-        if not self._is_reading and now - self._read_at >= (self.patience.sweep if is_well else self.patience.poll):
+        is_due = now - self._read_at >= (self.patience.sweep if is_well else self.patience.poll)
+        if is_due and not self._is_reading and self.breakers[Capability.QUERIES].allow(now):
             self.read_account()
-        if now - self._measured_at >= (self.patience.sweep if self.server_clock.is_synced else self.patience.poll):
+        is_due = now - self._measured_at >= (self.patience.sweep if self.server_clock.is_synced else self.patience.poll)
+        if is_due and self.breakers[Capability.MARKET].allow(now):
             self._measure_clock()
 
     def _fetch_executions(self, instrument: InstrumentId, client: ClientOrderId, now: int) -> None:
@@ -782,7 +923,7 @@ class BybitVenue:
         if now - since >= self.patience.executions:
             del self._lacks[client]
             self._ports.note(f"{client}: executions that the order counts do not appear")
-            self._tell(self.translator.release(client))
+            self._tell(self.translator.release(client, now))
         elif client not in self._looking:
             self._looking.add(client)
             self._run(self._executions(instrument, client))
@@ -840,6 +981,12 @@ class BybitVenue:
             client_order_id=client,
             venue_order_id=VenueOrderId(""),
             why=why,
+        )
+
+    def _gone(self, flight: _Flight, why: str) -> OrderCancelled:
+        now = self._clock()
+        return OrderCancelled(
+            ts_event=now, ts_recv=now, instrument=flight.instrument, client_order_id=flight.client, why=why
         )
 
     def _change_refused(self, command: CancelOrder | AmendOrder, why: str) -> CancelRejected:

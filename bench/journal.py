@@ -1,0 +1,259 @@
+"""The journal: steps appended and computed again, what a commit costs before an order leaves, and what a start reads."""
+
+import shutil
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from bench._rows import Options, Row, interleaved, rate
+from stakan import __version__
+from stakan.adapters.journal.reading import read_events, records_after
+from stakan.adapters.journal.records import Header
+from stakan.adapters.journal.snapshots import latest_state
+from stakan.adapters.journal.writing import FileJournal, JournalLimits
+from stakan.adapters.synthetic.config import demo_config
+from stakan.apps.backtest import RUN_EPOCH, Backtest
+from stakan.apps.config import load_settings, to_toml
+from stakan.apps.replay import engine_of
+from stakan.apps.sources import Source, from_generator
+from stakan.apps.wiring import config_hash
+from stakan.core.domain.commands import SubmitOrder
+from stakan.core.domain.events import AnyEvent
+from stakan.core.domain.step import Step
+from stakan.core.domain.units import MINUTE, SECOND, Nanos
+from stakan.core.engine import Engine
+from stakan.core.features.catalogue import FEATURE_SET
+
+MINUTES = 10
+GROUP = 16
+"""Intents that share a commit at load."""
+_LIMITS = JournalLimits(ballast_bytes=0)
+_DATA = "synthetic market of 3 symbols with the simulated exchange: {mix}"
+
+
+class Lived(msgspec.Struct, frozen=True):
+    """A run as a journal gets it."""
+
+    header: Header
+    steps: list[tuple[AnyEvent, Step]]
+    states: dict[int, bytes]
+    """The engine's, once a minute of market time."""
+
+    @property
+    def mix(self) -> str:
+        """What it consists of."""
+        kinds = [type(event).__name__ for event, _ in self.steps]
+        common = sorted(set(kinds), key=kinds.count, reverse=True)[:4]
+        return ", ".join(f"{kinds.count(kind) / len(kinds):.0%} {kind}" for kind in common)
+
+
+def run(options: Options) -> list[Row]:
+    """Rows `journal.*`."""
+    # Not a temporary folder: those may be in memory, where syncing costs nothing.
+    scratch = options.scratch / "journal"
+    shutil.rmtree(scratch, ignore_errors=True)
+    lived = _lived(options)
+    try:
+        return [
+            *_streams(options, lived, scratch),
+            *_commits(options, lived, scratch),
+            _recovery(options, lived, scratch),
+        ]
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+class _Noted:
+    """Stands where a journal stands: keeps what it is given, and the engine's state now and then."""
+
+    def __init__(self, every: int) -> None:
+        self.steps: list[tuple[AnyEvent, Step]] = []
+        self.states: dict[int, bytes] = {}
+        self.engine: Engine | None = None
+        self._event: AnyEvent | None = None
+        self._every = every
+        self._due = 0
+
+    def event(self, _number: int, event: AnyEvent) -> None:
+        self._event = event
+
+    def append(self, step: Step) -> None:
+        self.steps.append((self._event, step))
+        self._due = self._due or step.ts + self._every
+        if step.ts >= self._due:
+            self._due += self._every
+            self.states[step.number] = self.engine.snapshot()
+
+
+def _lived(options: Options) -> Lived:
+    """Of the default configuration; a state a minute."""
+    # In less there may be no order.
+    minutes = max(1.0, MINUTES * options.scale)
+    source = from_generator(demo_config(duration_ns=Nanos(round(minutes * MINUTE))))
+    settings = load_settings(None, (), {})
+    noted = _Noted(round(min(1.0, minutes / 2) * MINUTE))
+    backtest = Backtest(source, settings, noted)
+    noted.engine = backtest.engine
+    backtest.run()
+    return Lived(_header(source, settings), noted.steps, noted.states)
+
+
+def _header(source: Source, settings) -> Header:
+    return Header(
+        stakan=__version__,
+        account="main",
+        run_epoch=RUN_EPOCH,
+        config_hash=config_hash(settings),
+        config=to_toml(settings),
+        instruments=tuple(source.instruments.values()),
+        feature_set=FEATURE_SET,
+    )
+
+
+def write(folder: Path, lived: Lived, *, with_states: bool = False) -> None:
+    """As the live loop does: every second of market time what there is goes to the system."""
+    with FileJournal(folder, lived.header, limits=_LIMITS) as journal:
+        due = 0
+        for event, step in lived.steps:
+            journal.event(step.number, event)
+            journal.append(step)
+            if step.ts >= due:
+                due = step.ts + SECOND
+                journal.flush()
+            if with_states and step.number in lived.states:
+                journal.snapshot(step.number, lived.states[step.number])
+
+
+@contextmanager
+def _fresh(folder: Path) -> Iterator[Path]:
+    shutil.rmtree(folder, ignore_errors=True)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _streams(options: Options, lived: Lived, scratch: Path) -> list[Row]:
+    count = len(lived.steps)
+    whole = scratch / "whole"
+    write(whole, lived, with_states=True)
+
+    def append() -> float:
+        with _fresh(scratch / "append") as folder:
+            return rate(count, lambda: write(folder, lived))
+
+    def decode() -> float:
+        return rate(count, lambda: [None for _ in read_events(whole)])
+
+    def replay() -> float:
+        engine = engine_of(lived.header)
+        return rate(count, lambda: _fold(engine, read_events(whole)))
+
+    appended, decoded, replayed = interleaved(options.repetitions, append, decode, replay)
+    stored = sum(path.stat().st_size for path in whole.glob("*.journal")) / count
+    common = {"unit": "steps/s", "event": "one event with its step", "data": _DATA.format(mix=lived.mix)}
+    return [
+        Row(
+            name="journal.append",
+            what=f"event and step → block, compressed, to the disk once a second of the market ({stored:.0f} B each on "
+            "disk), to the orderly end",
+            ours=appended,
+            bar=50_000,
+            **common,
+        ),
+        Row(name="journal.read", what="journal → events in their order", ours=decoded, **common),
+        Row(
+            name="journal.replay",
+            what="journal → events → engine of the default configuration: book, densities, features, strategies, risk",
+            ours=replayed,
+            bar=100_000,
+            **common,
+        ),
+    ]
+
+
+def _fold(engine: Engine, events: Iterator[tuple[int, AnyEvent]]) -> None:
+    for _, event in events:
+        engine.step(event)
+
+
+def _commits(options: Options, lived: Lived, scratch: Path) -> list[Row]:
+    """By wall time: the order waits for the disk."""
+    orders = [pair for pair in lived.steps if any(isinstance(command, SubmitOrder) for command in pair[1].commands)]
+    quiet = [pair for pair in lived.steps if not pair[1].commands][1000:1008]
+    assert orders, "a market without an order shows nothing"
+    times = options.count(200)
+
+    def commits(group: int) -> float:
+        taken = []
+        with _fresh(scratch / "commit") as folder, FileJournal(folder, lived.header, limits=_LIMITS) as journal:
+            number = 0
+            for turn in range(times):
+                for event, step in quiet:
+                    number = _put(journal, number, event, step)
+                began = time.perf_counter_ns()
+                for place in range(group):
+                    number = _put(journal, number, *orders[(turn * group + place) % len(orders)])
+                journal.sync()
+                taken.append((time.perf_counter_ns() - began) / group / 1e6)
+        return statistics.median(taken)
+
+    one, many = interleaved(options.repetitions, lambda: commits(1), lambda: commits(GROUP))
+    common = {
+        "unit": "ms",
+        "lower": True,
+        "data": f"order steps of the same run, {len(quiet)} events of the market before each commit, on the local disk",
+    }
+    return [
+        Row(
+            name="journal.intent",
+            what="intent durable: event and step with its order → block, write, fdatasync",
+            event=f"one intent; a sample is the median of {times}",
+            ours=one,
+            bar=0.5,
+            **common,
+        ),
+        Row(
+            name="journal.intent_load",
+            what=f"intent durable at load: {GROUP} intents of one callback share a commit",
+            event=f"one intent of {GROUP}; a sample is the median of {times}",
+            ours=many,
+            bar=0.1,
+            **common,
+        ),
+    ]
+
+
+def _put(journal: FileJournal, number: int, event: AnyEvent, step: Step) -> int:
+    journal.event(number + 1, event)
+    journal.append(msgspec.structs.replace(step, number=number + 1))
+    return number + 1
+
+
+def _recovery(options: Options, lived: Lived, scratch: Path) -> Row:
+    folder = scratch / "whole"
+    newest = max(lived.states, default=0)
+    tail = len(lived.steps) - newest
+
+    def read() -> float:
+        began = time.perf_counter_ns()
+        found = latest_state(folder)
+        number = found[0] if found is not None else 0
+        count = sum(1 for _ in records_after(folder, number))
+        assert count >= tail
+        return (time.perf_counter_ns() - began) / 1e6
+
+    (ours,) = interleaved(options.repetitions, read)
+    size = len(lived.states.get(newest, b"")) / 1024
+    return Row(
+        name="journal.recovery",
+        what=f"newest state ({size:.0f} KiB) and the records of the {tail} steps behind it, a minute of the market; the "
+        f"{newest} steps before are skipped by the heads of their blocks",
+        unit="ms",
+        event="one start",
+        data=_DATA.format(mix=lived.mix),
+        ours=ours,
+        lower=True,
+    )

@@ -1,0 +1,236 @@
+"""The blocks of a segment: records packed, compressed and sealed with checksums, and found again."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import msgspec
+import pyarrow as pa
+
+from stakan.adapters.journal.disk import Disk
+from stakan.adapters.journal.records import DECODER, ENCODER, JOURNAL_VERSION, MARKET_TAG, ONE, RAW, Record
+from stakan.core.domain.errors import DataError
+
+MAGIC = b"SJB" + bytes([JOURNAL_VERSION])
+_SEAL = struct.Struct("<4sI")
+_HEAD = struct.Struct("<IIIIQQqq")
+HEAD_BYTES = _SEAL.size + _HEAD.size
+_COUNT = struct.Struct(">BI")
+_ARRAY = 0xDD
+"""Msgpack's mark of an array with a count of 32 bits."""
+_ZSTD = pa.Codec("zstd", compression_level=1)
+DISTILLED = 1
+"""Market data has been taken out."""
+END = 2
+"""Holds the orderly end of the run."""
+ALL_STEPS = 2**63 - 1
+"""After all steps: blocks come without their data."""
+
+
+class TornTail(DataError):
+    """The last block is incomplete, as a crash leaves it: what was before it is whole."""
+
+    def __init__(self, path: Path, at: int) -> None:
+        super().__init__(f"{path}: torn block at byte {at}")
+        self.path = path
+        self.at = at
+
+
+class Head(NamedTuple):
+    """What is known of a block without opening it."""
+
+    length: int
+    """Bytes of the compressed records."""
+    raw: int
+    """Bytes of the records."""
+    checksum: int
+    flags: int
+    first: int
+    """Its first step."""
+    last: int
+    """Its last step; `first - 1` where it holds none."""
+    first_ts: int
+    last_ts: int
+    """Receive times of its first and last step; where it holds none, of the step before."""
+
+    @property
+    def is_distilled(self) -> bool:
+        """Whether market data was taken out of it."""
+        return bool(self.flags & DISTILLED)
+
+    @property
+    def is_end(self) -> bool:
+        """Whether it holds the orderly end."""
+        return bool(self.flags & END)
+
+
+class Block(NamedTuple):
+    """A whole block."""
+
+    path: Path
+    at: int
+    """Byte where it begins."""
+    head: Head
+    data: bytes
+    """Compressed records."""
+
+    @property
+    def end(self) -> int:
+        """Byte after it."""
+        return self.at + HEAD_BYTES + self.head.length
+
+
+class BlockBuilder:
+    """The block that is being filled."""
+
+    def __init__(self, number: int, ts: int) -> None:
+        """Begin after step `number`, which was received at `ts`."""
+        self._raw = bytearray(_COUNT.size)
+        self._count = 0
+        self._flags = 0
+        self.first = number + 1
+        self.last = number
+        self.first_ts = ts
+        self.last_ts = ts
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is in it, not even a step without records."""
+        return not self._count and self.last < self.first
+
+    def add(self, record: Record) -> None:
+        """Put a record behind the others."""
+        size = len(self._raw)
+        try:
+            ENCODER.encode_into(record, self._raw, size)
+        except BaseException:
+            del self._raw[size:]
+            raise
+        self._count += 1
+
+    def reach(self, number: int, ts: int) -> None:
+        """Say that a step is in here."""
+        if self.last < self.first:
+            self.first_ts = ts
+        self.last, self.last_ts = number, ts
+
+    def cover(self, head: Head) -> None:
+        """Say that all steps of another block are in here."""
+        if head.last >= head.first:
+            self.reach(head.first, head.first_ts)
+            self.reach(head.last, head.last_ts)
+
+    def mark(self, flag: int) -> None:
+        """Set DISTILLED or END."""
+        self._flags |= flag
+
+    def seal(self) -> bytes:
+        """The block as it is written."""
+        _COUNT.pack_into(self._raw, 0, _ARRAY, self._count)
+        data: bytes = _ZSTD.compress(self._raw, asbytes=True)
+        rest = _HEAD.pack(
+            len(data),
+            len(self._raw),
+            zlib.crc32(data),
+            self._flags,
+            self.first,
+            self.last,
+            self.first_ts,
+            self.last_ts,
+        )
+        return _SEAL.pack(MAGIC, zlib.crc32(rest)) + rest + data
+
+
+def records_of(block: Block, *, market: bool = True) -> list[Record]:
+    """Its records in order, without market data where that is not wanted; raises DataError for other shapes."""
+    try:
+        data = _ZSTD.decompress(block.data, decompressed_size=block.head.raw, asbytes=True)
+        if market:
+            return DECODER.decode(data)
+        return [ONE.decode(raw) for raw in RAW.decode(data) if memoryview(raw)[1] != MARKET_TAG]
+    except (msgspec.MsgspecError, OSError, ValueError) as error:
+        raise DataError(f"{block.path}: records of the block at byte {block.at} cannot be read: {error}") from error
+
+
+def blocks_of(disk: Disk, path: Path, *, is_last: bool, at: int = 0, after: int = -1) -> Iterator[Block]:
+    """The blocks of a segment from byte `at` on; those that end at or before step `after` come without their data.
+
+    Raises TornTail where the last segment ends in something that is no whole block and has none behind it, DataError
+    where a block is damaged.
+    """
+    size = disk.size(path)
+    with closing(disk.stream(path)) as stream:
+        while at < size:
+            block = block_at(stream, path, at, size, after=after)
+            if block is None:
+                block = _again(disk, path, at, size, is_last=is_last)
+            yield block
+            at = block.end
+
+
+def heads_of(disk: Disk, path: Path, *, is_last: bool) -> list[Head]:
+    """What is known of the blocks of a segment without opening them, up to where the last segment is torn.
+
+    Raises DataError where a block is damaged.
+    """
+    found: list[Head] = []
+    with suppress(TornTail):
+        for block in blocks_of(disk, path, is_last=is_last, after=ALL_STEPS):
+            # One by one: what was found before a tear counts.
+            found.append(block.head)  # noqa: PERF401
+    return found
+
+
+def block_at(stream: BinaryIO, path: Path, at: int, size: int, *, after: int = -1) -> Block | None:
+    """The whole block at a byte of a file of `size` bytes; None where there is none."""
+    stream.seek(at)
+    head = _head(stream.read(HEAD_BYTES))
+    if head is None or at + HEAD_BYTES + head.length > size:
+        return None
+    if head.last <= after and not head.is_end:
+        return Block(path, at, head, b"")
+    data = stream.read(head.length)
+    if len(data) < head.length or zlib.crc32(data) != head.checksum:
+        return None
+    return Block(path, at, head, data)
+
+
+def whole_block_after(stream: BinaryIO, path: Path, at: int, size: int) -> int | None:
+    """The first byte after `at` at which a whole block begins."""
+    stream.seek(at + 1)
+    rest = stream.read(size - at - 1)
+    found = rest.find(MAGIC)
+    while found >= 0:
+        if block_at(stream, path, at + 1 + found, size) is not None:
+            return at + 1 + found
+        found = rest.find(MAGIC, found + 1)
+    return None
+
+
+def _again(disk: Disk, path: Path, at: int, size: int, *, is_last: bool) -> Block:
+    """What is no whole block, looked at a second time: it may just have been written, with others behind it."""
+    with closing(disk.stream(path)) as stream:
+        is_followed = whole_block_after(stream, path, at, size) is not None
+    with closing(disk.stream(path)) as stream:
+        block = block_at(stream, path, at, size)
+    if block is not None:
+        return block
+    if is_last and not is_followed:
+        raise TornTail(path, at)
+    raise DataError(f"{path}: damaged block at byte {at}")
+
+
+def _head(data: bytes) -> Head | None:
+    if len(data) < HEAD_BYTES:
+        return None
+    magic, checksum = _SEAL.unpack_from(data)
+    rest = data[_SEAL.size :]
+    if magic != MAGIC or zlib.crc32(rest) != checksum:
+        return None
+    return Head._make(_HEAD.unpack(rest))

@@ -1,0 +1,255 @@
+"""Reads a journal: records, events, steps; from the beginning, after a step, or as it grows."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+from stakan.adapters.journal.blocks import ALL_STEPS, Block, TornTail, block_at, blocks_of, heads_of, records_of
+from stakan.adapters.journal.disk import LOCAL, Disk
+from stakan.adapters.journal.layout import is_journal, segments
+from stakan.adapters.journal.records import JOURNAL_VERSION, End, Header, Inbox, Market, Outcome, Record, number_of
+from stakan.adapters.journal.snapshots import read_states
+from stakan.core.domain.errors import DataError
+from stakan.core.domain.events import AnyEvent
+from stakan.core.domain.step import Step
+
+
+class Span(NamedTuple):
+    """From where to where a journal goes."""
+
+    first: int
+    """Its first step."""
+    last: int
+    """Its last step; `first - 1` where it has none."""
+    first_ts: int
+    last_ts: int
+    """Receive times of the two; 0 where there are none."""
+
+
+def read_header(folder: Path, *, disk: Disk = LOCAL) -> Header:
+    """The header of a journal; raises DataError where there is none or its version is unknown."""
+    path = segments(folder, disk)[0]
+    first = _first_record(path, disk)
+    if not isinstance(first, Header):
+        raise DataError(f"{path}: damaged block at byte 0, or not a journal of this release: there is no header")
+    if first.version != JOURNAL_VERSION:
+        raise DataError(f"{folder}: journal version {first.version}, this release reads {JOURNAL_VERSION}")
+    return first
+
+
+def has_begun(folder: Path, *, disk: Disk = LOCAL) -> bool:
+    """Whether its first block is there; a process killed while it made a journal leaves none. DataError for damage."""
+    files = segments(folder, disk)
+    try:
+        return next(blocks_of(disk, files[0], is_last=len(files) == 1), None) is not None
+    except TornTail:
+        return False
+
+
+def is_complete(folder: Path, *, disk: Disk = LOCAL) -> bool:
+    """Whether a journal has an orderly end; that of a killed process has none."""
+    try:
+        last = segments(folder, disk)[-1]
+        found = False
+        for block in blocks_of(disk, last, is_last=True, after=ALL_STEPS):
+            found = block.head.is_end
+    except DataError:
+        return False
+    return found
+
+
+def read_span(folder: Path, *, disk: Disk = LOCAL) -> Span:
+    """From where to where it goes, up to where its end is torn; raises DataError where a block is damaged."""
+    found = None
+    files = segments(folder, disk)
+    for head in chain.from_iterable(heads_of(disk, path, is_last=path == files[-1]) for path in files):
+        if found is None or found.last < found.first:
+            found = Span(head.first, head.last, head.first_ts, head.last_ts)
+        else:
+            found = found._replace(last=head.last, last_ts=head.last_ts)
+    if found is None:
+        raise DataError(f"{folder}: there is nothing in its first segment")
+    return found
+
+
+def read_records(
+    folder: Path,
+    *,
+    torn: bool = False,
+    market: bool = True,
+    since: int = 0,
+    until: int = ALL_STEPS,
+    disk: Disk = LOCAL,
+) -> Iterator[Record]:
+    """All records in order, the header first; without market data where that is not wanted.
+
+    Blocks that lie before `since` or after `until` (receive times) as a whole are left out. Raises DataError naming
+    file and byte where a block is damaged, or the end is torn. With `torn`, reading ends where the end is torn.
+    """
+    is_first = True
+    for block in _blocks(folder, disk, torn=torn):
+        if block.head.first <= block.head.last and not (block.head.last_ts >= since and block.head.first_ts <= until):
+            continue
+        for record in records_of(block, market=market):
+            # Every segment begins with the same header.
+            if is_first or not isinstance(record, Header):
+                yield record
+            is_first = False
+
+
+def read_events(
+    folder: Path, *, torn: bool = False, after: int = 0, disk: Disk = LOCAL
+) -> Iterator[tuple[int, AnyEvent]]:
+    """Events with their numbers in their total order, of steps after `after`.
+
+    Raises DataError as `read_records`, and where market data of those steps has been distilled away.
+    """
+    expected = None
+    for block in _blocks(folder, disk, torn=torn, after=after):
+        if block.head.is_distilled and max(block.head.first, after + 1) <= block.head.last:
+            raise DataError(_distilled(folder, disk))
+        for record in records_of(block):
+            if isinstance(record, Market | Inbox) and record.number > after:
+                if record.number != (expected or record.number):
+                    raise DataError(f"{folder}: event {expected} is missing, next is {record.number}")
+                expected = record.number + 1
+                yield record.number, record.event
+
+
+def read_steps(folder: Path, *, torn: bool = False, after: int = 0, disk: Disk = LOCAL) -> Iterator[Step]:
+    """The steps after `after` that had facts or commands; raises DataError as `read_records`."""
+    for block in _blocks(folder, disk, torn=torn, after=after):
+        for record in records_of(block, market=False):
+            if isinstance(record, Outcome) and record.step.number > after:
+                yield record.step
+
+
+def records_after(folder: Path, number: int, *, market: bool = True, disk: Disk = LOCAL) -> Iterator[Record]:
+    """Records of the steps after `number`, as far as the journal goes by now, and its end where it has one.
+
+    Blocks before are skipped unread. A torn tail ends it: either a crash left it, or it is being written. Raises
+    DataError where a block is damaged.
+    """
+    for records in Follower(folder, number, market=market, disk=disk).blocks():
+        yield from records
+
+
+class Follower:
+    """Reads a journal that still grows, from where the last call stopped."""
+
+    def __init__(self, folder: Path, number: int, *, market: bool = True, disk: Disk = LOCAL) -> None:
+        self.number = number
+        """Of the last step that was given."""
+        self.is_over = False
+        """Whether the orderly end was given."""
+        self._folder = folder
+        self._market = market
+        self._disk = disk
+        self._place: tuple[Path, int] | None = None
+
+    def blocks(self) -> Iterator[list[Record]]:
+        """What is new, a whole block of steps at a time; `number` is that of its last step once the next is asked for.
+
+        Raises DataError where a block is damaged.
+        """
+        if self.is_over or not is_journal(self._folder, self._disk):
+            return
+        files = segments(self._folder, self._disk)
+        if self._place is None and not self._has_begun(files):
+            return
+        begin, at = self._from_here(files)
+        for path in files[files.index(begin) :]:
+            try:
+                for block in blocks_of(self._disk, path, is_last=path == files[-1], at=at, after=self.number):
+                    yield from self._open(block)
+            except TornTail:
+                return
+            at = 0
+
+    def _has_begun(self, files: list[Path]) -> bool:
+        """Whether the header is there; a journal that carries on begins behind the steps of earlier runs."""
+        header = _first_record(files[0], self._disk)
+        if isinstance(header, Header):
+            self.number = max(self.number, header.first_number - 1)
+        elif len(files) > 1:
+            raise DataError(f"{files[0]}: damaged block at byte 0: there is no header")
+        return isinstance(header, Header)
+
+    def _open(self, block: Block) -> Iterator[list[Record]]:
+        number = self.number
+        if block.head.first > number + 1:
+            raise DataError(f"{block.path}: steps {number + 1} to {block.head.first - 1} are missing")
+        if block.head.last > number or block.head.is_end:
+            yield [one for one in records_of(block, market=self._market) if _is_after(one, number)]
+        self.number = max(number, block.head.last)
+        self.is_over = block.head.is_end
+        self._place = block.path, block.end
+
+    def _from_here(self, files: list[Path]) -> tuple[Path, int]:
+        """Where to read on: where the last call stopped, unless that file has a successor or was distilled since."""
+        if self._place is not None and self._place[0] == files[-1]:
+            return self._place
+        return start_of(files, self.number, self._disk), 0
+
+
+def _first_record(path: Path, disk: Disk) -> Record | None:
+    with closing(disk.stream(path)) as stream:
+        block = block_at(stream, path, 0, disk.size(path))
+    return next(iter(records_of(block)), None) if block is not None else None
+
+
+def start_of(files: list[Path], after: int, disk: Disk) -> Path:
+    """The segment that step `after + 1` is in, or is going to be."""
+    for path in reversed(files[1:]):
+        with closing(disk.stream(path)) as stream:
+            block = block_at(stream, path, 0, disk.size(path), after=ALL_STEPS)
+        if block is not None and block.head.first <= after + 1:
+            return path
+    return files[0]
+
+
+def first_replayable(folder: Path, *, disk: Disk = LOCAL) -> int | None:
+    """The earliest step whose state is there with all events after it; 0 stands for a fresh engine.
+
+    None where nothing can be computed again. Raises DataError where a file is damaged.
+    """
+    files = segments(folder, disk)
+    whole_after = read_header(folder, disk=disk).first_number - 1
+    for path in files:
+        heads = heads_of(disk, path, is_last=path == files[-1])
+        if any(head.is_distilled for head in heads):
+            whole_after = heads[-1].last
+    if whole_after == 0:
+        return 0
+    return next((number for number, _ in read_states(folder, torn=True, disk=disk) if number >= whole_after), None)
+
+
+def _distilled(folder: Path, disk: Disk) -> str:
+    first = first_replayable(folder, disk=disk)
+    where = "it cannot be computed again" if first is None else f"it can be computed again after step {first}"
+    return f"{folder}: market data was distilled away; {where}"
+
+
+def _blocks(folder: Path, disk: Disk, *, torn: bool, after: int = -1) -> Iterator[Block]:
+    """Blocks that reach beyond step `after`, in order; raises DataError where steps are missing between them."""
+    files = segments(folder, disk)
+    # Those before `after` are not looked at.
+    next_step = max(read_header(folder, disk=disk).first_number, after + 1)
+    is_first = True
+    try:
+        for path in files[files.index(start_of(files, after, disk)) :]:
+            for block in blocks_of(disk, path, is_last=path == files[-1], after=after):
+                if block.head.first > next_step or (block.head.first < next_step and not is_first):
+                    raise DataError(f"{path}: step {next_step} is missing before byte {block.at}")
+                next_step, is_first = block.head.last + 1, False
+                if block.head.last > after or block.head.is_end:
+                    yield block
+    except TornTail:
+        if not torn:
+            raise
+
+
+def _is_after(record: Record, number: int) -> bool:
+    return isinstance(record, End) or number_of(record) > number

@@ -1,0 +1,173 @@
+"""Retention: market data of old segments is taken out, what was decided and done is kept for good."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from stakan.adapters.journal.blocks import DISTILLED, END, BlockBuilder, Head, TornTail, blocks_of, heads_of, records_of
+from stakan.adapters.journal.disk import LOCAL, Disk
+from stakan.adapters.journal.layout import BALLAST, segments, snapshot_numbers, snapshot_path
+from stakan.adapters.journal.reading import is_complete
+from stakan.adapters.journal.report import Advance
+from stakan.adapters.journal.snapshots import latest_state
+
+_PARTIAL = ".distilled"
+"""Ends the name of a segment that is being made; what a crash leaves of it is removed by the next call."""
+_BLOCK_BYTES = 64 * 1024
+
+
+class Distilled(msgspec.Struct, frozen=True, kw_only=True):
+    """What a call has done."""
+
+    segments: tuple[str, ...]
+    """Those that market data was taken out of, by this call."""
+    bytes_freed: int
+    """With the states that only these segments needed."""
+
+
+def distil(
+    folder: Path,
+    *,
+    keep_after_ts: int | None = None,
+    keep_bytes: int | None = None,
+    is_carried_on: bool = False,
+    disk: Disk = LOCAL,
+    advance: Advance = lambda _bytes: None,
+) -> Distilled:
+    """Take market data out of segments, the oldest first.
+
+    Out of those that ended before `keep_after_ts` (receive time), and of as many as it takes for the others to have
+    `keep_bytes` at most. What a start needs stays: everything after the newest sound state, and whatever may still be
+    written; where a later run has carried on from this one (`is_carried_on`), nobody starts from it any more.
+
+    A segment is replaced in one step; a call that is cut short is made good by the next. Raises DataError where a
+    segment is damaged, and StorageError; what was done by then stays done.
+    """
+    _tidy(folder, disk)
+    whole = [one for one in _segments(folder, disk) if not one.is_distilled]
+    before = _bytes(folder, disk)
+    done = []
+    for segment in _chosen(whole, keep_after_ts, keep_bytes, _needed_after(folder, disk, is_carried_on=is_carried_on)):
+        _distil(disk, segment)
+        advance(segment.size)
+        done.append(segment.path.name)
+    _remove_states(folder, disk)
+    if is_carried_on or is_complete(folder, disk=disk):
+        disk.remove(folder / BALLAST)
+    return Distilled(segments=tuple(done), bytes_freed=before - _bytes(folder, disk))
+
+
+class _Segment(msgspec.Struct, frozen=True, kw_only=True):
+    path: Path
+    heads: list[Head]
+    size: int
+    is_last: bool
+
+    @property
+    def is_distilled(self) -> bool:
+        return any(head.is_distilled for head in self.heads)
+
+
+def _segments(folder: Path, disk: Disk) -> list[_Segment]:
+    files = segments(folder, disk)
+    return [
+        _Segment(
+            path=path,
+            heads=heads_of(disk, path, is_last=path == files[-1]),
+            size=disk.size(path),
+            is_last=path == files[-1],
+        )
+        for path in files
+    ]
+
+
+def _needed_after(folder: Path, disk: Disk, *, is_carried_on: bool) -> int | None:
+    """The step up to which nobody needs market data for a start; None where there is no such limit."""
+    if is_carried_on:
+        return None
+    state = latest_state(folder, disk=disk)
+    if state is None:
+        return 0
+    if is_complete(folder, disk=disk):
+        return state[0]
+    # The last segment may still be written, and replacing it would lose that.
+    last = heads_of(disk, segments(folder, disk)[-1], is_last=True)
+    return min(state[0], last[0].first - 1) if last else 0
+
+
+def _chosen(
+    whole: list[_Segment], keep_after_ts: int | None, keep_bytes: int | None, needed_after: int | None
+) -> list[_Segment]:
+    """The oldest of them, so that what stays is whole from some step on."""
+    left = sum(one.size for one in whole)
+    found = []
+    for one in whole:
+        is_old = keep_after_ts is not None and one.heads[-1].last_ts < keep_after_ts
+        is_too_much = keep_bytes is not None and left > keep_bytes
+        is_needed = needed_after is not None and one.heads[-1].last > needed_after
+        if is_needed or not (is_old or is_too_much):
+            break
+        found.append(one)
+        left -= one.size
+    return found
+
+
+def _distil(disk: Disk, segment: _Segment) -> None:
+    partial = segment.path.with_name(segment.path.name + _PARTIAL)
+    file = disk.append(partial)
+    try:
+        for data in _without_market(disk, segment):
+            file.write(data)
+        file.datasync()
+    finally:
+        file.close()
+    disk.rename(partial, segment.path)
+
+
+def _without_market(disk: Disk, segment: _Segment) -> Iterator[bytes]:
+    """Its blocks anew."""
+    builder = _fresh(segment.heads[0].first - 1, segment.heads[0].first_ts)
+    with suppress(TornTail):
+        for block in blocks_of(disk, segment.path, is_last=segment.is_last):
+            for record in records_of(block, market=False):
+                builder.add(record)
+            builder.cover(block.head)
+            if block.head.is_end:
+                builder.mark(END)
+            if len(builder) >= _BLOCK_BYTES:
+                yield builder.seal()
+                builder = _fresh(builder.last, builder.last_ts)
+    if not builder.is_empty:
+        yield builder.seal()
+
+
+def _fresh(number: int, ts: int) -> BlockBuilder:
+    builder = BlockBuilder(number, ts)
+    builder.mark(DISTILLED)
+    return builder
+
+
+def _remove_states(folder: Path, disk: Disk) -> None:
+    """Those that only a replay of distilled segments would begin with; the newest sound one always stays."""
+    distilled = [one for one in _segments(folder, disk) if one.is_distilled]
+    newest = latest_state(folder, disk=disk)
+    if not distilled or newest is None:
+        return
+    whole_after = distilled[-1].heads[-1].last
+    for number in snapshot_numbers(folder, disk):
+        if number < min(whole_after, newest[0]):
+            disk.remove(snapshot_path(folder, number))
+
+
+def _tidy(folder: Path, disk: Disk) -> None:
+    for name in disk.names(folder):
+        if name.endswith(_PARTIAL):
+            disk.remove(folder / name)
+
+
+def _bytes(folder: Path, disk: Disk) -> int:
+    paths = [*segments(folder, disk), *(snapshot_path(folder, number) for number in snapshot_numbers(folder, disk))]
+    # A running bot removes states of its own.
+    return sum(disk.size(path) for path in paths if disk.exists(path))

@@ -1,0 +1,128 @@
+"""Many seeds, on all cores: each is run until it counts, a failing one is shrunk, and all are summed up."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from itertools import islice
+from multiprocessing import get_context
+
+import msgspec
+
+from stakan.apps.dst.invariants import Breach
+from stakan.apps.dst.outcome import Outcome
+from stakan.apps.dst.plan import BASE_S, SYMBOLS, Plan, draw, extension
+from stakan.apps.dst.shrink import shrink
+from stakan.apps.dst.world import World
+
+LEAST_ORDERS = 10
+LEAST_FAULTS = 5
+MORE_S = 30.0
+MOST_S = 300.0
+"""A seed that has not met enough by then fails."""
+_AHEAD = 4
+"""Seeds per process that wait."""
+
+
+def run(plan: Plan) -> Outcome:
+    """Live through a plan, as it is."""
+    return World(plan).run()
+
+
+def judged(plan: Plan) -> Outcome:
+    """Live through a plan, and through a longer one where it has not met enough to count (decision 29).
+
+    A plan that never does is breached: it shows nothing.
+    """
+    outcome = run(plan)
+    while outcome.breach is None and not counts(outcome):
+        if plan.seconds + MORE_S > MOST_S:
+            what = f"{outcome.orders} orders in {outcome.traded} instruments, {outcome.fault_count} faults"
+            breach = Breach(invariant=-1, at_s=outcome.simulated_s, what=f"it shows too little: {what}")
+            return msgspec.structs.replace(outcome, breach=breach)
+        plan = extension(plan, MORE_S)
+        outcome = run(plan)
+    return outcome
+
+
+def counts(outcome: Outcome) -> bool:
+    """Whether a run was long and eventful enough to show anything."""
+    return (
+        outcome.plan.seconds >= BASE_S
+        and outcome.orders >= LEAST_ORDERS
+        and outcome.traded >= SYMBOLS
+        and outcome.fault_count >= LEAST_FAULTS
+    )
+
+
+def judged_seed(seed: int, seconds: float) -> Outcome:
+    """A seed's outcome; a failing one's plan is as small as it could be made."""
+    return smallest(judged(draw(seed, seconds)))
+
+
+def smallest(outcome: Outcome) -> Outcome:
+    """The outcome of the smallest plan that breaks the same invariant."""
+    if outcome.breach is None or outcome.breach.invariant < 0:
+        return outcome
+    found = shrink(outcome.plan, outcome.breach, lambda plan: run(plan).breach)
+    return run(found.plan)
+
+
+class Totals(msgspec.Struct, kw_only=True):
+    """What all seeds came to."""
+
+    seeds: int = 0
+    passed: int = 0
+    simulated_s: float = 0.0
+    calls: int = 0
+    steps: int = 0
+    frames: int = 0
+    orders: int = 0
+    executions: int = 0
+    fault_count: int = 0
+    faults: dict[str, int] = {}
+    mended: dict[str, int] = {}
+    kills: int = 0
+    restarts: int = 0
+    wall_s: float = 0.0
+    failed: list[Outcome] = []
+
+    def add(self, outcome: Outcome) -> None:
+        """One more seed."""
+        self.seeds += 1
+        self.passed += outcome.breach is None
+        for name in ("simulated_s", "calls", "steps", "frames", "orders", "executions", "fault_count", "kills"):
+            setattr(self, name, getattr(self, name) + getattr(outcome, name))
+        self.restarts += outcome.lives - 1
+        self.faults = dict(sorted((Counter(self.faults) + Counter(outcome.faults)).items()))
+        self.mended = dict(sorted((Counter(self.mended) + Counter(outcome.mended)).items()))
+        if outcome.breach is not None:
+            self.failed.append(outcome)
+
+
+def outcomes(seeds: Iterable[int], seconds: float, jobs: int) -> Iterator[Outcome]:
+    """The outcome of every seed, as they are done; with more than one job in processes of their own."""
+    if jobs <= 1:
+        for seed in seeds:
+            yield judged_seed(seed, seconds)
+        return
+    coming = iter(seeds)
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        running: set[Future[Outcome]] = set()
+        try:
+            while True:
+                for seed in islice(coming, jobs * _AHEAD - len(running)):
+                    running.add(pool.submit(judged_seed, seed, seconds))
+                if not running:
+                    return
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def since(began: float) -> float:
+    """Seconds that have passed."""
+    return time.monotonic() - began

@@ -1,0 +1,161 @@
+"""What the bot has put on record, in all its lives: orders, states, decisions, bookings; and whether one follows another."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+
+from stakan.core.domain.commands import SubmitOrder
+from stakan.core.domain.events import FillOrigin
+from stakan.core.domain.facts import (
+    AnyFact,
+    BalanceCorrected,
+    Discrepancy,
+    ExitDecided,
+    FillBooked,
+    FundingBooked,
+    IntentApproved,
+    OrderTransitioned,
+    PositionTransitioned,
+    Repaired,
+    TradingStateChanged,
+)
+from stakan.core.domain.ids import ClientOrderId, InstrumentId
+from stakan.core.domain.orders import NewOrder, Purpose
+from stakan.core.domain.step import Step
+from stakan.core.domain.trading import TradingState
+
+
+class Sent(msgspec.Struct):
+    """An order that an engine has decided on."""
+
+    order: NewOrder
+    life: int
+    number: int
+    """Of the step."""
+    is_forbidden: bool = False
+    """Whether it opens something although nothing may be opened."""
+
+
+class Booking(msgspec.Struct, frozen=True):
+    """A fill or a payment that entered the books."""
+
+    number: int
+    fact: FillBooked | FundingBooked
+
+
+class Records:
+    """Follows the steps of all lives. What a crash has taken back is forgotten again, so that it may happen anew."""
+
+    def __init__(self, breach: Callable[[int, str], None]) -> None:
+        self.life = 0
+        self.handed_over = 0
+        """Last step that is in the file of the journal: it survives the process."""
+        self.synced = 0
+        """Last step that is on the disk: it survives the power."""
+        self.acknowledged = 0
+        """Last step that somebody was told of: an operator whose request was accepted."""
+        self.counts: Counter[str] = Counter()
+        """What was mended, in all lives."""
+        self._breach = breach
+        self._history: list[tuple[int, Step]] = []
+        """Life and step, of steps that said something."""
+        self._clear()
+
+    def _clear(self) -> None:
+        self.sent: dict[ClientOrderId, Sent] = {}
+        self.is_closed = False
+        """Whether nothing may be opened: halted or paused."""
+        self.booked: dict[tuple[InstrumentId, str], int] = {}
+        """Lots by instrument and execution."""
+        self.funded: Counter[tuple[InstrumentId, str]] = Counter()
+        """How often, by instrument and payment."""
+        self._approved: set[str] = set()
+        self._leaving: set[InstrumentId] = set()
+        self._orders: dict[ClientOrderId, str] = {}
+        self._positions: dict[str, str] = {}
+
+    def observe(self, step: Step) -> list[Booking]:
+        """Take a step in; gives what it booked."""
+        self._history.append((self.life, step))
+        for fact in step.facts:
+            if isinstance(fact, Repaired | BalanceCorrected | Discrepancy):
+                self.counts[type(fact).__name__] += 1
+        return self._take(step, self.life)
+
+    def begin(self, life: int, number: int, *, lost_power: bool) -> None:
+        """A life begins that goes on after step `number`: what came later in those before it never happened.
+
+        It must be no earlier than what was durable, and than what somebody was told of.
+        """
+        durable = self.synced if lost_power else max(self.synced, self.handed_over)
+        if number < durable:
+            self._breach(6, f"the journal goes to step {number}, but step {durable} was safe")
+        if number < self.acknowledged:
+            self._breach(7, f"the journal goes to step {number}, but an operator was told of step {self.acknowledged}")
+        self.life = life
+        self._history = [(of, step) for of, step in self._history if step.number <= number]
+        self._clear()
+        for of, step in self._history:
+            self._take(step, of)
+        self.handed_over = self.synced = self.acknowledged = number
+
+    def is_durable(self, sent: Sent) -> bool:
+        """Whether an order is on the disk."""
+        return sent.number <= self.synced
+
+    # --- steps ------------------------------------------------------------------------------------------------------
+
+    def _take(self, step: Step, life: int) -> list[Booking]:
+        bookings: list[Booking] = []
+        for fact in step.facts:
+            if isinstance(fact, FillBooked):
+                key = (fact.instrument, str(fact.execution_id))
+                if fact.origin is not FillOrigin.REPAIR:
+                    self.booked[key] = self.booked.get(key, 0) + fact.size
+                bookings.append(Booking(step.number, fact))
+            elif isinstance(fact, FundingBooked):
+                self.funded[fact.instrument, fact.execution_id] += 1
+                bookings.append(Booking(step.number, fact))
+            else:
+                self._note(fact)
+        for command in step.commands:
+            if type(command) is SubmitOrder:
+                self._submitted(command.order, step.number, life)
+        return bookings
+
+    def _note(self, fact: AnyFact) -> None:
+        match fact:
+            case OrderTransitioned():
+                known = self._orders.get(fact.client_order_id)
+                self._follows(f"order {fact.client_order_id}", known, fact.before)
+                self._orders[fact.client_order_id] = fact.after
+            case PositionTransitioned():
+                known = self._positions.get(fact.position)
+                self._follows(f"position {fact.position}", known, fact.before)
+                self._positions[fact.position] = fact.after
+            case IntentApproved():
+                self._approved.add(fact.intent.id)
+            case ExitDecided():
+                self._leaving.add(fact.instrument)
+            case TradingStateChanged():
+                self.is_closed = fact.state is not TradingState.ACTIVE
+            case _:
+                pass
+
+    def _follows(self, what: str, known: str | None, before: str | None) -> None:
+        if known != before:
+            self._breach(6, f"{what} left {before}, but was last recorded as {known}")
+
+    def _submitted(self, order: NewOrder, number: int, life: int) -> None:
+        earlier = self.sent.get(order.client_order_id)
+        if earlier is not None and earlier.order != order:
+            self._breach(2, f"id {order.client_order_id} was {earlier.order} and is {order} now")
+        is_entry = order.purpose is Purpose.ENTRY
+        if is_entry and order.intent not in self._approved:
+            self._breach(6, f"entry {order.client_order_id} without a recorded decision")
+        if not is_entry and order.instrument not in self._leaving:
+            self._breach(6, f"exit {order.client_order_id} without a recorded decision")
+        self.sent[order.client_order_id] = Sent(
+            order=order, life=life, number=number, is_forbidden=is_entry and self.is_closed
+        )

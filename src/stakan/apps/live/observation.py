@@ -1,0 +1,252 @@
+"""All that looks at a running bot without taking part: narrator, invariants, metrics, and the trace of what leaves.
+
+Nothing that goes wrong here reaches the trading loop, and what can wait until orders have left does.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import Context, copy_context
+from types import TracebackType
+from typing import Any, Self
+
+from structlog.contextvars import bound_contextvars
+
+from stakan import __version__
+from stakan.adapters.exchanges.bybit.client import BybitAccount
+from stakan.adapters.exchanges.bybit.market_client import MarketClient
+from stakan.apps.config import MetricsSection
+from stakan.apps.live.bot import Bot
+from stakan.apps.live.invariants import ABOUT, Around, Breach, Invariants
+from stakan.apps.live.latency import SUBMIT
+from stakan.apps.live.narrator import TOLD_EVENTS, Narrator
+from stakan.apps.logs import Logs, get_logger
+from stakan.apps.metrics import Capability, Metrics, MetricsServer, Sources
+from stakan.apps.recorded_run import JOURNAL_FOLDER
+from stakan.core.domain.commands import SubmitOrder, VenueCommand
+from stakan.core.domain.events import AnyEvent
+from stakan.core.domain.ids import ClientOrderId, InstrumentId
+from stakan.core.domain.step import Step
+from stakan.core.domain.trace import Traces, trace_of
+from stakan.core.domain.units import SECOND, Nanos
+from stakan.core.portfolio.portfolio import Portfolio
+from stakan.core.ports import Venue
+
+PROJECTOR_FILE = "projector.json"
+_LOOK_S = 0.25
+_SHOWN = 3
+"""Breaches of each invariant that are among the problems, the newest."""
+
+
+class Observation:
+    """Of one bot whose surroundings are set: `attach` it, then use it as an asynchronous context while the bot runs."""
+
+    def __init__(self, bot: Bot, section: MetricsSection, now: Callable[[], int], logs: Logs | None = None) -> None:
+        state = bot.engine.state
+        self._bot = bot
+        self._now = now
+        self._logs = logs
+        self._log = get_logger("stakan.bot")
+        run = bot.plan.run_folder.name
+        self._traces = traces_of(state.portfolio, run)
+        rules = bot.plan.instruments
+        self._narrator = Narrator(traces_of(state.portfolio, run), rules.get, self._log)
+        self._later: deque[tuple[Context, AnyEvent, Step]] = deque()
+        self._step = Step(state.number, Nanos(state.now))
+        self._decided: dict[ClientOrderId, int] = {}
+        """When an order was decided that has not left yet, by the monotonic clock."""
+        self._is_traced = False
+        self._breaches: dict[int, deque[str]] = {}
+        self._failures = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._market: MarketClient | None = None
+        self._account: BybitAccount | None = None
+        self.sources = Sources(
+            now=now,
+            about={"version": __version__, "mode": bot.plan.mode, "run": run},
+            queues={"engine": lambda: bot.loop.waiting},
+            resyncs=bot.around.resyncs,
+            problems=bot.around.problems,
+            journal=bot.plan.run_folder / JOURNAL_FOLDER,
+            projector=bot.plan.run_folder.parent.parent / PROJECTOR_FILE,
+        )
+        self.metrics = Metrics(bot.engine, bot.latencies, self.sources)
+        self._events = self.metrics.events
+        self.invariants = Invariants(
+            bot.engine,
+            self._broken,
+            Around(is_connected=self._is_answered, is_margin_asserted=self._is_margin_asserted),
+        )
+        self.server = MetricsServer(section, self.metrics)
+        bot.observers.append(self.observe)
+        if logs is not None:
+            logs.fields["run"] = run
+            logs.trace_of_order = self._traces.orders.get
+            self.sources.queues["logs"] = lambda: logs.waiting
+            self.sources.dropped_lines = lambda: logs.dropped
+
+    def attach(self, market: MarketClient, account: BybitAccount | None, traced: "Traced | None") -> None:
+        """The connections of the bot, and the door through which its commands leave."""
+        self._market, self._account = market, account
+        self.sources.connections = self._connections
+        self.sources.breakers = self._breakers
+        if traced is not None:
+            self._is_traced = True
+            traced.trace, traced.sent = self._trace, self._sent
+        if account is not None:
+            venue = account.venue
+            self.sources.account_read_ts = lambda: venue.account_read_ts
+            self.sources.budgets = lambda: venue.limiter.budgets(self._now())
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong now, for people."""
+        logs = self._logs.problem if self._logs is not None else ""
+        broken = (text for texts in self._breaches.values() for text in texts)
+        return tuple(text for text in (*broken, logs, self.server.problem) if text)
+
+    async def __aenter__(self) -> Self:
+        """Serve metrics, and look at the clock every now and then."""
+        await self.server.start()
+        self._look_in(asyncio.get_running_loop())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Say what was not said yet, and serve no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._narrate()
+        await self.server.stop()
+
+    # --- steps ------------------------------------------------------------------------------------------------------
+
+    def observe(self, event: AnyEvent, step: Step) -> None:
+        """Take an event and what the engine made of it; next to nothing where it made nothing."""
+        kind = type(event)
+        self._events[kind] += 1
+        if step.facts or step.commands or self.invariants.bare or kind in TOLD_EVENTS:
+            try:
+                self._look_at(event, step)
+            except Exception as error:  # noqa: BLE001 - a bug in looking must not end what is looked at
+                self._failed(error)
+
+    def _look_at(self, event: AnyEvent, step: Step) -> None:
+        self.metrics.count(step)
+        if step.commands and self._is_traced:
+            self._step = step
+            decided = time.perf_counter_ns()
+            for command in step.commands:
+                if type(command) is SubmitOrder:
+                    self._decided[command.order.client_order_id] = decided
+        self._traces.note(step)
+        self.invariants.observe(event, step)
+        if step.facts or step.commands or type(event) in TOLD_EVENTS:
+            if not self._later:
+                asyncio.get_running_loop().call_soon(self._narrate)
+            self._later.append((copy_context(), event, step))
+
+    def _narrate(self) -> None:
+        """Say what has piled up; by now the orders have left."""
+        while self._later:
+            context, event, step = self._later.popleft()
+            try:
+                context.run(self._narrator.observe, event, step)
+            except Exception as error:  # noqa: BLE001 - as in observe
+                self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        """Said once, counted ever after."""
+        self._failures += 1
+        if self._failures == 1:
+            self._log.error("looking at the bot failed; it trades on", exc_info=error)
+
+    # --- invariants -------------------------------------------------------------------------------------------------
+
+    def _broken(self, breach: Breach) -> None:
+        self.metrics.breach(breach.number)
+        about = ABOUT[breach.number]
+        shown = self._breaches.setdefault(breach.number, deque(maxlen=_SHOWN))
+        shown.append(f"invariant {breach.number} did not hold ({about}): {breach.detail}")
+        self._log.error(
+            "invariant_broken",
+            number=breach.number,
+            about=about,
+            instrument=breach.instrument,
+            detail=breach.detail,
+            step=self._bot.engine.state.number,
+        )
+
+    def _is_answered(self) -> bool:
+        return self._account is None or self._account.venue.is_streaming
+
+    def _is_margin_asserted(self, instrument: InstrumentId) -> bool:
+        return self._account is None or self._account.venue.is_prepared(instrument)
+
+    def _look_in(self, loop: asyncio.AbstractEventLoop) -> None:
+        due = loop.time() + _LOOK_S
+        self._timer = loop.call_at(due, self._look, loop, due)
+
+    def _look(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        self.metrics.loop_lag.add(round(max(0.0, loop.time() - due) * SECOND))
+        if self.invariants.bare and not self._bot.loop.is_over:
+            self.invariants.check(self._now())
+        self._look_in(loop)
+
+    # --- connections ------------------------------------------------------------------------------------------------
+
+    def _trace(self, command: VenueCommand) -> str:
+        return trace_of(command, self._step, self._traces)
+
+    def _sent(self, command: VenueCommand) -> None:
+        if isinstance(command, SubmitOrder):
+            decided = self._decided.pop(command.order.client_order_id, None)
+            if decided is not None:
+                taken = time.perf_counter_ns() - decided
+                self._bot.latencies.add(SUBMIT, self._bot.engine.state.now, taken)
+
+    def _connections(self) -> Mapping[str, bool]:
+        assert self._market is not None
+        found = {f"public_{number}": one.is_open for number, one in enumerate(self._market.sockets, start=1)}
+        if self._account is not None:
+            found["private"] = self._account.venue.is_streaming
+            if self._account.trade is not None:
+                found["trade"] = self._account.venue.trade is not None
+        return found
+
+    def _breakers(self) -> Iterable[Capability]:
+        """Of the account, or of the market where there is none; none where they have none."""
+        owner: Any = self._account.venue if self._account is not None else self._market
+        found = getattr(owner, "breakers", ())
+        return found.values() if isinstance(found, Mapping) else found
+
+
+class Traced:
+    """A venue whose requests are logged with the trace of what they are about.
+
+    It is bound while a command is sent: tasks and timers that begin there inherit it.
+    """
+
+    def __init__(self, venue: Venue) -> None:
+        self._venue = venue
+        self.trace: Callable[[VenueCommand], str] = lambda _command: ""
+        self.sent: Callable[[VenueCommand], None] = lambda _command: None
+
+    def send(self, command: VenueCommand) -> None:
+        """As `Venue.send`."""
+        with bound_contextvars(trace=self.trace(command)):
+            self._venue.send(command)
+        self.sent(command)
+
+
+def traces_of(portfolio: Portfolio, run: str) -> Traces:
+    """What is known of orders and positions at the start, carried from an earlier run."""
+    known = Traces(run=run)
+    orders = portfolio.orders
+    for order in (*orders.older.values(), *orders.finished.values(), *orders.live.values()):
+        known.note_order(order.id, order.request.intent, order.request.instrument)
+    for position in portfolio.positions.live.values():
+        known.note_position(position.id, position.owner.intent, position.instrument)
+    return known

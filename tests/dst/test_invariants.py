@@ -1,0 +1,482 @@
+"""Each invariant can fail: a hand that trades at the exchange's core does right first, then one thing wrong."""
+
+import json
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from stakan.apps.dst.exchange import Host
+from stakan.apps.dst.invariants import Auditor, Limits
+from stakan.apps.dst.plan import FullDisk, Kill, KillAtDisk, Plan, Reset
+from stakan.apps.dst.settings import settings_of
+from stakan.apps.dst.time import Heap
+from stakan.apps.dst.world import CALM_NS, World
+from stakan.apps.exchange.faults import Stream
+from stakan.apps.exchange.gateway import Request
+from stakan.core.domain.commands import SubmitOrder
+from stakan.core.domain.events import FillOrigin
+from stakan.core.domain.facts import (
+    ExitDecided,
+    FillBooked,
+    FundingBooked,
+    IntentApproved,
+    OrderTransitioned,
+    PositionTransitioned,
+    TradingStateChanged,
+)
+from stakan.core.domain.ids import ClientOrderId, ExecutionId, InstrumentId, IntentId, PositionId
+from stakan.core.domain.orders import NewOrder, OrderStatus, OrderType, PositionStatus, Purpose, TimeInForce
+from stakan.core.domain.reasons import Reason
+from stakan.core.domain.step import Step
+from stakan.core.domain.trading import Intent, Signal, TradingState
+from stakan.core.domain.units import SECOND, Lots, Side, Ticks
+
+START = 1_790_000_000 * SECOND
+BTC = InstrumentId("local:linear:BTCUSDT")
+FAR_BELOW = Ticks(635_000)
+
+
+class Engine:
+    """As much of an engine as is asked of one."""
+
+    class state:  # noqa: N801
+        class portfolio:  # noqa: N801
+            class ledger:  # noqa: N801
+                is_balanced = True
+
+
+class Hand:
+    """A bot that is somebody's hand: it decides, writes down and sends as it is told to."""
+
+    def __init__(self):
+        self.heap = Heap(START)
+        self.host = Host(self.heap, 5, lambda _: None)
+        self.limits = Limits(leverage=Decimal(10), max_notional=Decimal(1000), max_equity_share=Decimal("0.5"))
+        self.is_reachable = True
+        self.auditor = Auditor(self.host, self.limits, lambda: self.heap.now, lambda: self.is_reachable, START)
+        self.heap.after = self.auditor.look
+        self.number = 0
+        self.pass_time(SECOND)
+
+    def pass_time(self, ns):
+        self.heap.run(self.heap.now + ns)
+
+    def prepare(self, symbol="BTCUSDT"):
+        """Assert margin mode and leverage."""
+        self.host.handle(Request(method="GET", path="/v5/account/info"))
+        body = json.dumps({"symbol": symbol}).encode()
+        self.host.handle(Request(method="POST", path="/v5/position/set-leverage", body=body))
+        self.tell("position/set-leverage", symbol=symbol, buyLeverage="10", sellLeverage="10")
+        return self
+
+    def tell(self, operation, **params):
+        reply = self.host.account.handle(operation, {"category": "linear", **params}, self.heap.now)
+        assert reply.code in (0, 110043), reply
+        self.host.local.pump()
+        self.auditor.look()
+        return reply
+
+    def order(self, name, *, intent="i1", purpose=Purpose.ENTRY, size=5, **more):
+        fields = {
+            "client_order_id": ClientOrderId(name),
+            "instrument": BTC,
+            "intent": IntentId(intent),
+            "purpose": purpose,
+            "side": Side.BUY if purpose is Purpose.ENTRY else Side.SELL,
+            "size": Lots(size),
+            "type": OrderType.LIMIT,
+            "price": FAR_BELOW,
+            "time_in_force": TimeInForce.GTC,
+            "stop_loss": Ticks(FAR_BELOW - 1000),
+            "reduce_only": purpose is Purpose.EXIT,
+        }
+        return NewOrder(**(fields | more))
+
+    def approved(self, order):
+        signal = Signal(
+            instrument=order.instrument, side=order.side, strength=1.0, ts_event=1, entry=FAR_BELOW, stop_loss=1
+        )
+        return IntentApproved(intent=Intent(id=order.intent, signal=signal, size=order.size, ts_recv=1), features={})
+
+    def step(self, *facts, commands=()):
+        self.number += 1
+        self.auditor.observe(Engine, Step(self.number, self.heap.now, facts, commands))
+
+    def decide(self, order, *facts):
+        self.step(*facts, commands=(SubmitOrder(order=order),))
+
+    def send(self, order, **more):
+        """It arrives at the exchange; `more` are its parameters that are other than they should be."""
+        params = {
+            "symbol": "BTCUSDT",
+            "side": "Buy" if order.side is Side.BUY else "Sell",
+            "orderType": "Limit" if order.type is OrderType.LIMIT else "Market",
+            "qty": str(Decimal(order.size) / 1000),
+            "orderLinkId": order.client_order_id,
+            "reduceOnly": order.reduce_only,
+            "timeInForce": "GTC" if order.type is OrderType.LIMIT else "IOC",
+        }
+        if order.price is not None:
+            params["price"] = str(Decimal(order.price) / 10)
+        if order.stop_loss is not None:
+            params |= {"stopLoss": str(Decimal(order.stop_loss) / 10), "tpslMode": "Full"}
+        self.tell("order/create", **{name: value for name, value in (params | more).items() if value is not None})
+
+    def enter(self, order, **more):
+        """All of it, as it should be."""
+        self.decide(order, self.approved(order))
+        self.auditor.records.synced = self.number
+        self.send(order, **more)
+        return order
+
+    @property
+    def broken(self):
+        return None if self.auditor.breach is None else self.auditor.breach.invariant
+
+
+@pytest.fixture
+def hand():
+    """It has done everything right so far, with one order that rests."""
+    hand = Hand().prepare()
+    hand.enter(hand.order("right", intent="i0"))
+    assert hand.auditor.orders == 1
+    assert hand.broken is None, hand.auditor.breach
+    return hand
+
+
+def a_position(hand, **more):
+    """Buy at market; the execution's row."""
+    hand.enter(hand.order("taken", intent="i9", type=OrderType.MARKET, price=None), **more)
+    (kept,) = list(hand.host.trading.executions.rows)[-1:]
+    return kept.row
+
+
+def test_1_a_position_may_be_without_a_stop_for_three_seconds(hand):
+    a_position(hand, stopLoss=None, tpslMode=None)
+    hand.pass_time(3 * SECOND)
+    assert hand.broken is None
+    hand.pass_time(2 * SECOND)
+    assert hand.broken == 1
+    assert "BTCUSDT" in hand.auditor.breach.what
+
+
+def test_1_time_in_which_nobody_is_reached_does_not_count_and_five_seconds_do_after_it(hand):
+    a_position(hand, stopLoss=None, tpslMode=None)
+    hand.is_reachable = False
+    hand.pass_time(60 * SECOND)
+    hand.is_reachable = True
+    hand.pass_time(5 * SECOND)
+    assert hand.broken is None
+    hand.pass_time(2 * SECOND)
+    assert hand.broken == 1
+
+
+def test_1_a_stop_that_comes_in_time_ends_it(hand):
+    a_position(hand, stopLoss=None, tpslMode=None)
+    hand.pass_time(2 * SECOND)
+    hand.tell("position/trading-stop", symbol="BTCUSDT", stopLoss="60000", positionIdx=0)
+    hand.pass_time(20 * SECOND)
+    assert hand.broken is None
+
+
+def test_2_two_entries_of_one_intent(hand):
+    hand.enter(hand.order("again", intent="i0", size=1))
+    assert hand.broken == 2
+
+
+def test_2_one_id_for_two_orders(hand):
+    hand.decide(hand.order("right", intent="i0", size=1))
+    assert hand.broken == 2
+
+
+def test_3_more_at_stake_than_the_limit_open_orders_counted(hand):
+    hand.enter(hand.order("second", intent="i2", size=5))
+    assert hand.broken is None
+    hand.enter(hand.order("third", intent="i3", size=7))
+    assert hand.broken == 3
+
+
+def test_3_what_only_reduces_does_not_count(hand):
+    a_position(hand)
+    out = hand.order("out", intent="i9", purpose=Purpose.EXIT, price=Ticks(660_000), stop_loss=None)
+    hand.step(ExitDecided(instrument=BTC, reason=Reason.OPERATOR))
+    hand.decide(out)
+    hand.auditor.records.synced = hand.number
+    hand.send(out)
+    assert hand.broken is None
+
+
+def test_4_an_order_before_the_leverage_was_set():
+    hand = Hand()
+    hand.enter(hand.order("early"))
+    assert hand.broken == 4
+
+
+def test_4_an_order_of_a_life_that_has_asserted_nothing(hand):
+    hand.auditor.records.begin(2, hand.number, lost_power=False)
+    hand.host.forget_asked()
+    hand.enter(hand.order("second-life", intent="i2", size=1))
+    assert hand.broken == 4
+    assert "asserted" in hand.auditor.breach.what
+
+
+def test_6_an_order_that_nobody_decided(hand):
+    hand.send(hand.order("nobodys", intent="i2", size=1))
+    assert hand.broken == 6
+
+
+def test_6_an_order_that_arrives_before_it_is_durable(hand):
+    order = hand.order("hasty", intent="i2", size=1)
+    hand.decide(order, hand.approved(order))
+    hand.send(order)
+    assert hand.broken == 6
+    assert "durable" in hand.auditor.breach.what
+
+
+@pytest.mark.parametrize("lost_power", [False, True])
+def test_6_a_journal_that_is_shorter_than_what_was_safe(hand, lost_power):
+    """What was handed over survives the process, what was synced the power too."""
+    records = hand.auditor.records
+    records.handed_over, records.synced = 5, 3
+    records.begin(2, 5 if not lost_power else 3, lost_power=lost_power)
+    assert hand.broken is None
+    records.handed_over, records.synced = 5, 3
+    records.begin(3, 4 if not lost_power else 2, lost_power=lost_power)
+    assert hand.broken == 6
+
+
+def test_what_a_crash_has_taken_back_may_happen_otherwise(hand):
+    lost = hand.order("lost", intent="i2", size=1)
+    hand.decide(lost, hand.approved(lost))
+    hand.step(a_transition(None, OrderStatus.PENDING))
+    hand.auditor.records.begin(2, hand.number - 2, lost_power=False)
+    hand.prepare()
+    other = hand.order("lost", intent="i2", size=2)
+    hand.enter(other)
+    hand.step(a_transition(None, OrderStatus.PENDING))
+    assert hand.broken is None
+
+
+def test_6_an_entry_and_an_exit_without_a_decision(hand):
+    hand.decide(hand.order("why", intent="i2"))
+    assert hand.broken == 6
+    other = Hand()
+    other.decide(other.order("out", purpose=Purpose.EXIT))
+    assert other.broken == 6
+
+
+def a_transition(before, after):
+    return OrderTransitioned(
+        client_order_id=ClientOrderId("right"), instrument=BTC, before=before, after=after, cause="", filled=Lots(0)
+    )
+
+
+def test_6_a_state_that_does_not_follow_from_the_last_one(hand):
+    hand.step(a_transition(None, OrderStatus.PENDING), a_transition(OrderStatus.PENDING, OrderStatus.PLACED))
+    assert hand.broken is None
+    hand.step(a_transition(OrderStatus.PENDING, OrderStatus.FILLED))
+    assert hand.broken == 6
+
+
+def test_6_a_position_whose_history_has_a_hole(hand):
+    facts = {"position": PositionId("p"), "instrument": BTC, "intent": IntentId("i"), "strategy": "", "cause": ""}
+    facts |= {"side": Side.BUY, "size": Lots(0)}
+    hand.step(PositionTransitioned(**facts, before=None, after=PositionStatus.OPENING))
+    assert hand.broken is None
+    hand.step(PositionTransitioned(**facts, before=PositionStatus.OPEN, after=PositionStatus.CLOSED))
+    assert hand.broken == 6
+
+
+@pytest.mark.parametrize("state", [TradingState.HALTED, TradingState.REDUCING])
+def test_7_an_entry_while_nothing_may_be_opened(hand, state):
+    hand.step(TradingStateChanged(state=state, reason=Reason.DAILY_LOSS, detail=""))
+    hand.step(TradingStateChanged(state=TradingState.ACTIVE, reason=Reason.OPERATOR, detail=""))
+    hand.enter(hand.order("released", intent="i2", size=1))
+    assert hand.broken is None
+    hand.step(TradingStateChanged(state=state, reason=Reason.DAILY_LOSS, detail=""))
+    hand.enter(hand.order("halted", intent="i3", size=1))
+    assert hand.broken == 7
+
+
+def test_7_a_new_life_does_not_forget_a_halt(hand):
+    hand.step(TradingStateChanged(state=TradingState.HALTED, reason=Reason.DAILY_LOSS, detail=""))
+    hand.auditor.records.begin(2, hand.number, lost_power=False)
+    hand.enter(hand.order("forgotten", intent="i3", size=1))
+    assert hand.broken == 7
+
+
+def test_7_what_an_operator_was_told_of_is_lost(hand):
+    hand.step(TradingStateChanged(state=TradingState.HALTED, reason=Reason.OPERATOR, detail=""))
+    hand.auditor.records.acknowledged = hand.number
+    hand.auditor.records.begin(2, hand.number - 1, lost_power=True)
+    assert hand.broken == 7
+
+
+def a_booking(row, **more):
+    fields = {
+        "execution_id": ExecutionId(row.exec_id),
+        "client_order_id": ClientOrderId(row.order_link_id),
+        "instrument": BTC,
+        "position": PositionId("p"),
+        "side": Side.BUY,
+        "price": Ticks(int(Decimal(row.exec_price) * 10)),
+        "size": Lots(int(Decimal(row.exec_qty) * 1000)),
+        "fee": Decimal(row.exec_fee),
+        "realised_pnl": Decimal(0),
+        "is_maker": False,
+        "origin": FillOrigin.ORDER,
+        "ts_event": 1,
+        "mid_ticks": 0.0,
+    }
+    return FillBooked(**(fields | more))
+
+
+def test_8_a_fill_that_there_never_was_is_booked(hand):
+    row = a_position(hand)
+    hand.step(a_booking(row))
+    assert hand.broken is None
+    hand.step(a_booking(row, execution_id=ExecutionId("made up")))
+    assert hand.broken == 8
+
+
+@pytest.mark.parametrize("wrong", [{"size": Lots(4)}, {"price": Ticks(1)}])
+def test_8_a_fill_is_booked_wrongly(hand, wrong):
+    row = a_position(hand)
+    hand.step(a_booking(row, size=Lots(1)))
+    hand.step(a_booking(row, **({"size": Lots(4)} | wrong)))
+    hand.step(a_booking(row, **({"size": Lots(1)} | wrong)))
+    assert hand.broken == 8
+
+
+def test_8_a_fill_is_not_booked_at_all(hand):
+    row = a_position(hand)
+    hand.step(a_booking(row, size=Lots(4)))
+    hand.auditor.all_booked()
+    assert hand.broken == 8
+
+
+def test_8_funding_that_was_not_charged(hand):
+    hand.step(FundingBooked(execution_id=ExecutionId("f"), instrument=BTC, amount=Decimal(1)))
+    assert hand.broken == 8
+
+
+def test_8_a_ledger_that_does_not_add_up(hand):
+    class Wrong(Engine):
+        class state:  # noqa: N801
+            class portfolio:  # noqa: N801
+                class ledger:  # noqa: N801
+                    is_balanced = False
+
+    row = a_position(hand)
+    hand.auditor.observe(Wrong, Step(99, hand.heap.now, (a_booking(row),)))
+    assert hand.broken == 8
+
+
+def test_8_a_wallet_that_changes_by_more_than_its_executions(hand):
+    a_position(hand)
+    hand.host.trading.balance += Decimal("0.00000001")
+    hand.enter(hand.order("another", intent="i2", size=1))
+    assert hand.broken == 8
+
+
+# --- with the whole bot ---------------------------------------------------------------------------------------------
+
+
+def a_plan(seconds=6.0, **more):
+    return Plan(seed=3, seconds=seconds, **more)
+
+
+def test_the_whole_bot_without_a_fault_breaks_nothing():
+    outcome = World(a_plan()).run()
+    assert outcome.breach is None
+    assert outcome.orders > 3
+    assert outcome.story == ()
+
+
+def test_0_a_bug_of_ours_ends_the_process():
+    world = World(a_plan())
+    world.heap.at(world.moment(2), lambda: world.process.time.timers(0, lambda: 1 // 0))
+    breach = world.run().breach
+    assert breach.invariant == 0
+    assert breach.at_s == 2.0
+    assert "ZeroDivisionError" in breach.what
+
+
+def test_1_a_bot_whose_patience_without_a_stop_is_too_long():
+    plan = a_plan(20.0)
+    settings = settings_of(plan)
+    engine = settings.engine.model_copy(update={"protection_timeout": "1m"})
+    world = World(plan, settings.model_copy(update={"engine": engine}))
+
+    def strip():
+        for symbol, holding in world.host.trading.holdings.items():
+            if holding.lots and "StopLoss" in holding.legs:
+                params = {"category": "linear", "symbol": symbol, "stopLoss": "0", "positionIdx": 0}
+                world.host.account.handle("position/trading-stop", params, world.heap.now)
+        world.heap.later(SECOND // 10, strip)
+
+    world.heap.at(world.moment(2), strip)
+    outcome = world.run()
+    assert outcome.breach.invariant == 1
+    assert any("ProtectionChanged" in line or "SubmitOrder" in line for line in outcome.story)
+
+
+def test_5_somebody_else_trades_on_the_account_at_the_last_moment():
+    world = World(a_plan())
+    end = world.moment(6) + CALM_NS - 1
+
+    def trade():
+        params = {"category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Market", "qty": "0.001"}
+        assert world.host.account.handle("order/create", params, world.heap.now).code == 0
+
+    world.heap.at(end, trade)
+    assert world.run().breach.invariant == 5
+
+
+def test_what_a_plan_says_is_what_happens():
+    """A connection that breaks is seen in the outcome, and only there where it was planned."""
+    calm, broken = a_plan(), a_plan(faults=(Reset(at_s=3, stream=Stream.PRIVATE),))
+    first, second = World(calm).run(), World(broken).run()
+    assert (first.faults, second.faults) == ({}, {"reset": 1})
+    assert msgspec.json.decode(msgspec.json.encode(broken), type=Plan) == broken
+
+
+@pytest.mark.parametrize("power", [False, True])
+@pytest.mark.parametrize("calls", [0, 1, 3])
+def test_a_bot_that_is_killed_after_an_order_goes_on(calls, power):
+    kills = tuple(Kill(at_s=at, calls=calls, after_order=True, down_s=0.5, power=power) for at in (1.0, 4.0))
+    outcome = World(a_plan(8.0, faults=kills)).run()
+    assert outcome.breach is None, (outcome.breach, *outcome.story)
+    assert (outcome.kills, outcome.lives) == (2, 3)
+    assert outcome.orders > 3
+
+
+@pytest.mark.parametrize("operations", range(1, 7))
+def test_a_bot_that_is_killed_at_the_disk_goes_on(operations):
+    kills = tuple(KillAtDisk(at_s=at, operations=operations, down_s=0.5, power=at > 3) for at in (1.0, 4.0))
+    outcome = World(a_plan(8.0, faults=kills)).run()
+    assert outcome.breach is None, (outcome.breach, *outcome.story)
+    assert outcome.kills == 2
+
+
+def test_a_bot_whose_disk_is_full_opens_nothing_and_goes_on_when_there_is_room():
+    world = World(a_plan(12.0, faults=(FullDisk(at_s=3.0, until_s=6.0),)))
+    outcome = world.run()
+    assert outcome.breach is None, (outcome.breach, *outcome.story)
+    told = [line for line in world._story.lines() if "TradingStateChanged" in line]
+    assert any("disk" in line for line in told) or outcome.lives > 1
+
+
+def test_6_a_journal_that_loses_what_it_had_synced():
+    world = World(a_plan(8.0, faults=(Kill(at_s=4.0, down_s=0.5, power=True),)))
+    lose = world.disk.lose_power
+
+    def lose_more():
+        lose()
+        for path, file in world.disk._files.items():
+            if path.suffix == ".journal":
+                del file.durable[len(file.durable) // 2 :]
+
+    world.disk.lose_power = lose_more
+    assert world.run().breach.invariant == 6
