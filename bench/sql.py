@@ -76,7 +76,7 @@ def _journal(scratch: Path, options: Options) -> tuple[StateJournals, int, int]:
     fold = Fold()
     fold.begin(_RUN, tail.header(_RUN), carries_on=False)
     count = 0
-    for moment in moments(tail.after(_RUN, 0), is_over=True):
+    for moment in moments(tail.after(_RUN, 0)):
         fold.take(moment)
         count += 1
     return tail, count, len(fold.take_batch())

@@ -87,8 +87,7 @@ def test_a_journal_is_followed_while_it_grows(tmp_path):
         async with Watched(sqlite_url(state / SQLITE_FILE), state) as watched:
             for _ in range(3):
                 bot.live(15)
-                # The last event is held back until its outcome can be told.
-                await until(lambda: watched.following.status.number >= bot.written - 1)
+                await until(lambda: watched.is_at(bot.steps[bot.written - 1][1].number))
             bot.end()
             await until(lambda: watched.is_at(bot.steps[-1][1].number))
             on_disk = read_status(state)
@@ -179,18 +178,18 @@ def test_what_was_changed_while_it_was_away_is_mended_when_it_starts(tmp_path):
 def test_damage_of_the_journal_ends_it_and_is_named(tmp_path):
     state = a_state(tmp_path, length=4)
     run = next((state / "runs").iterdir())
-    file = run / "journal" / "decisions.journal"
+    file = run / "journal" / "000001.journal"
     file.write_bytes(file.read_bytes()[:100] + b"nonsense" + file.read_bytes()[108:])
 
     async def go():
         async with Watched(sqlite_url(state / SQLITE_FILE), state) as watched:
             await watched.task
 
-    with pytest.raises(DataError, match=r"decisions\.journal"):
+    with pytest.raises(DataError, match=r"000001\.journal"):
         asyncio.run(go())
     status = read_status(state)
     assert status.health is Health.FAILED
-    assert "decisions.journal" in status.last_error
+    assert "000001.journal" in status.last_error
 
 
 # --- the state folder --------------------------------------------------------------------------------------------------
@@ -201,11 +200,11 @@ def test_a_run_that_has_just_been_made_is_not_read_yet(tmp_path):
     young = state / "runs" / "30000101-000000-paper" / "journal"
     young.mkdir(parents=True)
     assert list(StateJournals(state).runs()) == [RUN]
-    whole = (state / "runs" / RUN / "journal" / "decisions.journal").read_bytes()
+    whole = (state / "runs" / RUN / "journal" / "000001.journal").read_bytes()
     for length in (0, 5, 200):
-        (young / "decisions.journal").write_bytes(whole[:length])
+        (young / "000001.journal").write_bytes(whole[:length])
         assert list(StateJournals(state).runs()) == [RUN]
-    (young / "decisions.journal").write_bytes(whole)
+    (young / "000001.journal").write_bytes(whole)
     assert len(StateJournals(state).runs()) == 2
     assert StateJournals(tmp_path / "nothing").runs() == []
 

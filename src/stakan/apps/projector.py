@@ -12,7 +12,7 @@ import msgspec
 
 from stakan.adapters.journal.disk import LOCAL
 from stakan.adapters.journal.layout import is_journal
-from stakan.adapters.journal.reading import has_begun, read_header, records_after
+from stakan.adapters.journal.reading import Follower, has_begun, read_header, read_span
 from stakan.adapters.journal.records import Header, Record
 from stakan.adapters.sql import schema
 from stakan.adapters.sql.batch import By
@@ -45,13 +45,16 @@ class StateJournals:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / RUNS
+        self._begun: set[str] = set()
+        self._followers: dict[str, Follower] = {}
 
     def runs(self) -> Sequence[str]:
         """Those with a journal; one that a process was killed over before it held anything does not count."""
         if not self._folder.is_dir():
             return []
-        names = sorted(path.name for path in self._folder.iterdir())
-        return [name for name in names if self._has_begun(name)]
+        there = {path.name for path in self._folder.iterdir()}
+        self._begun = {name for name in there if name in self._begun or self._has_begun(name)}
+        return sorted(self._begun)
 
     def header(self, run: str) -> Header:
         """What a run was made from."""
@@ -62,8 +65,18 @@ class StateJournals:
         return bool(self.header(run).carried_from)
 
     def after(self, run: str, number: int) -> Iterator[Record]:
-        """What is written of the steps after `number`, in order."""
-        return records_after(self._journal(run), number)
+        """What is written of the steps after `number`, whole steps in order, as the journal's blocks hold them."""
+        follower = self._followers.get(run)
+        if follower is None or follower.is_over or follower.number != number:
+            # Only one that stopped exactly here knows its place in the file.
+            follower = self._followers[run] = Follower(self._journal(run), number)
+        for records in follower.blocks():
+            yield from records
+
+    def span(self, run: str) -> tuple[int, int]:
+        """The first and the last step that are written, without reading them."""
+        found = read_span(self._journal(run))
+        return found.first, found.last
 
     def _has_begun(self, run: str) -> bool:
         journal = self._journal(run)

@@ -77,9 +77,21 @@ class ListTail:
         return self.named[run].carries_on
 
     def after(self, run, number):
-        is_last = run == self.runs()[-1]
-        records = self.named[run].records[: self.written if is_last else None]
-        return (record for record in records if isinstance(record, End) or number_of(record) > number)
+        return (record for record in self._there(run) if isinstance(record, End) or number_of(record) > number)
+
+    def span(self, run):
+        numbers = [number_of(record) for record in self._there(run)] or [0]
+        return max(1, numbers[0]), numbers[-1]
+
+    def _there(self, run):
+        """Whole steps only, as the blocks of a journal hold them."""
+        records = self.named[run].records
+        if self.written is None or run != self.runs()[-1]:
+            return records
+        end = self.written
+        while 0 < end < len(records) and number_of(records[end]) == number_of(records[end - 1]):
+            end += 1
+        return records[:end]
 
 
 def number_of(record):
@@ -188,7 +200,7 @@ def folded(named, *, fold=None, per_moment=lambda fold: None):
     for name in names:
         run = named[name]
         fold.begin(name, run.header, carries_on=run.carries_on)
-        for moment in moments(run.records, is_over=name != names[-1]):
+        for moment in moments(run.records):
             fold.take(moment)
             per_moment(fold)
     return fold

@@ -139,6 +139,24 @@ def test_a_record_sealed_again_still_breaks_the_one_after_it(sqlite):
     assert (chain.broken.id, "follow" in chain.broken.why) == (4, True)
 
 
+def test_a_record_and_its_successor_cannot_both_be_forged_without_the_rest(sqlite):
+    async def go():
+        async with sqlite.opened() as database:
+            await filled(database)
+            async with database.reading() as connection:
+                row = dict((await connection.execute(select(audit_log).where(audit_log.c.id == 3))).one()._mapping)
+            forged = seal({**row, "actor": "nobody"})
+            await tampered(
+                database,
+                f"UPDATE audit_log SET actor = 'nobody', hash = '{forged}' WHERE id = 3",
+                f"UPDATE audit_log SET previous_hash = '{forged}' WHERE id = 4",
+            )
+            return await verify(database)
+
+    chain = asyncio.run(go())
+    assert (chain.broken.id, "content" in chain.broken.why) == (4, True)
+
+
 def test_many_writers_make_one_chain(place):
     async def write(database, writer):
         for number in range(5):

@@ -26,7 +26,11 @@ class JournalTail(Protocol):
         ...
 
     def after(self, run: str, number: int) -> Iterator[Record]:
-        """What is written of the steps after `number` so far, in order, and the End where there is one."""
+        """What is written of the steps after `number` so far, whole steps in order, and the End where there is one."""
+        ...
+
+    def span(self, run: str) -> tuple[int, int]:
+        """The first and the last step that are written of a run; the last is below the first where there is none."""
         ...
 
 
@@ -42,30 +46,27 @@ class Moment(msgspec.Struct, frozen=True):
     """The orderly end of the run, after step `number`."""
 
 
-def moments(records: Iterable[Record], *, is_over: bool) -> Iterator[Moment]:
-    """Put event and outcome of each step together.
-
-    Of a run that goes on, the last event without an outcome is held back: its outcome may be about to be written.
-    """
-    held: Moment | None = None
+def moments(records: Iterable[Record]) -> Iterator[Moment]:
+    """Put event and outcome of each step together."""
+    event: Moment | None = None
     for record in records:
         match record:
             case Inbox() | Market():
-                if held is not None:
-                    yield held
-                held = Moment(record.number, record.event)
+                if event is not None:
+                    yield event
+                event = Moment(record.number, record.event)
             case Outcome(step=step):
-                if held is not None and held.number != step.number:
-                    yield held
-                    held = None
-                yield Moment(step.number, held.event if held is not None else None, step)
-                held = None
+                is_own = event is not None and event.number == step.number
+                if event is not None and not is_own:
+                    yield event
+                yield Moment(step.number, event.event if event is not None and is_own else None, step)
+                event = None
             case End():
-                if held is not None:
-                    yield held
-                    held = None
+                if event is not None:
+                    yield event
+                    event = None
                 yield Moment(record.number, is_end=True)
             case _:
                 continue
-    if held is not None and is_over:
-        yield held
+    if event is not None:
+        yield event

@@ -6,8 +6,8 @@ from typing import Any
 from stakan.adapters.journal.records import Header
 from stakan.adapters.sql.batch import Batch
 from stakan.adapters.sql.folding import account, decisions, market, orders, positions
-from stakan.adapters.sql.folding.draft import Draft, builtins
-from stakan.adapters.sql.folding.state import AccountMemory, ProjectionState
+from stakan.adapters.sql.folding.draft import ENGINE, Draft, builtins, plain
+from stakan.adapters.sql.folding.state import AccountMemory, ProjectionState, fresh_traces
 from stakan.adapters.sql.moments import Moment
 from stakan.adapters.sql.tables import runs
 from stakan.core.domain import events as e
@@ -31,10 +31,14 @@ class Fold:
     def begin(self, run: str, header: Header, *, carries_on: bool) -> None:
         """Turn to the next run."""
         state, draft = self.state, self._draft
-        if not carries_on:
+        if carries_on:
+            account.carry_on(draft)
+            _carry_traces(state, run)
+        else:
             orders.give_up(draft)
             positions.give_up(draft)
             state.account = AccountMemory()
+            state.traces = fresh_traces(run)
         state.run, state.number, state.is_complete = run, 0, False
         state.account.name = header.account
         state.samples.clear()
@@ -62,6 +66,7 @@ class Fold:
         for fact in draft.facts:
             _take_fact(draft, fact)
         if draft.facts:
+            positions.take_over(draft)
             positions.forget_closed(draft)
         if state.new_rules:
             market.settle_rules(draft)
@@ -74,6 +79,17 @@ class Fold:
             self._draft.change(runs, (state.run,), last_number=moment.number, is_complete=True)
 
 
+def _carry_traces(state: ProjectionState, run: str) -> None:
+    """What is known of whose orders and positions are stays; what nobody holds any more is nobody's in the new run."""
+    known = state.traces
+    known.run = run
+    known.holders.clear()
+    for order in state.orders.values():
+        known.note_order(order.client_order_id, order.intent, order.instrument)
+    for memory in state.positions.values():
+        known.note_position(memory.row.id, memory.row.intent, memory.row.instrument)
+
+
 Handler = Callable[[Draft, Any], None]
 
 
@@ -83,43 +99,42 @@ def _nothing(_draft: Draft, _message: object) -> None:
 
 def _noted(draft: Draft, message: Any) -> None:
     """A system event."""
-    draft.note(type(message).__name__, getattr(message, "instrument", None), message, draft.trace())
-
-
-def _noted_fact(draft: Draft, fact: Any) -> None:
-    draft.note(type(fact).__name__, getattr(fact, "instrument", None), fact, draft.trace(fact))
+    draft.note(type(message).__name__, getattr(message, "instrument", None) or None, message, draft.trace(message))
 
 
 def _unknown(draft: Draft, fact: Any) -> None:
     """A kind of fact that this release has no table for: nothing is lost, and as nobody can judge it, it is audited."""
-    _noted_fact(draft, fact)
-    kind = type(fact).__name__
-    draft.audit("fact", ("fact", kind), trace=draft.trace(fact), context=builtins(fact))
+    _noted(draft, fact)
+    draft.audit("fact", ("fact", type(fact).__name__), trace=draft.trace(fact), context=builtins(fact))
 
 
 def _differs(draft: Draft, fact: f.Discrepancy) -> None:
-    _noted_fact(draft, fact)
+    _noted(draft, fact)
     draft.audit(
         "discrepancy",
-        ("instrument", fact.instrument),
-        trace=_trace_of_instrument(draft, fact.instrument),
-        change=(fact.expected, fact.found),
+        _of(draft, fact.instrument),
+        trace=draft.trace(fact),
+        change=(plain(fact.expected), plain(fact.found)),
         reason=fact.subject,
         success=False,
     )
 
 
+def _repaired(draft: Draft, fact: f.Repaired) -> None:
+    _noted(draft, fact)
+    entity, trace = _of(draft, fact.instrument), draft.trace(fact)
+    draft.audit("repair", entity, trace=trace, actor=ENGINE, change=(None, plain(fact.action)), reason=fact.subject)
+
+
 def _stop_refused(draft: Draft, fact: f.ProtectionRefused) -> None:
-    _noted_fact(draft, fact)
-    trace = _trace_of_instrument(draft, fact.instrument)
-    draft.audit(
-        "stop", ("instrument", fact.instrument), trace=trace, actor=draft.teller, reason=fact.why, success=False
-    )
+    _noted(draft, fact)
+    entity, trace = ("instrument", fact.instrument), draft.trace(fact)
+    draft.audit("stop", entity, trace=trace, actor=draft.teller, reason=fact.why, success=False)
 
 
-def _trace_of_instrument(draft: Draft, instrument: Any) -> str:
-    memory = draft.state.position_in(instrument)
-    return memory.row.trace_id if memory is not None else draft.trace()
+def _of(draft: Draft, instrument: str) -> tuple[str, str]:
+    """What a difference is about: an instrument, or the account as a whole."""
+    return ("instrument", instrument) if instrument else ("account", draft.state.account.name)
 
 
 def _take_event(draft: Draft, event: e.AnyEvent) -> None:
@@ -150,15 +165,18 @@ _EVENTS: dict[type, Handler] = {
     e.FundingCharged: _nothing,
     e.ProtectionChanged: positions.protected,
     e.ProtectionRejected: _nothing,
+    e.AccountRead: _nothing,
+    e.Impaired: _nothing,
+    e.Restored: _nothing,
 }
 """Order messages and operator requests are families of their own; an event of no known kind is a system event."""
 
 _FACTS: dict[type, Handler] = {
-    f.BookGap: _noted_fact,
-    f.BookCrossed: _noted_fact,
-    f.BookCorrupt: _noted_fact,
-    f.BookRecovered: _noted_fact,
-    f.LatePrint: _noted_fact,
+    f.BookGap: _noted,
+    f.BookCrossed: _noted,
+    f.BookCorrupt: _noted,
+    f.BookRecovered: _noted,
+    f.LatePrint: _noted,
     f.CandleClosed: market.candle_closed,
     f.SignalProposed: decisions.proposed,
     f.SignalRefused: decisions.passed_over,
@@ -167,8 +185,13 @@ _FACTS: dict[type, Handler] = {
     f.ExitDecided: decisions.exit_decided,
     f.TradingStateChanged: account.trading_changed,
     f.OrderTransitioned: orders.transitioned,
-    f.OrderUpdateIgnored: _noted_fact,
+    f.OrderUpdateIgnored: _noted,
     f.Discrepancy: _differs,
+    f.Repaired: _repaired,
+    f.BalanceCorrected: account.corrected,
+    f.AccountCompared: _noted,
+    f.PartChanged: account.part_changed,
+    f.RequestRepeated: _noted,
     f.ProtectionRefused: _stop_refused,
     f.FillBooked: positions.filled,
     f.FundingBooked: positions.funded,

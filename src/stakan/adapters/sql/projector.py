@@ -105,23 +105,23 @@ class Projector:
         self._fold = fold
 
     def behind(self) -> int:
-        """How many steps are written in the journals and not in the rows, as far as this projector has read them."""
-        reached, count = self._written, 0
-        for run in _from(self._tail.runs(), reached.run):
-            start = reached.number if run == reached.run else 0
-            count += len({moment.number for moment in moments(self._tail.after(run, start), is_over=True)} - {start})
+        """How many steps are written in the journals and not in the rows."""
+        count = 0
+        for run in _from(self._tail.runs(), self._written.run):
+            first, last = self._tail.span(run)
+            done = self._written.number if run == self._written.run else first - 1
+            count += max(0, last - max(done, first - 1))
         return count
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
     def _batches(self, fold: Fold) -> Iterator[tuple[Batch, int]]:
         """Stretches of what is written by now, with the number of their moments."""
-        runs = self._tail.runs()
         count = 0
-        for run in _from(runs, fold.state.run):
+        for run in _from(self._tail.runs(), fold.state.run):
             if run != fold.state.run:
                 fold.begin(run, self._tail.header(run), carries_on=self._tail.carries_on(run))
-            for moment in self._moments(fold.state, is_over=run != runs[-1]):
+            for moment in self._moments(fold.state):
                 fold.take(moment)
                 count += 1
                 if len(fold.batch) >= self._batch_rows or count >= QUIET_STEPS:
@@ -131,9 +131,9 @@ class Projector:
                 break
         yield fold.take_batch(), count
 
-    def _moments(self, state: ProjectionState, *, is_over: bool) -> Iterator[Moment]:
+    def _moments(self, state: ProjectionState) -> Iterator[Moment]:
         until = self._until if self._until is not None and self._until.run == state.run else None
-        for moment in moments(self._tail.after(state.run, state.number), is_over=is_over):
+        for moment in moments(self._tail.after(state.run, state.number)):
             if until is not None and (moment.number > until.number or (moment.is_end and not until.with_end)):
                 return
             if not (moment.is_end and state.is_complete):

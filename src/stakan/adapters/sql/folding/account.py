@@ -4,12 +4,19 @@ from collections import Counter
 
 from stakan.adapters.sql.folding.draft import Draft, builtins, plain
 from stakan.adapters.sql.tables import equity_marks, operator_requests, risk_state
-from stakan.core.domain.events import OperatorRequest, ReleaseHalt
-from stakan.core.domain.facts import EquityMarked, PositionClosed, TradingStateChanged
+from stakan.core.domain.events import OperatorRequest, PauseEntries, ReleaseHalt, ResumeEntries
+from stakan.core.domain.facts import (
+    BalanceCorrected,
+    EquityMarked,
+    PartChanged,
+    PositionClosed,
+    RequestRepeated,
+    TradingStateChanged,
+)
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.trading import TradingState
 from stakan.core.domain.units import DAY, MINUTE
-from stakan.core.portfolio.money import plus
+from stakan.core.portfolio.money import minus, plus
 
 _HALT_WORDS = {TradingState.HALTED: "halt", TradingState.REDUCING: "pause", TradingState.ACTIVE: "release"}
 
@@ -59,8 +66,43 @@ def trading_changed(draft: Draft, fact: TradingStateChanged) -> None:
         _write(draft, day_start_equity=memory.day_start_equity)
 
 
+def corrected(draft: Draft, fact: BalanceCorrected) -> None:
+    """The exchange's balance was taken over; money that was moved in or out is no result of the day."""
+    memory = draft.state.account
+    change = minus(fact.after, fact.before)
+    if memory.equity is not None:
+        memory.equity = plus(memory.equity, change)
+        if fact.is_transfer:
+            memory.day_start_equity = plus(memory.day_start_equity, change)
+            memory.peak_equity = plus(memory.peak_equity, change)
+    draft.note(type(fact).__name__, None, fact, draft.trace())
+    draft.audit(
+        "repair",
+        ("account", memory.name),
+        trace=draft.trace(),
+        change=(f"{fact.before:f}", f"{fact.after:f}"),
+        reason="money was moved in or out" if fact.is_transfer else "a result that was never told",
+    )
+
+
+def part_changed(draft: Draft, fact: PartChanged) -> None:
+    """Something that trading relies on went away, or came back."""
+    draft.note(type(fact).__name__, None, fact, draft.trace())
+    action = "impaired" if fact.why is not None else "restored"
+    draft.audit(action, ("part", plain(fact.part)), trace=draft.trace(), reason=fact.why or "")
+
+
+def carry_on(draft: Draft) -> None:
+    """A run begins with what another left: a halt and a pause outlive it, what else had reduced trading does not."""
+    memory = draft.state.account
+    if memory.trading == TradingState.REDUCING and not memory.is_paused:
+        memory.trading, memory.reason, memory.detail = TradingState.ACTIVE.value, "", "a run has begun"
+
+
 def requested(draft: Draft, event: OperatorRequest) -> None:
     """What a person asked for, and what the step made of it."""
+    if not any(isinstance(fact, RequestRepeated) for fact in draft.facts):
+        _remember_pause(draft, event)
     outcome = {
         "facts": dict(Counter(type(fact).__name__ for fact in draft.facts)),
         "commands": dict(Counter(type(command).__name__ for command in draft.commands)),
@@ -81,6 +123,16 @@ def requested(draft: Draft, event: OperatorRequest) -> None:
         change=(None, kind),
         context={"request": builtins(event), **outcome},
     )
+
+
+def _remember_pause(draft: Draft, event: OperatorRequest) -> None:
+    match event:
+        case PauseEntries():
+            draft.state.account.is_paused = True
+        case ResumeEntries():
+            draft.state.account.is_paused = False
+        case _:
+            pass
 
 
 def _write(draft: Draft, **values: object) -> None:

@@ -13,7 +13,7 @@ from stakan.core.domain.trading import Intent, Signal
 def proposed(draft: Draft, fact: SignalProposed) -> None:
     """A strategy has an opinion."""
     signal = fact.signal
-    _row(draft, "proposed", draft.trace_of_signal(signal), **_of_signal(signal), detail="; ".join(signal.reasons))
+    _row(draft, "proposed", draft.trace(fact), **_of_signal(signal), detail="; ".join(signal.reasons))
     _note_density(draft, signal)
 
 
@@ -64,7 +64,7 @@ def exit_decided(draft: Draft, fact: ExitDecided) -> None:
     """A position is to be closed, or its stop moved."""
     leaving(draft, fact)
     memory = draft.state.position_in(fact.instrument)
-    trace = memory.row.trace_id if memory is not None else draft.trace()
+    trace = draft.trace(fact)
     detail = "; ".join(fact.exit.reasons) if fact.exit is not None else ""
     _row(
         draft,

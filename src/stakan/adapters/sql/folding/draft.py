@@ -10,18 +10,19 @@ from stakan.adapters.sql.batch import AuditEntry, Batch, Key, Values
 from stakan.adapters.sql.folding.state import ProjectionState
 from stakan.adapters.sql.moments import Moment
 from stakan.adapters.sql.tables import system_events
-from stakan.core.domain.commands import SubmitOrder
+from stakan.core.domain.commands import AnyCommand, SubmitOrder
 from stakan.core.domain.errors import DataError
-from stakan.core.domain.events import AnyEvent, OperatorRequest, VenueEvent, encode_array
-from stakan.core.domain.facts import AnyFact, IntentApproved, IntentRefused
+from stakan.core.domain.events import AccountRead, AccountUnread, AnyEvent, OperatorRequest, VenueEvent, encode_array
+from stakan.core.domain.facts import AnyFact, IntentApproved
 from stakan.core.domain.ids import ClientOrderId, InstrumentId, IntentId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.orders import NewOrder
-from stakan.core.domain.trace import NOBODY, intent_of, trace_id
-from stakan.core.domain.units import Side
+from stakan.core.domain.step import Step
+from stakan.core.domain.trace import trace_id, trace_of
+from stakan.core.domain.units import Nanos, Side
 
 ENGINE, EXCHANGE = "engine", "exchange"
-_OF_VENUE = get_args(VenueEvent)
+_OF_VENUE = (*get_args(VenueEvent), AccountRead, AccountUnread)
 
 
 class Draft:
@@ -38,6 +39,7 @@ class Draft:
         self.approved: dict[IntentId, IntentApproved] = {}
         """Intents that the step approves."""
         self.commands: tuple[Any, ...] = ()
+        self._step = Step(0, Nanos(0))
         self._ordinal = 0
 
     def begin(self, moment: Moment) -> None:
@@ -48,6 +50,8 @@ class Draft:
         self.commands = step.commands if step is not None else ()
         self.ts = self.state.ts = step.ts if step is not None else moment.event.ts_recv if moment.event else self.ts
         self.state.number = moment.number
+        self._step = step if step is not None else Step(moment.number, Nanos(self.ts))
+        self.state.traces.note(self._step)
         self._ordinal = 0
         self.asked = {c.order.client_order_id: c.order for c in self.commands if isinstance(c, SubmitOrder)}
         self.approved = {fact.intent.id: fact for fact in self.facts if isinstance(fact, IntentApproved)}
@@ -66,18 +70,15 @@ class Draft:
         """Who said what happened: the exchange, where its message is the moment's event."""
         return EXCHANGE if isinstance(self.event, _OF_VENUE) else self.actor
 
-    def trace(self, fact: AnyFact | None = None, intent: IntentId = NOBODY) -> str:
-        """The trace of a fact, or of an intent; else the moment's own."""
-        if fact is not None:
-            intent = intent_of(fact, _Intents(self.state), self._owners())
-        return trace_id(self.state.run, self.state.number, intent)
+    def trace(self, item: AnyFact | AnyCommand | AnyEvent | None = None) -> str:
+        """The trace of an event, a fact or a command of this moment; without one the moment's own."""
+        if item is None:
+            return trace_id(self.state.run, self.state.number)
+        return trace_of(item, self._step, self.state.traces)
 
-    def trace_of_signal(self, signal: object) -> str:
-        """The trace of the intent that the step made of a signal; else the moment's own."""
-        for fact in self.facts:
-            if isinstance(fact, IntentApproved | IntentRefused) and fact.intent.signal == signal:
-                return self.trace(intent=fact.intent.id)
-        return self.trace()
+    def trace_of_intent(self, intent: IntentId) -> str:
+        """The trace of all that belongs to an intent."""
+        return trace_id(self.state.run, self.state.number, intent)
 
     def rules(self, instrument: InstrumentId) -> Instrument:
         """The grid that ticks and lots of an instrument are on now; raises DataError where none is known."""
@@ -136,26 +137,6 @@ class Draft:
     def _place(self) -> Values:
         self._ordinal += 1
         return {"run": self.state.run, "number": self.state.number, "ordinal": self._ordinal, "ts": self.ts}
-
-    def _owners(self) -> dict[Any, IntentId]:
-        return {key: memory.row.intent for key, memory in self.state.positions.items()}
-
-
-class _Intents(Mapping[ClientOrderId, IntentId]):
-    """Whose each known order is."""
-
-    def __init__(self, state: ProjectionState) -> None:
-        self._state = state
-
-    def __getitem__(self, key: ClientOrderId) -> IntentId:
-        row = self._state.orders.get(key)
-        return row.intent if row is not None else self._state.finished[key]
-
-    def __iter__(self) -> Any:
-        return iter((*self._state.orders, *self._state.finished))
-
-    def __len__(self) -> int:
-        return len(self._state.orders) + len(self._state.finished)
 
 
 def plain(text: str) -> str:

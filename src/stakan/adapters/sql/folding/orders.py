@@ -2,10 +2,8 @@
 
 from decimal import Decimal
 
-import msgspec
-
 from stakan.adapters.sql.folding.draft import Draft, builtins, plain, side_name
-from stakan.adapters.sql.folding.state import FINISHED_KEPT, OrderRow
+from stakan.adapters.sql.folding.state import OrderRow
 from stakan.adapters.sql.tables import order_transitions, orders
 from stakan.core.domain.events import CancelRejected, OrderAmended, OrderEvent, OrderFilled, OutcomeLost
 from stakan.core.domain.facts import OrderTransitioned
@@ -42,7 +40,7 @@ def transitioned(draft: Draft, fact: OrderTransitioned) -> None:
     if request is not None:
         _submitted(draft, request, fact)
     row = draft.state.orders.get(fact.client_order_id)
-    if row is None and fact.client_order_id not in draft.state.finished:
+    if row is None and not draft.state.traces.orders.get(fact.client_order_id):
         # Its submission is in no journal that was given to us.
         draft.note(type(fact).__name__, fact.instrument, fact, draft.trace(fact))
         _audited(draft, fact, draft.trace(fact))
@@ -96,7 +94,7 @@ def _submitted(draft: Draft, request: NewOrder, fact: OrderTransitioned) -> None
         number=draft.state.number,
         instrument=request.instrument,
         intent=request.intent,
-        trace_id=draft.trace(intent=request.intent),
+        trace_id=draft.trace_of_intent(request.intent),
         strategy=approved.intent.signal.strategy if approved is not None else _strategy_of_position(draft, request),
         purpose=request.purpose.value,
         side=side_name(request.side),
@@ -129,11 +127,7 @@ def _why_out(draft: Draft, request: NewOrder) -> str:
 
 
 def _retire(draft: Draft, row: OrderRow) -> None:
-    state = draft.state
-    del state.orders[row.client_order_id]
-    state.finished[row.client_order_id] = row.intent
-    if len(state.finished) > FINISHED_KEPT:
-        del state.finished[next(iter(state.finished))]
+    del draft.state.orders[row.client_order_id]
 
 
 def _audited(draft: Draft, fact: OrderTransitioned, trace: str) -> None:
@@ -151,8 +145,7 @@ def _audited(draft: Draft, fact: OrderTransitioned, trace: str) -> None:
 
 def _failed_request(draft: Draft, event: OutcomeLost | CancelRejected) -> None:
     kind = type(event).__name__
-    row = draft.state.order_named(event.client_order_id, event.venue_order_id)
-    trace = draft.trace(intent=row.intent) if row is not None else draft.trace()
+    trace = draft.trace(event)
     draft.note(kind, event.instrument, builtins(event), trace)
     draft.audit(
         "order request",
@@ -181,8 +174,3 @@ def give_up(draft: Draft) -> None:
     for row in list(draft.state.orders.values()):
         _set(draft, row, is_live=False)
         _retire(draft, row)
-
-
-def expected_rows(rows: list[OrderRow]) -> list[dict[str, object]]:
-    """Rows as the database should hold them."""
-    return [msgspec.structs.asdict(row) for row in rows]

@@ -5,10 +5,18 @@ from decimal import Decimal
 from stakan.adapters.sql.folding.draft import EXCHANGE, Draft, builtins, plain, side_name
 from stakan.adapters.sql.folding.state import PositionMemory, PositionRow
 from stakan.adapters.sql.tables import fills, funding_payments, position_transitions, positions
-from stakan.core.domain.events import FundingCharged, ProtectionChanged
-from stakan.core.domain.facts import ExitDecided, FillBooked, FundingBooked, PositionClosed, PositionTransitioned
+from stakan.core.domain.events import AccountRead, FundingCharged, ProtectionChanged
+from stakan.core.domain.facts import (
+    Discrepancy,
+    ExitDecided,
+    FillBooked,
+    FundingBooked,
+    PositionClosed,
+    PositionTransitioned,
+)
 from stakan.core.domain.orders import PositionStatus
 from stakan.core.domain.reasons import Reason
+from stakan.core.domain.units import Ticks
 from stakan.core.portfolio.money import minus, per_unit, plus
 
 
@@ -179,7 +187,7 @@ def funded(draft: Draft, fact: FundingBooked) -> None:
     told = draft.event if isinstance(draft.event, FundingCharged) else None
     draft.insert(
         funding_payments,
-        trace_id=memory.row.trace_id if memory is not None else draft.trace(),
+        trace_id=draft.trace(fact),
         execution_id=plain(fact.execution_id),
         instrument=fact.instrument,
         position_run=memory.row.run if memory is not None else None,
@@ -196,22 +204,40 @@ def funded(draft: Draft, fact: FundingBooked) -> None:
 def protected(draft: Draft, event: ProtectionChanged) -> None:
     """The exchange's stop and target; an older message does not replace a newer one."""
     memory = draft.state.position_in(event.instrument)
-    if memory is None or event.ts_event < memory.protection_ts:
+    if memory is not None and event.ts_event >= memory.protection_ts:
+        memory.protection_ts = event.ts_event
+        _protect(draft, memory, event.stop_loss, event.take_profit, event.why)
+
+
+def take_over(draft: Draft) -> None:
+    """At the end of a moment: what a reading of the account told of stops, where our books were mended by it."""
+    reading = draft.event
+    if not isinstance(reading, AccountRead):
         return
-    memory.protection_ts = event.ts_event
-    rules = draft.rules(event.instrument)
-    stop = None if event.stop_loss is None else rules.price(event.stop_loss)
-    target = None if event.take_profit is None else rules.price(event.take_profit)
+    mended = {fact.instrument for fact in draft.facts if isinstance(fact, Discrepancy) and fact.subject in _MENDED}
+    for told in reading.positions:
+        memory = draft.state.position_in(told.instrument)
+        if told.instrument in mended and memory is not None and reading.ts_event >= memory.protection_ts:
+            memory.protection_ts = reading.ts_event
+            _protect(draft, memory, told.stop_loss, told.take_profit, "as read")
+
+
+_MENDED = ("position", "protection")
+
+
+def _protect(draft: Draft, memory: PositionMemory, stop: Ticks | None, target: Ticks | None, why: str) -> None:
+    rules = draft.rules(memory.row.instrument)
+    price = None if stop is None else rules.price(stop)
     before = memory.row.stop_loss
-    _set(draft, memory.row, stop_loss=stop, take_profit=target)
-    if stop != before:
+    _set(draft, memory.row, stop_loss=price, take_profit=None if target is None else rules.price(target))
+    if price != before:
         draft.audit(
             "stop",
             ("position", memory.row.id),
             trace=memory.row.trace_id,
             actor=EXCHANGE,
-            change=(None if before is None else f"{before:f}", None if stop is None else f"{stop:f}"),
-            reason=event.why,
+            change=(None if before is None else f"{before:f}", None if price is None else f"{price:f}"),
+            reason=why,
         )
 
 

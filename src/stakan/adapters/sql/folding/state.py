@@ -1,5 +1,6 @@
 """What the projection remembers between moments: little, plain, and kept in the database beside the rows."""
 
+import zlib
 from decimal import Decimal
 from typing import Any
 
@@ -7,11 +8,12 @@ import msgspec
 
 from stakan.core.domain.ids import ClientOrderId, InstrumentId, IntentId, PositionId
 from stakan.core.domain.instrument import Instrument
+from stakan.core.domain.trace import Owners, Traces
 from stakan.core.portfolio.money import ZERO
 
 STATE_VERSION = 1
-FINISHED_KEPT = 1_000
-"""Finished orders whose intent is known, for fills that come late."""
+OWNERS_KEPT = 500
+"""Orders, and positions, whose intent is known at least (and at most twice as many), for what comes late."""
 
 
 class OrderRow(msgspec.Struct, kw_only=True):
@@ -120,6 +122,8 @@ class AccountMemory(msgspec.Struct, kw_only=True):
     reason: str = ""
     detail: str = ""
     since_ts: int = 0
+    is_paused: bool = False
+    """By an operator: that outlives the run."""
     equity: Decimal | None = None
     """At the last mark; None before the first."""
     peak_equity: Decimal = ZERO
@@ -147,9 +151,9 @@ class ProjectionState(msgspec.Struct, kw_only=True):
     known_accounts: set[str] = msgspec.field(default_factory=set)
     orders: dict[ClientOrderId, OrderRow] = msgspec.field(default_factory=dict)
     """Live ones."""
-    finished: dict[ClientOrderId, IntentId] = msgspec.field(default_factory=dict)
     positions: dict[PositionId, PositionMemory] = msgspec.field(default_factory=dict)
     """Live ones."""
+    traces: Traces = msgspec.field(default_factory=lambda: fresh_traces(""))
     account: AccountMemory = msgspec.field(default_factory=AccountMemory)
     samples: dict[InstrumentId, Sample] = msgspec.field(default_factory=dict)
     leaned_on: dict[str, int] = msgspec.field(default_factory=dict)
@@ -166,15 +170,20 @@ class ProjectionState(msgspec.Struct, kw_only=True):
         return next((row for row in self.orders.values() if venue and row.venue_order_id == venue), None)
 
 
+def fresh_traces(run: str) -> Traces:
+    """Those of a run that begins with nothing."""
+    return Traces(run=run, orders=Owners(kept=OWNERS_KEPT), positions=Owners(kept=OWNERS_KEPT))
+
+
 def to_bytes(state: ProjectionState) -> bytes:
     """The state as it is kept."""
-    return msgspec.msgpack.encode(state)
+    return zlib.compress(msgspec.msgpack.encode(state), level=1)
 
 
 def from_bytes(data: bytes) -> ProjectionState | None:
     """The state again; None where another release kept it: the journal has to be folded anew."""
     try:
-        state = msgspec.msgpack.decode(data, type=ProjectionState)
-    except msgspec.MsgspecError:
+        state = msgspec.msgpack.decode(zlib.decompress(data), type=ProjectionState)
+    except (msgspec.MsgspecError, zlib.error):
         return None
     return state if state.version == STATE_VERSION else None

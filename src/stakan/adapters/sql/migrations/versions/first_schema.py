@@ -275,7 +275,7 @@ CREATE TABLE fills (
     CONSTRAINT pk_fills PRIMARY KEY (run, number, ordinal),
     CONSTRAINT fk_fills_position_run_position FOREIGN KEY(position_run, position) REFERENCES positions (run, id),
     CONSTRAINT ck_fills_side CHECK (side IN {side}),
-    CONSTRAINT ck_fills_origin CHECK (origin IN ('order', 'stop_loss', 'take_profit', 'liquidation', 'adl')),
+    CONSTRAINT ck_fills_origin CHECK (origin IN ('order', 'stop_loss', 'take_profit', 'liquidation', 'adl', 'repair')),
     CONSTRAINT fk_fills_instrument FOREIGN KEY(instrument) REFERENCES instruments (id)
 );
 CREATE INDEX ix_fills_client_order_id ON fills (client_order_id);
