@@ -181,10 +181,15 @@ async def trade(
         MarketClient(venue, clock=clock.now, chance=chance, keys=keys) as market,
         shared_budget(settings, market.shared.limiter, keys, clock.now, say),
     ):
-        instruments = await instruments_of(market, settings, past)
+        chosen = await instruments_of(market, settings, past)
+        instruments = chosen.instruments
         say(f"{mode} on {venue.name}: {', '.join(split_instrument_id(key)[2] for key in instruments)}")
+        whose = ""
         if mode.is_at_exchange:
-            settings = await fit(market, settings, instruments, say, is_taken_over=take_over or past is not None)
+            whose = await account_of(market, past)
+            listed = {key: rules for key, rules in instruments.items() if key not in chosen.gone}
+            is_taken_over = take_over or past is not None
+            settings = await fit(market, settings, listed, say, is_taken_over=is_taken_over, lead_ns=clock.lead)
         origin = await origin_of(venue)
         run = state.new_run(mode)
         plan = BotPlan(
@@ -194,6 +199,9 @@ async def trade(
             run_folder=run,
             epoch=state.epoch_of(run),
             past=past,
+            venue_account=whose,
+            gone=chosen.gone,
+            changed=chosen.changed,
             market=origin.market,
             is_synthetic=origin.is_synthetic,
         )
@@ -221,18 +229,48 @@ async def origin_of(venue: Environment) -> Origin:
     return msgspec.structs.replace(about, market=f"local exchange: {about.market}")
 
 
-async def instruments_of(
-    market: MarketClient, settings: Settings, past: Past | None = None
-) -> dict[InstrumentId, Instrument]:
+class Chosen(msgspec.Struct, frozen=True):
+    """What is traded; see `BotPlan` for `gone` and `changed`."""
+
+    instruments: dict[InstrumentId, Instrument]
+    gone: frozenset[InstrumentId] = frozenset()
+    changed: tuple[Instrument, ...] = ()
+
+
+async def instruments_of(market: MarketClient, settings: Settings, past: Past | None = None) -> Chosen:
     """Named instruments, or the best of a ranking, with their rules; and those in which the last run holds something.
 
     Raises ConfigError, VenueError, and DataError where a ranking leaves nothing.
     """
     universe = Universe(settings, market, lambda rules: rules.is_linear and rules.settle == SETTLE)
     await universe.load()
-    held = past.engine.state.portfolio.busy_instruments() if past is not None else []
-    wanted = dict.fromkeys([*await universe.choose(), *held])
-    return {one.id: one for one in await universe.rules(tuple(wanted))}
+    wanted = await universe.choose()
+    known = past.engine.state.portfolio if past is not None else None
+    held = {key: known.instruments[key] for key in known.busy_instruments()} if known is not None else {}
+    asked = dict.fromkeys([*wanted, *(key for key in held if key in universe.listed)])
+    found = {one.id: one for one in await universe.rules(tuple(asked))}
+    # Orders and positions are in units of the old rules until they are over.
+    changed = {key: old for key, old in held.items() if key in found and _grid(old) != _grid(found[key])}
+    return Chosen(
+        {**found, **changed, **{key: old for key, old in held.items() if key not in found}},
+        frozenset(key for key in held if key not in found),
+        tuple(found[key] for key in changed),
+    )
+
+
+def _grid(rules: Instrument) -> tuple[Decimal, Decimal]:
+    return rules.tick_size, rules.lot_size
+
+
+async def account_of(market: MarketClient, past: Past | None) -> str:
+    """Environment and number of the account; raises NotFit where the last run of the state folder had another one."""
+    whose = f"{market.environment.name}:{await market.carry_out(inquiry.account_id())}"
+    if past is not None and past.venue_account not in ("", whose):
+        raise NotFit(
+            f"the last run of this state folder traded on account {past.venue_account}, these keys belong to {whose}: "
+            "give each account a state folder of its own (trade.state)"
+        )
+    return whose
 
 
 async def fit(
@@ -242,6 +280,7 @@ async def fit(
     say: Say,
     *,
     is_taken_over: bool = False,
+    lead_ns: int = 0,
 ) -> Settings:
     """Pre-flight, the machine's clock included; the settings with the wallet's balance.
 
@@ -250,7 +289,7 @@ async def fit(
     """
     symbols = [split_instrument_id(key)[2] for key in instruments]
     wanted = Wanted(symbols=symbols, leverage=settings.account.leverage)
-    checks = await market.carry_out(reachable(market.server_clock, market.clock))
+    checks = await market.carry_out(reachable(market.server_clock, market.clock, lead_ns))
     checks += await market.carry_out(preflight(wanted, lambda: datetime.now(UTC)))
     for check in checks:
         if check.verdict is not Verdict.OK:
@@ -356,17 +395,19 @@ class Session:
         try:
             async with AsyncExitStack() as connections:
                 await connections.enter_async_context(self.observation)
+                heart = connections.enter_context(self._heart(folder))
                 if self.account is not None:
                     await self._recover(self.account, connections, say)
                 bot.loop.begin()
-                self._feed.follow(self._plan.instruments.values())
+                bot.tell_of_rules()
+                self._feed.follow(self._listed)
                 await self._follow(connections)
                 publisher = Publisher(folder, bot.hello, bot.model, self.accept, self._now)
                 await publisher.start()
                 connections.push_async_callback(publisher.stop)
                 self.observation.sources.queues["consoles"] = lambda: publisher.unread
                 say(f"running, {folder / 'bot.sock'} serves the console; Ctrl-C stops")
-                with stopping.on_signals(), long_lived(), self._heart(folder) as heart:
+                with stopping.on_signals(), long_lived():
                     error = await self._until_ended(stopping)
                     await self._stop(stopping, error, say)
                 left, latencies = self._left_open(), bot.latencies.summary(self._now())
@@ -389,9 +430,10 @@ class Session:
     async def _recover(self, account: BybitAccount, connections: AsyncExitStack, say: Say) -> None:
         """Connect, learn what became of the orders of the last run, and wait until books and account agree."""
         past = self._plan.past
-        if past is not None:
-            account.venue.resume(past.unknown_since // MILLISECOND)
         await connections.enter_async_context(account)
+        if past is not None:
+            since = past.unknown_since + account.venue.server_clock.offset
+            account.venue.resume(since // MILLISECOND)
         # Before anything is heard of the account: its sockets connect from the next await on.
         for order in self.bot.engine.state.portfolio.orders.live.values():
             account.venue.adopt(order)
@@ -404,6 +446,11 @@ class Session:
             await asyncio.sleep(_POLL_S)
         say("books and account do not agree yet: nothing opens until they do")
 
+    @property
+    def _listed(self) -> list[Instrument]:
+        """What the exchange still lists."""
+        return [rules for key, rules in self._plan.instruments.items() if key not in self._plan.gone]
+
     async def _prepare(self, account: BybitAccount) -> None:
         try:
             await account.ready(_READY_NS)
@@ -411,7 +458,7 @@ class Session:
             raise VenueUnavailable(
                 f"the account's sockets did not come up: {account.problem(account.private)}"
             ) from None
-        for rules in self._plan.instruments.values():
+        for rules in self._listed:
             await account.prepare(rules, min(self._settings.account.leverage, rules.max_leverage))
 
     async def _until_ended(self, stopping: Stopping) -> Exception | None:

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from stakan.core.domain.commands import CancelOrder, ReadAccount, SetProtection,
 from stakan.core.domain.events import (
     AccountRead,
     AccountUnread,
+    Flatten,
     HeldPosition,
     Impaired,
     OpenOrder,
@@ -105,6 +107,11 @@ def twice(engine, at, **reading):
     return [engine.step(a_reading(at + wait, **reading)) for wait in (0, SECOND)]
 
 
+def lasting(engine, at, **reading):
+    """Readings until executions that explain them would have been told."""
+    return [engine.step(a_reading(at + wait * SECOND, **reading)) for wait in (0, 1, 16)]
+
+
 # --- the gate -------------------------------------------------------------------------------------------------------
 
 
@@ -179,7 +186,7 @@ def test_what_moved_since_the_reading_was_asked_for_is_not_judged():
         assert step.facts == (AccountCompared(differences=0, repaired=0, is_agreed=False),)
 
 
-def test_where_an_order_is_on_its_way_a_difference_must_last():
+def test_another_position_must_last_because_executions_may_be_told_late():
     engine = an_engine(Eager())
     live(engine, [a_snapshot(ts=SECOND)], Silent())
     assert engine.state.portfolio.live_orders(BTC)
@@ -202,7 +209,7 @@ class Silent(FakeExchange):
 
 def test_a_position_that_is_gone_at_the_exchange_is_closed_in_our_books():
     engine, _ = holding()
-    *_, step = twice(engine, 10 * SECOND)
+    *_, step = lasting(engine, 10 * SECOND)
     assert engine.state.portfolio.position(BTC) is None
     assert [type(f) for f in step.facts if isinstance(f, Discrepancy | FillBooked | PositionClosed | Repaired)] == [
         Discrepancy,
@@ -215,7 +222,7 @@ def test_a_position_that_is_gone_at_the_exchange_is_closed_in_our_books():
 
 def test_an_orphan_at_the_exchange_is_booked_and_closed():
     engine = an_engine()
-    *_, step = twice(engine, SECOND, positions=[held(-7, stop=650_000)])
+    *_, step = lasting(engine, SECOND, positions=[held(-7, stop=650_000)])
     (sent,) = commands(step, SubmitOrder)
     assert (sent.order.purpose, sent.order.side, sent.order.size) == (Purpose.EXIT, Side.BUY, 7)
     assert sent.order.reduce_only
@@ -226,7 +233,7 @@ def test_an_orphan_at_the_exchange_is_booked_and_closed():
 @pytest.mark.parametrize(("stop", "asks"), [(None, [633_600]), (630_000, [])])
 def test_an_adopted_orphan_is_kept_under_a_stop(stop, asks):
     engine = an_engine(orphans=Orphans.ADOPT)
-    *_, step = twice(engine, SECOND, positions=[held(7, stop=stop)])
+    *_, step = lasting(engine, SECOND, positions=[held(7, stop=stop)])
     assert not commands(step, SubmitOrder)
     assert [one.stop_loss for one in commands(step, SetProtection)] == asks
     assert engine.state.portfolio.position(BTC).size == 7
@@ -298,8 +305,8 @@ def test_a_balance_that_differs_after_a_repaired_position_is_a_result():
     engine, _ = holding()
     before = engine.state.portfolio.ledger.balance
     lost = before - 500
-    twice(engine, 10 * SECOND, balance=before)
-    *_, step = twice(engine, 20 * SECOND, balance=lost)
+    lasting(engine, 10 * SECOND, balance=before)
+    *_, step = twice(engine, 40 * SECOND, balance=lost)
     (fact,) = [f for f in step.facts if isinstance(f, BalanceCorrected)]
     assert (fact.after, fact.is_transfer) == (lost, False)
     assert engine.state.portfolio.ledger.day_pnl < -400
@@ -315,9 +322,9 @@ stops = st.one_of(st.none(), st.integers(600_000, 680_000))
 def test_after_two_readings_books_and_exchange_agree_and_a_third_finds_nothing(ours, theirs, eth, stop, balance):
     engine = an_engine(instruments=[an_instrument(), an_instrument(ETH)], orphans=Orphans.ADOPT)
     truth = [held(size, key, stop=stop) for key, size in ((BTC, ours),) if size]
-    twice(engine, SECOND, positions=truth)
+    lasting(engine, SECOND, positions=truth)
     truth = [held(size, key, stop=stop) for key, size in ((BTC, theirs), (ETH, eth)) if size]
-    for at in range(10, 60, 2):
+    for at in range(20, 100, 2):
         twice(engine, at * SECOND, positions=truth, balance=balance)
     portfolio = engine.state.portfolio
     for key, size in ((BTC, theirs), (ETH, eth)):
@@ -325,7 +332,7 @@ def test_after_two_readings_books_and_exchange_agree_and_a_third_finds_nothing(o
         assert (position.signed_size if position is not None else 0) == size
     assert portfolio.ledger.balance == balance
     assert portfolio.ledger.is_balanced
-    step = engine.step(a_reading(90 * SECOND, truth, balance=balance))
+    step = engine.step(a_reading(140 * SECOND, truth, balance=balance))
     compared = step.facts[-1]
     assert isinstance(compared, AccountCompared)
     # A position without a stop stays a difference until it has one.
@@ -337,8 +344,7 @@ def test_after_two_readings_books_and_exchange_agree_and_a_third_finds_nothing(o
 def test_repairs_are_derived_so_a_replay_makes_the_same_ones(theirs, at):
     def run():
         engine = an_engine()
-        first, second = twice(engine, at * SECOND, positions=[held(theirs)] if theirs else [])
-        return first, second
+        return lasting(engine, at * SECOND, positions=[held(theirs)] if theirs else [])
 
     assert run() == run()
 
@@ -348,7 +354,64 @@ def test_a_suspicion_outlives_a_snapshot():
     engine.step(a_reading(10 * SECOND, []))
     other = an_engine(Eager())
     other.restore(engine.snapshot())
-    assert other.step(a_reading(11 * SECOND, [])) == engine.step(a_reading(11 * SECOND, []))
+    mended = engine.step(a_reading(26 * SECOND, []))
+    assert any(isinstance(fact, Repaired) for fact in mended.facts)
+    assert other.step(a_reading(26 * SECOND, [])) == mended
+
+
+def test_a_suspicion_outlives_readings_during_which_its_instrument_moved():
+    engine, _ = holding()
+    engine.step(a_reading(10 * SECOND, []))
+    engine.step(a_reading(11 * SECOND, [], asked=SECOND))
+    assert engine.state.suspected
+    step = engine.step(a_reading(26 * SECOND, []))
+    assert any(isinstance(fact, Repaired) for fact in step.facts)
+
+
+def test_nothing_opens_in_an_instrument_that_is_suspected_and_all_else_goes_on():
+    engine = an_engine(Eager(), instruments=[an_instrument(), an_instrument(ETH)])
+    engine.step(a_reading(SECOND, [held(7)]))
+    steps = live(engine, [a_snapshot(ts=2 * SECOND), a_snapshot(ts=2 * SECOND, key=ETH)], Silent())
+    sent = [one.order.instrument for _, step in steps for one in commands(step, SubmitOrder)]
+    assert sent == [ETH]
+    assert Reason.RECOVERING in {fact.reason for fact in facts(steps, SignalRefused)}
+
+
+@given(lots=st.integers(-50, 50).filter(bool))
+def test_a_position_that_nobody_booked_yet_gets_a_stop_at_once(lots):
+    engine = an_engine()
+    first, second = twice(engine, SECOND, positions=[held(lots, stop=None)])
+    assert not commands(first, SetProtection)
+    (asked,) = commands(second, SetProtection)
+    assert (asked.stop_loss - 640_000) * lots < 0
+    assert engine.state.portfolio.position(BTC) is None
+
+
+def test_a_stop_is_put_back_also_while_a_close_has_no_outcome():
+    engine, _ = holding()
+    exchange = Silent()
+    for command in engine.step(Flatten(ts_event=0, ts_recv=9 * SECOND, actor="me", request_id="1")).commands:
+        exchange.carry_out(command, 9 * SECOND)
+    *_, step = twice(engine, 10 * SECOND, positions=[told_of(engine, stop=None)])
+    assert commands(step, SetProtection)
+
+
+def test_without_the_private_stream_no_reading_opens_the_gate():
+    engine = an_engine()
+    engine.step(AccountUnread(ts_event=0, ts_recv=0, why="stream"))
+    away = msgspec.structs.replace(a_reading(SECOND, balance=BALANCE), is_streaming=False)
+    engine.step(away)
+    assert engine.state.trading is TradingState.REDUCING
+    engine.step(a_reading(2 * SECOND, balance=BALANCE))
+    assert engine.state.trading is TradingState.ACTIVE
+
+
+def test_a_lot_added_by_hand_to_an_adopted_position_closes_nothing():
+    engine = an_engine(orphans=Orphans.ADOPT)
+    lasting(engine, SECOND, positions=[held(5)])
+    *_, step = lasting(engine, 40 * SECOND, positions=[held(6)])
+    assert engine.state.portfolio.position(BTC).size == 6
+    assert not commands(step, SubmitOrder)
 
 
 def test_a_request_that_comes_again_is_carried_out_once():

@@ -40,6 +40,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=1):
     """backtest, paper, shadow, testnet, live."""
     is_synthetic: bool = False
     """Whether its market was generated."""
+    venue_account: str = ""
+    """Environment and number of the account at the exchange; empty where there is none."""
     carried_from: str = ""
     """Name of the run whose state it began with; empty where it began with nothing."""
     first_number: int = 1

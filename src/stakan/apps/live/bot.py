@@ -37,6 +37,7 @@ from stakan.core.domain.events import (
     AnyPartEvent,
     Flatten,
     Halt,
+    InstrumentChanged,
     MoveStop,
     StopTrading,
 )
@@ -61,6 +62,12 @@ class BotPlan(msgspec.Struct, frozen=True, kw_only=True):
     instruments: dict[InstrumentId, Instrument]
     run_folder: Path
     epoch: str
+    venue_account: str = ""
+    """Environment and number of the account, where orders reach an exchange."""
+    gone: frozenset[InstrumentId] = frozenset()
+    """Instruments of the last run that the exchange lists no more: kept until the account has nothing in them."""
+    changed: tuple[Instrument, ...] = ()
+    """New rules of instruments that begin with those of the last run, because something is expressed in them."""
     past: Past | None = None
     """The run that this one carries on; None for the first of a state folder."""
     market: str
@@ -166,6 +173,12 @@ class Bot:
         now = self._time.now()
         self.loop.deliver(AccountUnread(ts_event=now, ts_recv=now, why="start", is_start=True))
 
+    def tell_of_rules(self) -> None:
+        """What changed while no bot ran: positions in a grid that is no more are closed."""
+        for rules in self.plan.changed:
+            now = self._time.now()
+            self.loop.deliver(InstrumentChanged(ts_event=now, ts_recv=now, instrument=rules.id, rules=rules))
+
     def cancel_entries(self, why: str) -> None:
         """The first half of a graceful stop: nothing opens any more; positions and their stops stay."""
         now = self._time.now()
@@ -256,5 +269,6 @@ def _header(plan: BotPlan) -> Header:
         feature_set=FEATURE_SET,
         mode=plan.mode,
         is_synthetic=plan.is_synthetic,
+        venue_account=plan.venue_account,
         carried_from=plan.past.run if plan.past is not None else "",
     )

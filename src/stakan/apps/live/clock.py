@@ -48,6 +48,11 @@ class WallClock:
         """Every stamp from now on lies above this one, e.g. the last of the run before."""
         self._last = max(self._last, moment)
 
+    @property
+    def lead(self) -> int:
+        """How far it is ahead of the machine's own clock, because that was set back."""
+        return max(0, self._last - self._wall())
+
     def now(self) -> int:
         """Nanoseconds UTC, above every stamp so far."""
         wall, ticks = self._wall(), self._monotonic()

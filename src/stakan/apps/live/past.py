@@ -32,6 +32,8 @@ class Past(msgspec.Struct, frozen=True):
     engine: Engine
     folded: int
     """Steps that were computed again."""
+    venue_account: str = ""
+    """Where it traded, and on whose account; see `Header`."""
 
     @property
     def unknown_since(self) -> int:
@@ -56,7 +58,7 @@ def recall(runs: Sequence[Path], mode: str, account: str, *, disk: Disk = LOCAL)
                 engine, folded = _folded(header, folder, disk)
             except StakanError as error:
                 raise DataError(f"the run {run.name} cannot be carried on: {error}") from error
-            return Past(run.name, engine, folded)
+            return Past(run.name, engine, folded, header.venue_account)
     return None
 
 

@@ -25,22 +25,23 @@ class ProjectorProcess:
     def __init__(self, settings: Settings, run_folder: Path) -> None:
         """Start it; its configuration, without secrets, is written into the run's folder."""
         self._state = settings.trade.state
-        config = run_folder / CONFIG_FILE
-        config.write_text(to_toml(settings), encoding="utf-8")
+        self._settings = settings
+        config = self._config = run_folder / CONFIG_FILE
         self._words = ("project", "--config", str(config), "--state", str(self._state), "--parent", str(os.getpid()))
         self._began_ns = time.time_ns()
         self._again_at = 0.0
+        self._problem = ""
         self._child = self._start()
 
     def trouble(self) -> str | None:
         """Why the database cannot be relied on now; None where it can. Starts a projector that has ended again."""
-        code = self._child.code
-        if code is not None:
+        child = self._child
+        if child is None or child.code is not None:
             if time.monotonic() >= self._again_at:
-                said = self._child.tail().strip().splitlines()
                 self._child = self._start()
-                return f"the projector ended with {code} and is started again: {said[-1] if said else ''}"
-            return f"the projector ended with {code}, see {self._child.log}"
+            if child is None:
+                return f"the projector cannot be started: {self._problem}"
+            return f"the projector ended with {child.code}, see {child.log}"
         try:
             status = read_status(self._state)
         except StakanError as error:
@@ -49,6 +50,8 @@ class ProjectorProcess:
 
     def stop(self) -> int:
         """Let it write the rest and end; its exit code. One that is still coming up is waited for."""
+        if self._child is None:
+            return 1
         deadline = time.monotonic() + _STOP_S
         while self._child.code is None and not self._is_up() and time.monotonic() < deadline:
             time.sleep(_POLL_S)
@@ -61,9 +64,15 @@ class ProjectorProcess:
             return False
         return status is not None and status.started_ts >= self._began_ns
 
-    def _start(self) -> Child:
+    def _start(self) -> Child | None:
+        """None where this machine does not let it: no room, no file descriptor, no process."""
         self._again_at = time.monotonic() + _AGAIN_S
-        return Child("projector", self._words, self._state)
+        try:
+            self._config.write_text(to_toml(self._settings), encoding="utf-8")
+            return Child("projector", self._words, self._state)
+        except OSError as error:
+            self._problem = str(error)
+            return None
 
     def _trouble_of(self, status: ProjectorStatus | None) -> str | None:
         """What it says of itself, or how long it has said nothing."""

@@ -262,7 +262,7 @@ class AccountUnread(Event, frozen=True, kw_only=True, tag=True, eq=False, gc=Fal
 
 
 class AccountRead(Event, frozen=True, kw_only=True, tag=True, eq=False, gc=False):
-    """All that the account holds, as the exchange told it when asked."""
+    """All that the account holds, as the exchange told it when asked; `ts_event` is its time of being asked."""
 
     asked_ts: int
     """Our time at which the reading began: what changed since may or may not be in it."""
@@ -270,6 +270,8 @@ class AccountRead(Event, frozen=True, kw_only=True, tag=True, eq=False, gc=False
     orders: tuple[OpenOrder, ...]
     balance: Decimal | None
     """Wallet balance of the settlement currency; None where it was not told."""
+    is_streaming: bool = True
+    """Whether the private stream was there: without it the next fill is not seen in time, however much agrees."""
 
 
 # --- our own parts --------------------------------------------------------------------------------------------------

@@ -7,9 +7,10 @@ from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.trading import TradingState
 from stakan.core.engine.config import EngineConfig
-from stakan.core.engine.state import EngineState, InstrumentState, Memories, fresh_memories, fresh_state
+from stakan.core.engine.state import EngineState, InstrumentState, Memories, Plan, fresh_memories, fresh_state
 from stakan.core.plugins import Strategy
 from stakan.core.portfolio.portfolio import Portfolio
+from stakan.core.portfolio.position import Position
 
 
 def carried(
@@ -31,6 +32,7 @@ def carried(
             continue
         new.plan, new.cool_until, new.touched = old.plan, old.cool_until, old.touched
         new.last_mark = old.last_mark
+        _forget_wish(new.plan, state.portfolio.position(key))
         if _is_seen_alike(config, earlier, old, new):
             _take_market(new, old)
             remembered[key] = _remembered(config, earlier, remembered[key], memories[key])
@@ -45,7 +47,7 @@ def carried(
     begun.number, begun.now, begun.intents = state.number, state.now, state.intents
     begun.halted_for, begun.halted_day, begun.paused = state.halted_for, state.halted_day, state.paused
     begun.trading = _trading(begun)
-    begun.requests, begun.agreed_ts = state.requests, state.agreed_ts
+    begun.requests, begun.agreed_ts, begun.is_mended = state.requests, state.agreed_ts, state.is_mended
     begun.timers = {key: at for key, at in state.timers.items() if InstrumentId(key.split(" ")[1]) in rules}
     begun.next_equity_mark = state.next_equity_mark
     return begun, remembered
@@ -61,6 +63,12 @@ def _check(portfolio: Portfolio, rules: dict[InstrumentId, Instrument]) -> None:
                 f"{key} holds a position or an order in ticks of {old.tick_size} and lots of {old.lot_size}, which are "
                 f"{new.tick_size} and {new.lot_size} now: carry on with the old rules and let the engine be told"
             )
+
+
+def _forget_wish(plan: Plan | None, position: Position | None) -> None:
+    """A stop that was asked for and is not in force may never have arrived: it may be wished for again."""
+    if plan is not None and position is not None and plan.wanted_stop != position.stop_loss:
+        plan.wanted_stop = None
 
 
 def _is_seen_alike(config: EngineConfig, earlier: EngineConfig, old: InstrumentState, new: InstrumentState) -> bool:

@@ -65,6 +65,8 @@ def _closed_door(turn: Turn, state: InstrumentState) -> Refusal | None:
         return Refusal(Reason.HALTED, f"halted: {turn.state.halted_for}")
     if turn.state.trading is TradingState.REDUCING:
         return _why_reducing(turn)
+    if any(one.difference.instrument == state.rules.id for one in turn.state.suspected.values()):
+        return Refusal(Reason.RECOVERING, "a reading of the account shows something else in it")
     portfolio = turn.state.portfolio
     if state.plan is not None or portfolio.position(state.rules.id) is not None:
         owner = state.plan.signal.strategy if state.plan is not None and state.plan.signal is not None else "nobody"

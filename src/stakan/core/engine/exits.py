@@ -108,7 +108,6 @@ def halt(turn: Turn, reason: Reason, detail: str) -> None:
 
 def move_stop(turn: Turn, state: InstrumentState, position: Position, stop: Ticks) -> None:
     """Ask the exchange for another stop; the take-profit stays."""
-    state.touched = turn.now
     turn.ask(SetProtection(instrument=state.rules.id, stop_loss=stop, take_profit=position.take_profit))
 
 
@@ -122,15 +121,17 @@ def put_stop_back(turn: Turn, state: InstrumentState, position: Position) -> Non
     if stop is None and signal is not None:
         stop = signal.stop_loss
     if stop is None:
-        stop = _distant_stop(turn, state, position)
-    move_stop(turn, state, position, stop)
+        stop = distant_stop(turn, state, position.side, state.last_mark or position.mark)
+    if stop is not None:
+        move_stop(turn, state, position, stop)
 
 
-def _distant_stop(turn: Turn, state: InstrumentState, position: Position) -> Ticks:
-    rules = state.rules
-    price = state.last_mark or position.mark or position.entry_price(rules)
+def distant_stop(turn: Turn, state: InstrumentState, side: Side, price: Decimal | None) -> Ticks | None:
+    """The configured distance away from a price; None where no price is known."""
+    if not price:
+        return None
     distance = price * Decimal(str(turn.config.orphan_stop_bps)) / _BPS
-    return max(Ticks(1), rules.price_nearest(price - position.side * distance))
+    return max(Ticks(1), state.rules.price_nearest(price - side * distance))
 
 
 def _grant(turn: Turn, state: InstrumentState, position: Position, wish: ExitSignal) -> None:

@@ -1,7 +1,14 @@
 """What the exchange and the clock say about our orders and positions, and what follows from it."""
 
 from stakan.core.domain.commands import RequestSnapshot
-from stakan.core.domain.events import CancelRejected, ProtectionChanged, ProtectionRejected, VenueEvent
+from stakan.core.domain.events import (
+    CancelRejected,
+    FundingCharged,
+    OrderFilled,
+    ProtectionChanged,
+    ProtectionRejected,
+    VenueEvent,
+)
 from stakan.core.domain.facts import (
     AnyFact,
     Discrepancy,
@@ -21,10 +28,14 @@ from stakan.core.engine.state import InstrumentState, Plan, fresh_market
 from stakan.core.engine.turn import Turn
 from stakan.core.features.pipeline import FeaturePipeline
 
+_CHANGES = (OrderFilled, FundingCharged, ProtectionChanged)
+"""What makes a reading of the account that was begun before it say nothing."""
+
 
 def apply(turn: Turn, state: InstrumentState, event: VenueEvent) -> None:
     """Book what the exchange says and do what follows."""
-    state.touched = turn.now
+    if isinstance(event, _CHANGES):
+        state.touched = turn.now
     facts = turn.state.portfolio.apply(event, state.market.book.mid)
     turn.note_all(facts)
     for fact in facts:
@@ -96,6 +107,9 @@ def _leave_what_was_not_asked_for(turn: Turn, state: InstrumentState) -> None:
     """A position without a plan, because nobody asked or its order was given up, or one larger than risk approved."""
     position = turn.state.portfolio.position(state.rules.id)
     if position is None:
+        return
+    is_adopted = state.plan is not None and state.plan.signal is None and state.plan.closing is None
+    if is_adopted and turn.config.orphans is Orphans.ADOPT:
         return
     if state.plan is None:
         state.plan = Plan(intent=IntentId(f"orphan-{position.id}"), signal=None, entry_order=ClientOrderId(""))

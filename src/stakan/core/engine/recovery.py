@@ -4,10 +4,11 @@ Run twice, the second reading finds nothing (ADR 0013).
 """
 
 import hashlib
+from collections.abc import Collection
 from decimal import Decimal
 from typing import assert_never
 
-from stakan.core.domain.commands import CancelOrder, ReadAccount
+from stakan.core.domain.commands import CancelOrder, ReadAccount, SetProtection
 from stakan.core.domain.events import AccountRead, AccountUnread, FillOrigin, OrderFilled, ProtectionChanged
 from stakan.core.domain.facts import AccountCompared, BalanceCorrected, Discrepancy, Repaired
 from stakan.core.domain.ids import ClientOrderId, ExecutionId, InstrumentId
@@ -26,8 +27,9 @@ from stakan.core.portfolio.reconcile import (
     reconcile,
 )
 
-BUSY_PATIENCE_NS = 15 * SECOND
-"""How long a difference must last where orders of ours are on their way: executions may be told ten seconds late."""
+PATIENCE_NS = 15 * SECOND
+"""How long another position, or another balance while orders live, must last: executions may be told ten seconds late,
+those of a stop or a liquidation too, and what is booked for them would be booked twice."""
 _ACCOUNT = InstrumentId("")
 """In facts that are about no instrument."""
 _DIGEST_BYTES = 10
@@ -48,19 +50,41 @@ def compare(turn: Turn, event: AccountRead) -> None:
     moved = frozenset(key for key, one in state.instruments.items() if one.touched >= event.asked_ts)
     found = reconcile(state.portfolio, event, moved)
     certain = [difference for difference in found if _is_certain(turn, difference)]
-    state.suspected = {
+    fresh = {
         difference.subject: Suspect(difference, _since(turn, difference))
         for difference in found
         if difference not in certain
     }
+    # A reading says nothing of what moved meanwhile: neither that it differs nor that it does not.
+    kept = {key: one for key, one in state.suspected.items() if _is_about(one.difference, moved)}
+    guarded = [one for one in fresh.values() if one.since < turn.now]
+    state.suspected = kept | fresh
     for difference in certain:
         _mend(turn, event, difference)
-    is_agreed = not found and not moved
+    for suspect in guarded:
+        _guard(turn, suspect.difference)
+    is_agreed = not found and not moved and not state.suspected and event.is_streaming
     turn.note(AccountCompared(differences=len(found), repaired=len(certain), is_agreed=is_agreed))
     if is_agreed:
         _agreed(turn)
     elif found or state.unread is not None:
         turn.ask(ReadAccount(why=", ".join(one.subject for one in found) or f"{len(moved)} instruments moved"))
+
+
+def _is_about(difference: Difference, moved: Collection[InstrumentId]) -> bool:
+    return bool(moved) if isinstance(difference, BalanceDiffers) else difference.instrument in moved
+
+
+def _guard(turn: Turn, difference: Difference) -> None:
+    """A position that is there for sure, whoever made it, does not wait for its booking without a stop."""
+    if not isinstance(difference, PositionDiffers) or not difference.theirs or difference.protection[0] is not None:
+        return
+    state = turn.state.instruments[difference.instrument]
+    side = Side.BUY if difference.theirs > 0 else Side.SELL
+    stop = exits.distant_stop(turn, state, side, difference.entry or state.last_mark)
+    if stop is not None:
+        turn.ask(SetProtection(instrument=difference.instrument, stop_loss=stop, take_profit=difference.protection[1]))
+        _repaired(turn, difference.instrument, "protection", f"asked for a stop at {stop} ticks")
 
 
 def _agreed(turn: Turn) -> None:
@@ -78,19 +102,19 @@ def _since(turn: Turn, difference: Difference) -> int:
 
 
 def _is_certain(turn: Turn, difference: Difference) -> bool:
-    """Whether the reading before showed the same; for longer where orders of ours may still explain it."""
+    """Whether the reading before showed the same; for longer where executions may still explain it."""
     known = turn.state.suspected.get(difference.subject)
     if known is None or known.difference != difference:
         return False
     portfolio = turn.state.portfolio
     match difference:
-        case PositionDiffers(instrument=instrument):
-            is_busy = bool(portfolio.live_orders(instrument))
+        case PositionDiffers():
+            is_busy = True
         case BalanceDiffers():
             is_busy = bool(portfolio.orders.live) or len(turn.state.suspected) > 1
         case _:
             is_busy = False
-    return not is_busy or turn.now - known.since >= BUSY_PATIENCE_NS
+    return not is_busy or turn.now - known.since >= PATIENCE_NS
 
 
 def _mend(turn: Turn, event: AccountRead, difference: Difference) -> None:
@@ -127,6 +151,8 @@ def _mend_position(turn: Turn, event: AccountRead, found: PositionDiffers) -> No
         origin=FillOrigin.REPAIR,
     )
     lifecycle.apply(turn, state, fill)
+    # Should the execution be told after all, it must not meet a position that has nothing to do with it.
+    state.cool_until = max(state.cool_until, turn.now + PATIENCE_NS)
     _repaired(turn, found.instrument, "position", f"booked {fill.execution_id}: {fill.side.name} {fill.size} lots")
     position = turn.state.portfolio.position(found.instrument)
     if position is None:
@@ -164,8 +190,9 @@ def _mend_protection(turn: Turn, event: AccountRead, found: ProtectionDiffers) -
 
 
 def _put_stop_back(turn: Turn, state: InstrumentState, position: Position) -> None:
-    if state.plan is None or state.plan.closing is not None:
+    if state.plan is None:
         return
+    # Also while it is closed: a close without an answer may take as long as decision 3's proof.
     exits.put_stop_back(turn, state, position)
     _repaired(turn, state.rules.id, "protection", "asked for the stop again")
 

@@ -52,7 +52,7 @@ class InstrumentState(msgspec.Struct):
     last_mark: Decimal | None = None
     """The newest mark that was known: equity and limits go on with it when the feed is gone."""
     touched: int = 0
-    """Receive time at which something of ours in it was last told, asked for or changed."""
+    """Receive time at which its position, its protection or the balance by it last changed."""
     new_rules: Instrument | None = None
     """Rules with another grid, waiting until nothing of ours is expressed in the old one."""
 

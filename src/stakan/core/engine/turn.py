@@ -65,7 +65,6 @@ class Turn:
 
     def submit(self, order: NewOrder, intent: Intent | None = None, why: str = "") -> None:
         """Book an order as pending and send it; entries name their intent, exits their reason."""
-        self.state.instruments[order.instrument].touched = self.now
         self.note_all(self.state.portfolio.submit(order, Nanos(self.now), intent, why))
         self.ask(SubmitOrder(order=order))
 

@@ -68,6 +68,11 @@ class BalanceDiffers(msgspec.Struct, frozen=True, tag=True):
     theirs: Decimal
 
     @property
+    def instrument(self) -> InstrumentId:
+        """Of no instrument."""
+        return InstrumentId("")
+
+    @property
     def subject(self) -> str:
         """See `PositionDiffers`."""
         return "balance"

@@ -9,6 +9,7 @@ from stakan.adapters.exchanges.bybit.errors import Kind
 from stakan.adapters.exchanges.bybit.limits import Group
 from stakan.adapters.exchanges.bybit.messages import (
     AccountInfo,
+    ApiKey,
     ExecutionRow,
     OrderRow,
     PositionRow,
@@ -111,6 +112,12 @@ def account_info() -> Procedure[AccountInfo]:
     """Margin mode and kind of the account."""
     reply = yield from patiently(get(Kind.QUERY, Group.ACCOUNT, "/v5/account/info"))
     return read(AccountInfo, reply.result, "account/info")
+
+
+def account_id() -> Procedure[int]:
+    """The number of the account that the key belongs to; 0 where the exchange does not tell it."""
+    reply = yield from patiently(get(Kind.QUERY, Group.KEY, "/v5/user/query-api"))
+    return read(ApiKey, reply.result, "user/query-api").user_id
 
 
 def isolate() -> Procedure[None]:

@@ -138,6 +138,7 @@ class ApiKey(_Row, frozen=True, gc=False, rename="camel"):
     ips: list[str] = msgspec.field(default_factory=list)
     expired_at: str = ""
     uta: int = 0
+    user_id: int = msgspec.field(default=0, name="userID")
 
 
 class OrderIds(_Row, frozen=True, gc=False, rename="camel"):

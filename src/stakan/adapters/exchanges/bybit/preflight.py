@@ -56,14 +56,14 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     settle: str = "USDT"
 
 
-def reachable(server_clock: ServerClock, clock: Callable[[], int]) -> Procedure[list[Check]]:
-    """Connection and clock, which need no key."""
+def reachable(server_clock: ServerClock, clock: Callable[[], int], lead_ns: int = 0) -> Procedure[list[Check]]:
+    """Connection and clock, which need no key; `lead_ns` is how far `clock` is ahead of this machine's own."""
     try:
         yield from measure_clock(server_clock, clock)
     except (VenueError, DataError) as error:
         return [Check("exchange", Verdict.FAIL, str(error), "check network, address and venue.environment")]
     found = [Check("exchange", Verdict.OK, "answers")]
-    skew, error_ns = server_clock.offset, server_clock.error or 0
+    skew, error_ns = server_clock.offset + lead_ns, server_clock.error or 0
     text = f"{-skew / MILLISECOND:+.1f} ms against the exchange (± {error_ns / MILLISECOND:.1f} ms)"
     mend = "synchronise this machine's clock (NTP)"
     if abs(skew) - error_ns > _SKEW_LIMIT:

@@ -200,8 +200,6 @@ class Translator:
         self.holdings: dict[InstrumentId, Holding] = {}
         self.coins: dict[str, Coin] = {}
         self.passed_over: Counter[str] = Counter()
-        self.latest_execution = 0
-        """Milliseconds of the newest execution that was told."""
         self._venue = venue
         self._listed: dict[str, _Listed] = {}
         self._orders: dict[ClientOrderId, _Order] = {}
@@ -484,7 +482,6 @@ class Translator:
             self._early.append((ts_recv, row))
         else:
             events += self._fill(row, listed, ts_recv)
-        self.latest_execution = max(self.latest_execution, millis(row.exec_time))
         return events
 
     def _is_new(self, row: ExecutionRow) -> bool:

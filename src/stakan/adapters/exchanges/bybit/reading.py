@@ -9,7 +9,7 @@ from stakan.core.domain.errors import DataError
 from stakan.core.domain.events import AccountRead, HeldPosition, OpenOrder
 from stakan.core.domain.ids import ClientOrderId, InstrumentId, VenueOrderId, instrument_id
 from stakan.core.domain.instrument import Category, Instrument
-from stakan.core.domain.units import Lots, Side, Ticks
+from stakan.core.domain.units import MILLISECOND, Lots, Side, Ticks
 
 SETTLE = "USDT"
 _SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
@@ -18,10 +18,14 @@ _SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
 class Reading:
     """Collects the rows of one reading; rows of instruments that are not given are passed over."""
 
-    def __init__(self, instruments: Mapping[InstrumentId, Instrument], venue: str, asked_ts: int) -> None:
+    def __init__(
+        self, instruments: Mapping[InstrumentId, Instrument], venue: str, asked_ts: int, asked_millis: int
+    ) -> None:
+        """`asked_ts` is when it begins by our clock, `asked_millis` a moment certainly not later by the exchange's."""
         self._instruments = instruments
         self._venue = venue
         self._asked_ts = asked_ts
+        self._asked_millis = asked_millis
         self._positions: list[HeldPosition] = []
         self._orders: list[OpenOrder] = []
         self._balance: Decimal | None = None
@@ -47,16 +51,16 @@ class Reading:
         if any(told):
             self._balance = sum((amount(text) for text in told), Decimal(0))
 
-    def event(self, clock: Callable[[], int]) -> AccountRead:
+    def event(self, clock: Callable[[], int], *, is_streaming: bool) -> AccountRead:
         """What was read."""
-        now = clock()
         return AccountRead(
-            ts_event=now,
-            ts_recv=now,
+            ts_event=self._asked_millis * MILLISECOND,
+            ts_recv=clock(),
             asked_ts=self._asked_ts,
             positions=tuple(self._positions),
             orders=tuple(self._orders),
             balance=self._balance,
+            is_streaming=is_streaming,
         )
 
     def _grid(self, symbol: str) -> Grid | None:

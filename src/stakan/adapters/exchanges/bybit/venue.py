@@ -216,6 +216,8 @@ class BybitVenue:
         self._is_reading = False
         self._reads_again = False
         self._read_at = 0
+        self._read_up_to = 0
+        """Milliseconds of the exchange's clock up to which all executions were read; 0 before the first reading."""
         self._measured_at = 0
         self._call_off_tick: Callable[[], None] | None = None
         self._encode = msgspec.json.Encoder().encode
@@ -855,10 +857,10 @@ class BybitVenue:
     def catch_up(self) -> Procedure[None]:
         """The reading itself; raises VenueError and DataError."""
         asked = self.server_clock.past_millis()
-        reading = Reading(self._rules, self._venue, self._clock())
+        reading = Reading(self._rules, self._venue, self._clock(), asked)
         known = self.translator
-        last = known.latest_execution
-        since = last - _LOOK_BACK if last else self._started
+        # Not from the newest execution that was told: the stream tells of new ones while older ones are still unread.
+        since = self._read_up_to - _LOOK_BACK if self._read_up_to else self._started
         expected = known.open_orders()
         self._tell(known.executions((yield from inquiry.executions_since(since)), self._clock()))
         rows = yield from inquiry.open_orders()
@@ -875,7 +877,8 @@ class BybitVenue:
         wallets = yield from inquiry.wallet()
         reading.wallet(wallets)
         known.wallet(wallets)
-        self._deliver(reading.event(self._clock))
+        self._read_up_to = asked
+        self._deliver(reading.event(self._clock, is_streaming=self.is_streaming))
 
     def _was_read(self, _: None) -> None:
         self._is_reading = False
@@ -894,7 +897,8 @@ class BybitVenue:
 
     def _was_not_read(self, error: Exception) -> None:
         self._is_reading = False
-        self._read_at = self._clock()
+        # Whoever asked for it waits: again at the pace of polling, however well all else is.
+        self._read_at = self._clock() - self.patience.sweep + self.patience.poll
         self._ports.note(f"account could not be read: {error}")
         if not isinstance(error, VenueError):
             self._halt(f"the account cannot be read: {error}")
