@@ -7,9 +7,9 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.adapters.sql.journals import PLANS, Run, a_header, a_run, folded, records_of, unfinished_run
+from tests.adapters.sql.journals import PLANS, Run, a_header, a_run, an_eager_engine, folded, records_of, unfinished_run
 from tests.core.domain.samples import members, sample
-from tests.core.engine.builders import BTC, SECOND, an_instrument
+from tests.core.engine.builders import BTC, ETH, SECOND, an_instrument
 
 from stakan.adapters.journal.records import End, Inbox, Market, Outcome
 from stakan.adapters.sql import tables as t
@@ -19,9 +19,12 @@ from stakan.adapters.sql.moments import Moment, moments
 from stakan.adapters.sql.projection import Fold
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.events import (
+    AccountRead,
     AnyEvent,
     CancelRejected,
     Event,
+    FillOrigin,
+    HeldPosition,
     InstrumentChanged,
     MarketEvent,
     OrderAccepted,
@@ -33,18 +36,23 @@ from stakan.core.domain.events import (
 from stakan.core.domain.facts import (
     AnyFact,
     Discrepancy,
+    ExitDecided,
     Fact,
     FillBooked,
+    FundingBooked,
     IntentApproved,
+    IntentRefused,
     OrderTransitioned,
     PositionClosed,
     PositionTransitioned,
     ProtectionRefused,
+    SignalProposed,
+    SignalRefused,
     TradingStateChanged,
 )
 from stakan.core.domain.orders import NewOrder, OrderStatus, OrderType, PositionStatus, Purpose
 from stakan.core.domain.step import Step
-from stakan.core.domain.trace import trace_id
+from stakan.core.domain.trace import Traces, trace_of
 from stakan.core.domain.units import Side
 
 RUN = "20231114-221350-paper"
@@ -121,6 +129,116 @@ def test_closed_positions_are_what_their_story_says_and_what_their_fills_add_up_
             assert row["at_entry"]["features"]
         assert row["at_exit"]["mid_ticks"] > 0
     assert len(stories) == sum(row["opened_ts"] is not None for row in rows[t.positions].values())
+
+
+def known_orders(state):
+    return {
+        order.id: (
+            order.status.value,
+            order.filled,
+            order.size,
+            order.price,
+            order.venue_order_id,
+            order.outcome_unknown,
+        )
+        for order in state.portfolio.orders.live.values()
+    }
+
+
+def orders_in(state):
+    return {
+        row.client_order_id: (
+            row.status,
+            row.filled_lots,
+            row.size_lots,
+            row.price_ticks,
+            row.venue_order_id,
+            row.outcome_unknown,
+        )
+        for row in state.orders.values()
+    }
+
+
+def known_positions(state):
+    found = {}
+    for position in state.portfolio.positions.live.values():
+        rules = state.instruments[position.instrument].rules
+        amounts = (position.realised_pnl, position.fees, position.funding)
+        stops = tuple(
+            None if ticks is None else rules.price(ticks) for ticks in (position.stop_loss, position.take_profit)
+        )
+        sizes = (position.size, position.max_size)
+        found[position.id] = (position.status.value, position.side.name.lower(), *sizes, *amounts, *stops)
+    return found
+
+
+def positions_in(state):
+    return {
+        key: (
+            memory.row.status,
+            memory.row.side,
+            memory.row.size_lots,
+            memory.row.max_size_lots,
+            memory.row.realised_pnl,
+            memory.row.fees,
+            memory.row.funding,
+            memory.row.stop_loss,
+            memory.row.take_profit,
+        )
+        for key, memory in state.positions.items()
+    }
+
+
+def a_reading(engine, instrument, lots, stop, balance):
+    """What the exchange says of the account: our books, with differences."""
+    state, held = engine.state, []
+    for key, position in state.portfolio.positions.live.items():
+        size = position.signed_size + (lots if key == instrument else 0)
+        where = (position.stop_loss or 600_000) + (stop if key == instrument else 0)
+        if size:
+            told = {"stop_loss": where if stop != 99 else None, "take_profit": position.take_profit}
+            held.append(HeldPosition(instrument=key, lots=size, entry=Decimal(64000), **told))
+    return AccountRead(
+        ts_event=state.now,
+        ts_recv=state.now,
+        asked_ts=state.now + 1,
+        positions=tuple(held),
+        orders=(),
+        balance=state.portfolio.ledger.balance + balance,
+    )
+
+
+differences = st.tuples(
+    st.integers(5, 200),
+    st.sampled_from((BTC, ETH)),
+    st.sampled_from((0, 0, 3, -3, -20)),
+    st.sampled_from((0, 7, 99)),
+    st.sampled_from((Decimal(0), Decimal("12.5"))),
+)
+
+
+@settings(max_examples=15)
+@given(plans, st.lists(differences, max_size=4))
+def test_after_every_step_the_fold_knows_what_the_engine_knows(plan, found):
+    """Also where readings of the account show what nobody told, and our books are mended."""
+    engine, fold = an_eager_engine(), Fold()
+    fold.begin(RUN, a_header(), carries_on=False)
+
+    def take(event):
+        step = engine.step(event)
+        fold.take(Moment(step.number, event, step if step.facts or step.commands else None))
+        assert orders_in(fold.state) == known_orders(engine.state)
+        assert positions_in(fold.state) == known_positions(engine.state)
+        assert fold.state.account.trading == engine.state.trading.value
+
+    events = [event for event, _ in a_run(plan, length=20)[1]]
+    for place, event in enumerate(events):
+        take(event)
+        for at, *what in found:
+            if at == place:
+                reading = a_reading(engine, *what)
+                take(reading)
+                take(msgspec.structs.replace(reading, asked_ts=reading.asked_ts + 1))
 
 
 @settings(max_examples=5)
@@ -246,21 +364,47 @@ def test_everything_of_an_intent_has_its_name_as_trace(plan):
         assert sum(entry.trace_id == intent for entry in batch.audit) >= 4
     for row in (*rows.get(t.fills, {}).values(), *rows[t.order_transitions].values()):
         assert row["trace_id"] == orders[row["client_order_id"]]
-    for row in rows[t.system_events].values():
-        assert row["trace_id"] == trace_id(RUN, row["number"])
+
+
+@settings(max_examples=5)
+@given(plans)
+def test_traces_are_those_that_whoever_else_reads_the_steps_finds(plan):
+    """The log of the bot has the same ones."""
+    _, steps, run = a_run(plan)
+    known = Traces(run=RUN)
+    expected = {table: [] for table in TRACED}
+    for _, step in steps:
+        known.note(step)
+        for fact in step.facts:
+            for table, kinds in TRACED.items():
+                if isinstance(fact, kinds):
+                    expected[table].append(trace_of(fact, step, known))
+    rows = rows_of(folded({RUN: run}))
+    for table, traces in expected.items():
+        assert [row["trace_id"] for row in rows.get(table, {}).values()] == traces
+
+
+TRACED = {
+    t.decisions: (SignalProposed, SignalRefused, IntentApproved, IntentRefused, ExitDecided),
+    t.order_transitions: OrderTransitioned,
+    t.position_transitions: PositionTransitioned,
+    t.fills: FillBooked,
+    t.funding_payments: FundingBooked,
+    t.system_events: (Discrepancy, TradingStateChanged),
+}
 
 
 # --- nothing is lost ---------------------------------------------------------------------------------------------------
 
 
-class Repaired(Fact, frozen=True, kw_only=True, tag=True):
+class Mended(Fact, frozen=True, kw_only=True, tag=True):
     """A kind of fact that this release does not know."""
 
     instrument: str
     how: str
 
 
-class AccountRead(Event, frozen=True, kw_only=True, tag=True, eq=False, gc=False):
+class AccountHeard(Event, frozen=True, kw_only=True, tag=True, eq=False, gc=False):
     """A kind of event that this release does not know."""
 
     balance: Decimal
@@ -275,18 +419,18 @@ def one_moment(event=None, facts=(), commands=(), number=1):
 
 
 def test_a_fact_of_an_unknown_kind_becomes_a_system_event_and_is_audited():
-    batch = one_moment(facts=[Repaired(instrument=BTC, how="a stop was put back\x00")]).take_batch()
+    batch = one_moment(facts=[Mended(instrument=BTC, how="a stop was put back\x00")]).take_batch()
     (row,) = batch.inserts[t.system_events].values()
-    assert (row["kind"], row["instrument"]) == ("Repaired", BTC)
+    assert (row["kind"], row["instrument"]) == ("Mended", BTC)
     assert row["detail"]["how"].startswith("a stop was put back")
-    assert [(entry.action, entry.entity) for entry in batch.audit] == [("fact", "Repaired")]
+    assert [(entry.action, entry.entity) for entry in batch.audit] == [("fact", "Mended")]
 
 
 def test_an_event_of_an_unknown_kind_becomes_a_system_event():
-    event = AccountRead(ts_event=3, ts_recv=4, balance=Decimal("1.50"))
+    event = AccountHeard(ts_event=3, ts_recv=4, balance=Decimal("1.50"))
     batch = one_moment(event).take_batch()
     (row,) = batch.inserts[t.system_events].values()
-    assert (row["kind"], row["ts"], row["detail"]["balance"]) == ("AccountRead", 4, "1.50")
+    assert (row["kind"], row["ts"], row["detail"]["balance"]) == ("AccountHeard", 4, "1.50")
 
 
 @pytest.mark.parametrize("kind", members(AnyFact))
@@ -529,6 +673,28 @@ def test_a_stop_that_the_exchange_refused_is_a_failure_and_the_exchange_said_so(
     batch = one_moment(event, [ProtectionRefused(instrument=BTC, why="too close")]).take_batch()
     assert [(entry.action, entry.actor, entry.success) for entry in batch.audit] == [("stop", "exchange", False)]
     assert len(batch.inserts[t.system_events]) == 1
+
+
+def test_the_first_fill_decides_on_which_side_an_empty_position_is():
+    """A market maker asks on both."""
+    fill = FillBooked(
+        execution_id="x1",
+        client_order_id="s-1",
+        instrument=BTC,
+        position="p#1",
+        side=Side.SELL,
+        price=640_000,
+        size=3,
+        fee=Decimal("0.1"),
+        realised_pnl=Decimal(0),
+        is_maker=True,
+        origin=FillOrigin.REPAIR,
+        ts_event=3,
+        mid_ticks=0.0,
+    )
+    opened = Moment(2, None, Step(2, 2, (position(None, PositionStatus.OPENING),)))
+    row = rows_of(after(opened, Moment(3, None, Step(3, 3, (fill,)))))[t.positions][RUN, "p#1"]
+    assert (row["side"], row["size_lots"], row["entry_price"]) == ("sell", 3, Decimal(64000))
 
 
 def test_the_end_of_a_run_is_told_once():
