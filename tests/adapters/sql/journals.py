@@ -155,17 +155,20 @@ def operator(kind, ts, **fields):
     return kind(ts_event=ts, ts_recv=ts, actor="olga", request_id=f"olga:{ts}", **fields)
 
 
-def a_run(plan=PLANS[0], *, length=40, start=DAY_ONE, epoch="e", requests=True, ended=True, funding=True, **changes):
-    """An eager engine that enters, is filled as planned, leaves by its horizon, and is interrupted by an operator."""
-    engine = an_engine(
+def an_eager_engine(**changes):
+    return an_engine(
         Eager(horizon_s=2.0),
         Eager(side=-1, strength=0.4),
         instruments=[an_instrument(), an_instrument(ETH, base="ETH")],
-        run_epoch=epoch,
         cooldown_ns=SECOND,
         decision_interval_ns=SECOND // 2,
         **changes,
     )
+
+
+def a_run(plan=PLANS[0], *, length=40, start=DAY_ONE, epoch="e", requests=True, ended=True, funding=True, **changes):
+    """An eager engine that enters, is filled as planned, leaves by its horizon, and is interrupted by an operator."""
+    engine = an_eager_engine(run_epoch=epoch, **changes)
     events = a_market(length, start)
     middle, end = start + length * 250 * MS, start + length * 500 * MS
     if requests:

@@ -7,45 +7,33 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.adapters.sql.journals import PLANS, Run, a_header, a_run, folded, records_of, unfinished_run
-from tests.core.domain.samples import members, sample
-from tests.core.engine.builders import BTC, SECOND, an_instrument
+from tests.adapters.sql.journals import PLANS, Run, a_header, a_run, an_eager_engine, folded, records_of, unfinished_run
+from tests.core.engine.builders import BTC, ETH, SECOND, an_instrument
 
-from stakan.adapters.journal.records import End, Inbox, Market, Outcome
 from stakan.adapters.sql import tables as t
 from stakan.adapters.sql.batch import Rows
-from stakan.adapters.sql.folding.state import OWNERS_KEPT, from_bytes, to_bytes
+from stakan.adapters.sql.folding.state import from_bytes, to_bytes
 from stakan.adapters.sql.moments import Moment, moments
 from stakan.adapters.sql.projection import Fold
-from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.events import (
-    AnyEvent,
-    CancelRejected,
-    Event,
-    InstrumentChanged,
-    MarketEvent,
-    OrderAccepted,
-    OrderAmended,
-    OutcomeLost,
-    ProtectionChanged,
-    ProtectionRejected,
+    AccountRead,
+    HeldPosition,
 )
 from stakan.core.domain.facts import (
-    AnyFact,
     Discrepancy,
-    Fact,
+    ExitDecided,
     FillBooked,
+    FundingBooked,
     IntentApproved,
+    IntentRefused,
     OrderTransitioned,
     PositionClosed,
     PositionTransitioned,
-    ProtectionRefused,
+    SignalProposed,
+    SignalRefused,
     TradingStateChanged,
 )
-from stakan.core.domain.orders import NewOrder, OrderStatus, OrderType, PositionStatus, Purpose
-from stakan.core.domain.step import Step
-from stakan.core.domain.trace import trace_id
-from stakan.core.domain.units import Side
+from stakan.core.domain.trace import Traces, trace_of
 
 RUN = "20231114-221350-paper"
 plans = st.sampled_from(PLANS)
@@ -121,6 +109,116 @@ def test_closed_positions_are_what_their_story_says_and_what_their_fills_add_up_
             assert row["at_entry"]["features"]
         assert row["at_exit"]["mid_ticks"] > 0
     assert len(stories) == sum(row["opened_ts"] is not None for row in rows[t.positions].values())
+
+
+def known_orders(state):
+    return {
+        order.id: (
+            order.status.value,
+            order.filled,
+            order.size,
+            order.price,
+            order.venue_order_id,
+            order.outcome_unknown,
+        )
+        for order in state.portfolio.orders.live.values()
+    }
+
+
+def orders_in(state):
+    return {
+        row.client_order_id: (
+            row.status,
+            row.filled_lots,
+            row.size_lots,
+            row.price_ticks,
+            row.venue_order_id,
+            row.outcome_unknown,
+        )
+        for row in state.orders.values()
+    }
+
+
+def known_positions(state):
+    found = {}
+    for position in state.portfolio.positions.live.values():
+        rules = state.instruments[position.instrument].rules
+        amounts = (position.realised_pnl, position.fees, position.funding)
+        stops = tuple(
+            None if ticks is None else rules.price(ticks) for ticks in (position.stop_loss, position.take_profit)
+        )
+        sizes = (position.size, position.max_size)
+        found[position.id] = (position.status.value, position.side.name.lower(), *sizes, *amounts, *stops)
+    return found
+
+
+def positions_in(state):
+    return {
+        key: (
+            memory.row.status,
+            memory.row.side,
+            memory.row.size_lots,
+            memory.row.max_size_lots,
+            memory.row.realised_pnl,
+            memory.row.fees,
+            memory.row.funding,
+            memory.row.stop_loss,
+            memory.row.take_profit,
+        )
+        for key, memory in state.positions.items()
+    }
+
+
+def a_reading(engine, instrument, lots, stop, balance):
+    """What the exchange says of the account: our books, with differences."""
+    state, held = engine.state, []
+    for key, position in state.portfolio.positions.live.items():
+        size = position.signed_size + (lots if key == instrument else 0)
+        where = (position.stop_loss or 600_000) + (stop if key == instrument else 0)
+        if size:
+            told = {"stop_loss": where if stop != 99 else None, "take_profit": position.take_profit}
+            held.append(HeldPosition(instrument=key, lots=size, entry=Decimal(64000), **told))
+    return AccountRead(
+        ts_event=state.now,
+        ts_recv=state.now,
+        asked_ts=state.now + 1,
+        positions=tuple(held),
+        orders=(),
+        balance=state.portfolio.ledger.balance + balance,
+    )
+
+
+differences = st.tuples(
+    st.integers(5, 200),
+    st.sampled_from((BTC, ETH)),
+    st.sampled_from((0, 0, 3, -3, -20)),
+    st.sampled_from((0, 7, 99)),
+    st.sampled_from((Decimal(0), Decimal("12.5"))),
+)
+
+
+@settings(max_examples=15)
+@given(plans, st.lists(differences, max_size=4))
+def test_after_every_step_the_fold_knows_what_the_engine_knows(plan, found):
+    """Also where readings of the account show what nobody told, and our books are mended."""
+    engine, fold = an_eager_engine(), Fold()
+    fold.begin(RUN, a_header(), carries_on=False)
+
+    def take(event):
+        step = engine.step(event)
+        fold.take(Moment(step.number, event, step if step.facts or step.commands else None))
+        assert orders_in(fold.state) == known_orders(engine.state)
+        assert positions_in(fold.state) == known_positions(engine.state)
+        assert fold.state.account.trading == engine.state.trading.value
+
+    events = [event for event, _ in a_run(plan, length=20)[1]]
+    for place, event in enumerate(events):
+        take(event)
+        for at, *what in found:
+            if at == place:
+                reading = a_reading(engine, *what)
+                take(reading)
+                take(msgspec.structs.replace(reading, asked_ts=reading.asked_ts + 1))
 
 
 @settings(max_examples=5)
@@ -246,67 +344,34 @@ def test_everything_of_an_intent_has_its_name_as_trace(plan):
         assert sum(entry.trace_id == intent for entry in batch.audit) >= 4
     for row in (*rows.get(t.fills, {}).values(), *rows[t.order_transitions].values()):
         assert row["trace_id"] == orders[row["client_order_id"]]
-    for row in rows[t.system_events].values():
-        assert row["trace_id"] == trace_id(RUN, row["number"])
 
 
-# --- nothing is lost ---------------------------------------------------------------------------------------------------
+@settings(max_examples=5)
+@given(plans)
+def test_traces_are_those_that_whoever_else_reads_the_steps_finds(plan):
+    """The log of the bot has the same ones."""
+    _, steps, run = a_run(plan)
+    known = Traces(run=RUN)
+    expected = {table: [] for table in TRACED}
+    for _, step in steps:
+        known.note(step)
+        for fact in step.facts:
+            for table, kinds in TRACED.items():
+                if isinstance(fact, kinds):
+                    expected[table].append(trace_of(fact, step, known))
+    rows = rows_of(folded({RUN: run}))
+    for table, traces in expected.items():
+        assert [row["trace_id"] for row in rows.get(table, {}).values()] == traces
 
 
-class Repaired(Fact, frozen=True, kw_only=True, tag=True):
-    """A kind of fact that this release does not know."""
-
-    instrument: str
-    how: str
-
-
-class AccountRead(Event, frozen=True, kw_only=True, tag=True, eq=False, gc=False):
-    """A kind of event that this release does not know."""
-
-    balance: Decimal
-
-
-def one_moment(event=None, facts=(), commands=(), number=1):
-    fold = Fold()
-    fold.begin(RUN, a_header(), carries_on=False)
-    fold.take_batch()
-    fold.take(Moment(number, event, Step(number, 5, tuple(facts), tuple(commands)) if facts or commands else None))
-    return fold
-
-
-def test_a_fact_of_an_unknown_kind_becomes_a_system_event_and_is_audited():
-    batch = one_moment(facts=[Repaired(instrument=BTC, how="a stop was put back\x00")]).take_batch()
-    (row,) = batch.inserts[t.system_events].values()
-    assert (row["kind"], row["instrument"]) == ("Repaired", BTC)
-    assert row["detail"]["how"].startswith("a stop was put back")
-    assert [(entry.action, entry.entity) for entry in batch.audit] == [("fact", "Repaired")]
-
-
-def test_an_event_of_an_unknown_kind_becomes_a_system_event():
-    event = AccountRead(ts_event=3, ts_recv=4, balance=Decimal("1.50"))
-    batch = one_moment(event).take_batch()
-    (row,) = batch.inserts[t.system_events].values()
-    assert (row["kind"], row["ts"], row["detail"]["balance"]) == ("AccountRead", 4, "1.50")
-
-
-@pytest.mark.parametrize("kind", members(AnyFact))
-def test_every_kind_of_fact_leaves_a_row(kind):
-    fact = sample(kind, fill=True)
-    fold = Fold()
-    fold.begin(RUN, a_header(instruments=(an_instrument("text"),)), carries_on=False)
-    fold.take_batch()
-    fold.take(Moment(1, None, Step(1, 5, (fact,))))
-    batch = fold.take_batch()
-    rows = [row for table, there in batch.inserts.items() if table is not t.runs for row in there.values()]
-    assert rows
-
-
-@pytest.mark.parametrize("kind", [kind for kind in members(AnyEvent) if not issubclass(kind, MarketEvent)])
-def test_no_kind_of_event_is_in_the_way(kind):
-    fold = Fold()
-    fold.begin(RUN, a_header(instruments=(an_instrument("text"),)), carries_on=False)
-    fold.take(Moment(1, sample(kind, fill=True)))
-    assert fold.state.number == 1
+TRACED = {
+    t.decisions: (SignalProposed, SignalRefused, IntentApproved, IntentRefused, ExitDecided),
+    t.order_transitions: OrderTransitioned,
+    t.position_transitions: PositionTransitioned,
+    t.fills: FillBooked,
+    t.funding_payments: FundingBooked,
+    t.system_events: (Discrepancy, TradingStateChanged),
+}
 
 
 # --- the fold goes on from anywhere ----------------------------------------------------------------------------------
@@ -328,7 +393,7 @@ def test_a_state_that_was_kept_goes_on_as_if_nothing_had_happened(plan, cuts):
             fold = Fold(from_bytes(to_bytes(fold.state)))
     rows.take(fold.take_batch())
     assert plain(rows) == plain(expected)
-    assert to_bytes(fold.state) == to_bytes(straight.state)
+    assert fold.state == straight.state
 
 
 def test_a_state_of_another_release_is_not_taken():
@@ -374,171 +439,3 @@ def test_a_run_that_carries_on_finishes_what_was_open():
     for (_, name), row in straight[t.positions].items():
         assert (story[name]["status"], story[name]["net_pnl"]) == (row["status"], row["net_pnl"])
         assert story[name]["entry_price"] == row["entry_price"]
-
-
-# --- single things -----------------------------------------------------------------------------------------------------
-
-IDS = {"client_order_id": "s-1", "instrument": BTC}
-
-
-def submitted(number=1, **changes):
-    order = NewOrder(
-        **{
-            "client_order_id": "s-1",
-            "instrument": BTC,
-            "intent": "e-1",
-            "purpose": Purpose.ENTRY,
-            "side": Side.BUY,
-            "size": 10,
-            "type": OrderType.LIMIT,
-            "price": 640_000,
-            "stop_loss": 630_000,
-            **changes,
-        }
-    )
-    fact = transition(None, OrderStatus.PENDING, "submitted", name=order.client_order_id)
-    return Moment(number, None, Step(number, number, (fact,), (SubmitOrder(order=order),)))
-
-
-def transition(before, after, cause="x", filled=0, name="s-1"):
-    return OrderTransitioned(
-        client_order_id=name, instrument=BTC, before=before, after=after, cause=cause, filled=filled
-    )
-
-
-def after(*more):
-    fold = Fold()
-    fold.begin(RUN, a_header(), carries_on=False)
-    for moment in (submitted(), *more):
-        fold.take(moment)
-    return fold
-
-
-def order_event(kind, number, facts=(), **fields):
-    event = kind(**IDS, ts_event=number, ts_recv=number, **fields)
-    return Moment(number, event, Step(number, number, tuple(facts)) if facts else None)
-
-
-def test_amended_terms_are_those_in_force():
-    placed = order_event(OrderAccepted, 2, [transition(OrderStatus.PENDING, OrderStatus.PLACED)], venue_order_id="v1")
-    amended = order_event(OrderAmended, 3, [transition(OrderStatus.PLACED, OrderStatus.PLACED)], price=640_100, size=20)
-    row = rows_of(after(placed, amended))[t.orders]["s-1",]
-    assert (row["price"], row["size_lots"], row["venue_order_id"]) == (Decimal("64010.0"), 20, "v1")
-
-
-def test_an_outcome_is_unknown_until_the_exchange_speaks_of_the_order():
-    lost = order_event(OutcomeLost, 2)
-    fold = after(lost)
-    batch = fold.take_batch()
-    assert batch.inserts[t.orders]["s-1",]["outcome_unknown"]
-    assert [entry.success for entry in batch.audit if entry.action == "order request"] == [False]
-    fold.take(order_event(OrderAccepted, 3, [transition(OrderStatus.PENDING, OrderStatus.PLACED)]))
-    assert not fold.take_batch().changes[t.orders]["s-1",]["outcome_unknown"]
-
-
-def test_refused_cancels_and_rejected_orders_are_failures():
-    refused = order_event(CancelRejected, 2, why="too late")
-    rejected = order_event(
-        OrderAccepted, 3, [transition(OrderStatus.PENDING, OrderStatus.REJECTED, "rejected: 110007")]
-    )
-    audit = after(refused, rejected).take_batch().audit
-    assert [(entry.action, entry.reason) for entry in audit if not entry.success] == [
-        ("order request", "too late"),
-        ("order", "rejected: 110007"),
-    ]
-
-
-def test_a_late_fill_corrects_an_order_that_has_ended_and_is_still_traced():
-    gone = order_event(OrderAccepted, 2, [transition(OrderStatus.PENDING, OrderStatus.CANCELLED)])
-    fold = after(gone)
-    fold.take_batch()
-    fold.take(Moment(3, None, Step(3, 3, (transition(OrderStatus.CANCELLED, OrderStatus.FILLED, "late", 10),))))
-    batch = fold.take_batch()
-    assert batch.changes[t.orders]["s-1",] == {
-        "status": "filled",
-        "cause": "late",
-        "filled_lots": 10,
-        "filled": Decimal("0.010"),
-    }
-    assert batch.audit[0].trace_id == "e-1"
-
-
-def test_whose_an_order_was_is_remembered_for_a_while_and_no_longer():
-    fold = Fold()
-    fold.begin(RUN, a_header(), carries_on=False)
-    for number in range(1, 6 * OWNERS_KEPT, 2):
-        name = f"s-{number}"
-        fold.take(submitted(number, client_order_id=name, intent=f"e-{number}"))
-        fact = transition(OrderStatus.PENDING, OrderStatus.CANCELLED, name=name)
-        fold.take(Moment(number + 1, None, Step(number + 1, number, (fact,))))
-    assert not fold.state.orders
-    assert fold.state.traces.orders.get(name)
-    assert not fold.state.traces.orders.get("s-1")
-    assert len(to_bytes(fold.state)) < 50_000
-
-
-def test_a_transition_of_an_order_that_no_journal_submits_is_kept_as_a_system_event():
-    batch = one_moment(facts=[transition(OrderStatus.PENDING, OrderStatus.FILLED)]).take_batch()
-    assert t.order_transitions not in batch.inserts
-    (row,) = batch.inserts[t.system_events].values()
-    assert row["kind"] == "OrderTransitioned"
-    assert batch.audit[0].entity == "s-1"
-
-
-def test_a_new_grid_waits_until_nothing_is_expressed_in_the_old_one():
-    fine = an_instrument(tick_size=Decimal("0.01"))
-    change = Moment(2, InstrumentChanged(instrument=BTC, ts_event=2, ts_recv=2, rules=fine))
-    fold = after(change)
-    assert fold.state.rules[BTC].tick_size == Decimal("0.1")
-    fold.take(order_event(OrderAccepted, 3, [transition(OrderStatus.PENDING, OrderStatus.CANCELLED)]))
-    assert fold.state.rules[BTC] == fine
-    assert rows_of(fold)[t.instruments][BTC,]["tick_size"] == Decimal("0.01")
-
-
-def position(before, after, size=0):
-    return PositionTransitioned(
-        position="p#1",
-        instrument=BTC,
-        intent="e-1",
-        strategy="s",
-        before=before,
-        after=after,
-        side=Side.BUY,
-        size=size,
-        cause="c",
-    )
-
-
-def test_an_older_message_about_a_stop_does_not_replace_a_newer_one():
-    def stop(number, ts_event, price):
-        event = ProtectionChanged(instrument=BTC, ts_event=ts_event, ts_recv=number, stop_loss=price, take_profit=None)
-        return Moment(number, event)
-
-    opened = Moment(2, None, Step(2, 2, (position(None, PositionStatus.OPENING),)))
-    fold = after(opened, stop(3, 30, 630_000), stop(4, 20, 620_000), stop(5, 40, 635_000))
-    batch = fold.take_batch()
-    assert batch.inserts[t.positions][RUN, "p#1"]["stop_loss"] == Decimal("63500.0")
-    assert [(entry.old, entry.new) for entry in batch.audit if entry.action == "stop"] == [
-        (None, "63000.0"),
-        ("63000.0", "63500.0"),
-    ]
-
-
-def test_a_stop_that_the_exchange_refused_is_a_failure_and_the_exchange_said_so():
-    event = ProtectionRejected(instrument=BTC, ts_event=1, ts_recv=1, why="too close")
-    batch = one_moment(event, [ProtectionRefused(instrument=BTC, why="too close")]).take_batch()
-    assert [(entry.action, entry.actor, entry.success) for entry in batch.audit] == [("stop", "exchange", False)]
-    assert len(batch.inserts[t.system_events]) == 1
-
-
-def test_the_end_of_a_run_is_told_once():
-    run = a_run(length=4)[2]
-    fold = folded({RUN: run})
-    assert rows_of(fold)[t.runs][RUN,]["is_complete"]
-    fold.take(Moment(fold.state.number, is_end=True))
-    assert not fold.take_batch()
-
-
-def test_records_of_kinds_that_matter_are_read_in_their_order():
-    run = a_run(length=4)[2]
-    assert {type(record) for record in run.records} == {Market, Inbox, Outcome, End}
