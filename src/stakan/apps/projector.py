@@ -21,10 +21,11 @@ from stakan.adapters.sql.columns import to_json
 from stakan.adapters.sql.database import Database
 from stakan.adapters.sql.projector import Progress, Projector
 from stakan.adapters.sql.upkeep import prune
+from stakan.apps.journal_pruning import KEEP_BYTES, KEEP_NS, pruned
 from stakan.apps.live.state_folder import EPOCH_FILE, RUNS
 from stakan.apps.recorded_run import JOURNAL_FOLDER
 from stakan.core.domain.errors import ConfigError, DatabaseAway, DataError, StakanError, StorageError
-from stakan.core.domain.units import DAY, HOUR, SECOND
+from stakan.core.domain.units import HOUR, SECOND
 
 STATUS_FILE = "projector.json"
 LOCK_FILE = "projector.lock"
@@ -253,15 +254,26 @@ class Following:
         self._is_ready = True
 
     async def _prune(self) -> None:
-        """Once a day, when there is nothing else to do; where somebody is in the way, an hour later."""
+        """Once an hour, when there is nothing else to do."""
         now = self._clock()
         if now < self._next_prune:
             return
         self._next_prune = now + HOUR
+        await self._thin_out(now)
         # Old rows do no harm, and a database that is away is told of by whoever needs it.
         with suppress(StorageError):
             await prune(self._database, now)
-            self._next_prune = now + DAY
+
+    async def _thin_out(self, now: int) -> None:
+        """Retention of the journals: here, where it takes no time from the bot."""
+        try:
+            done = await asyncio.to_thread(lambda: list(pruned(self._folder, now - KEEP_NS, KEEP_BYTES)))
+        except StakanError as error:
+            self._say(f"journals could not be thinned out: {error}")
+            return
+        freed = sum(one.bytes_freed for one in done)
+        if freed:
+            self._say(f"{freed / 10**6:.0f} MB of old market data taken out of the journals")
 
     def _note(self, progress: Progress) -> None:
         """How far it is in between; of what just happened that is as good as following."""

@@ -11,11 +11,8 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from stakan.adapters.journal.disk import LOCAL
-from stakan.adapters.journal.layout import segments, snapshot_numbers, snapshot_path
-from stakan.adapters.journal.reading import first_replayable, read_header, read_span
+from stakan.adapters.journal.reading import read_span
 from stakan.adapters.journal.report import JournalReport, verify
-from stakan.adapters.journal.retention import distil
 from stakan.apps.cli.output import (
     EXIT_DATA,
     bytes_progress,
@@ -29,6 +26,7 @@ from stakan.apps.cli.output import (
     write_json,
 )
 from stakan.apps.config import duration_ns
+from stakan.apps.journal_pruning import Pruned, bytes_of, pruned
 from stakan.apps.journal_rows import LATEST, RUN, Row, Wanted, kinds_of, rows_of
 from stakan.apps.recorded_run import journals_of
 from stakan.apps.replay import JournalReplay, replay_journal
@@ -67,15 +65,6 @@ class Replayed(msgspec.Struct, frozen=True):
     replay: JournalReplay
 
 
-class Pruned(msgspec.Struct, frozen=True):
-    """The answer of `journal prune --json`, one for each journal."""
-
-    journal: str
-    segments: tuple[str, ...]
-    bytes_freed: int
-    replayable_after: int | None
-
-
 @journal_app.command("verify")
 @reports_errors
 def verify_command(folder: Place, *, as_json: AsJson = False) -> None:
@@ -88,7 +77,7 @@ def verify_command(folder: Place, *, as_json: AsJson = False) -> None:
     """
     found = []
     for journal in journals_of(folder):
-        with bytes_progress(f"reading {journal}", _bytes_of(journal), quiet=as_json) as advance:
+        with bytes_progress(f"reading {journal}", bytes_of(journal), quiet=as_json) as advance:
             report = verify(journal, advance=advance)
         found.append(Verified(str(journal), report.is_sound, report))
         if not as_json:
@@ -200,21 +189,9 @@ def prune_command(
 
         stakan journal prune state --keep 7d
     """
-    before, left = time.time_ns() - _duration(keep), parse_size(keep_size)
-    journals = journals_of(folder)
-    carried_on = {read_header(journal).carried_from for journal in journals}
-    found = []
-    for journal in reversed(journals):
-        with bytes_progress(f"pruning {journal}", None, quiet=as_json) as advance:
-            done = distil(
-                journal,
-                keep_after_ts=before,
-                keep_bytes=left,
-                is_carried_on=journal.parent.name in carried_on,
-                advance=advance,
-            )
-        left = max(0, left - _bytes_of(journal))
-        found.append(Pruned(str(journal), done.segments, done.bytes_freed, first_replayable(journal)))
+    before, most = time.time_ns() - _duration(keep), parse_size(keep_size)
+    with bytes_progress(f"pruning {folder}", None, quiet=as_json) as advance:
+        found = list(pruned(folder, before, most, lambda _journal: advance))
     found.reverse()
     if as_json:
         write_json(found)
@@ -236,11 +213,6 @@ def _duration(text: str) -> int:
         return duration_ns(text)
     except ValueError as error:
         raise ConfigError(f"--keep: {error}") from error
-
-
-def _bytes_of(journal: Path) -> int:
-    states = (snapshot_path(journal, number) for number in snapshot_numbers(journal, LOCAL))
-    return sum(LOCAL.size(path) for path in (*segments(journal, LOCAL), *states))
 
 
 # --- for people -----------------------------------------------------------------------------------------------------
