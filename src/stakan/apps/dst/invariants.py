@@ -22,7 +22,7 @@ from stakan.apps.dst.exchange import Host
 from stakan.apps.dst.records import Records, Sent
 from stakan.apps.exchange.orders import Order
 from stakan.apps.exchange.rows import ExecutionRow
-from stakan.core.domain.events import FillOrigin
+from stakan.core.domain.events import AnyEvent, FillOrigin, OperatorRequest
 from stakan.core.domain.facts import (
     FillBooked,
     FundingBooked,
@@ -102,11 +102,11 @@ class Auditor:
 
     # --- the bot's word ---------------------------------------------------------------------------------------------
 
-    def observe(self, engine: Engine, step: Step) -> None:
+    def observe(self, engine: Engine, event: AnyEvent, step: Step) -> None:
         """Take a step of the bot in."""
-        if not (step.facts or step.commands):
+        if not (step.facts or step.commands or isinstance(event, OperatorRequest)):
             return
-        bookings = self.records.observe(step)
+        bookings = self.records.observe(event, step)
         for booking in bookings:
             if isinstance(booking.fact, FillBooked):
                 self._booked(booking.fact)

@@ -125,7 +125,7 @@ class World:
         self._doom = kill
         if isinstance(kill, KillAtDisk):
             self.disk.kill_at = self.disk.operations + kill.operations
-        elif not kill.after_order:
+        elif not kill.after:
             process.time.doomed_in = kill.calls
 
     @property
@@ -267,7 +267,7 @@ class World:
         def observe(event: AnyEvent, step: Step) -> None:
             self.steps += 1
             self._steps.update(step)
-            self.auditor.observe(engine, step)
+            self.auditor.observe(engine, event, step)
             if step.facts or step.commands:
                 self._story.step(self.heap.now, event, step)
                 self._react(process, step)
@@ -308,13 +308,14 @@ class World:
         for fact in step.facts:
             if type(fact) is TradingStateChanged and fact.state is TradingState.HALTED:
                 self.heap.later(RELEASED_AFTER_NS, self._release)
+                self._count_from(process, "halt")
         if any(type(command) is SubmitOrder for command in step.commands):
-            self._after_order(process)
+            self._count_from(process, "order")
 
-    def _after_order(self, process: Process) -> None:
-        """A kill that waits for an order counts from now on."""
+    def _count_from(self, process: Process, what: str) -> None:
+        """A kill that waits for this counts from now on."""
         kill = self._doom
-        if isinstance(kill, Kill) and kill.after_order and process.time.doomed_in is None:
+        if isinstance(kill, Kill) and kill.after == what and process.time.doomed_in is None:
             process.time.doomed_in = kill.calls
 
     def _release(self) -> None:
