@@ -36,11 +36,14 @@ from stakan.core.domain.step import Step
 from stakan.core.domain.trading import TradingState
 from stakan.core.domain.units import SECOND
 
-CALM_NS = 32 * SECOND
-"""Fair weather before the comparison: a life may only just begin, and an order that is nowhere needs 15 seconds to be
-proven so (decision 3)."""
 SETTLE_NS = 3 * SECOND
-"""Of it, the market still moves."""
+"""Fair weather in which the market still moves."""
+CALM_NS = 15 * SECOND
+"""Fair weather before the first comparison."""
+PATIENCE_NS = 100 * SECOND
+"""Until books must agree: sockets that failed for long wait half a minute before they try again, and an order that is
+nowhere needs 15 seconds from then on to be proven so (decision 3)."""
+_AGAIN_NS = 5 * SECOND
 RESTART_NS = SECOND
 """Until a process that could not begin, or had no room, is started again."""
 _STATE = Path("/state")
@@ -102,9 +105,10 @@ class World:
             heap.run(heap.now + SETTLE_NS)
             self.host.local.is_held = True
             heap.run(heap.now + CALM_NS - SETTLE_NS)
-            if self.host.faults[Trouble.HTTP_403]:
-                # A bot that was locked out by address asks nothing over HTTP for ten minutes.
-                heap.run(heap.now + BAN)
+            # A bot that was locked out by address asks nothing over HTTP for ten minutes.
+            until = heap.now + PATIENCE_NS + (BAN if self.host.faults[Trouble.HTTP_403] else 0)
+            while self._differences() and heap.now < until:
+                heap.run(heap.now + _AGAIN_NS)
             self._compare()
         except Breached:
             pass
@@ -175,17 +179,20 @@ class World:
         name = f"end {self.heap.now}"
         self.ask(PauseEntries(ts_event=0, ts_recv=0, actor="simulation", request_id=name))
 
-    def _compare(self) -> None:
+    def _differences(self) -> list[str]:
+        """Between the bot's books and the exchange's; or why there is nothing to compare."""
         process = self.process
         if process is None or process.bot is None or not process.is_running:
-            self.auditor.found(5, "the bot is not running after fair weather")
-        else:
-            state = process.bot.engine.state
-            for difference in differences(state.portfolio, Books(self.host.account, lambda: self.heap.now)):
-                self.auditor.found(5, difference)
-            if state.unread is not None:
-                self.auditor.found(5, f"the bot does not know yet what its account holds: {state.unread}")
-            self.auditor.all_booked()
+            return ["the bot is not running after fair weather"]
+        state = process.bot.engine.state
+        if state.unread is not None:
+            return [f"the bot does not know yet what its account holds: {state.unread}"]
+        return list(differences(state.portfolio, Books(self.host.account, lambda: self.heap.now)))
+
+    def _compare(self) -> None:
+        for difference in self._differences():
+            self.auditor.found(5, difference)
+        self.auditor.all_booked()
         self._after()
 
     def _after(self) -> None:
