@@ -144,10 +144,15 @@ class Auditor:
         self._read_executions()
         return self._rows.get((symbol, execution))
 
+    @property
+    def has_mended(self) -> bool:
+        """Whether the bot had to book what nobody told it of, so that its bookings are not the exchange's one by one."""
+        return bool(self.records.counts["Repaired"] or self.records.counts["BalanceCorrected"])
+
     def all_booked(self) -> None:
         """At the end: every execution of the exchange was booked as a whole, unless its effect had to be mended."""
         self._read_executions()
-        if self.records.counts["Repaired"] or self.records.counts["BalanceCorrected"]:
+        if self.has_mended:
             return
         booked = {(split_instrument_id(key)[2], name): lots for (key, name), lots in self.records.booked.items()}
         funded = {(split_instrument_id(key)[2], name) for key, name in self.records.funded}

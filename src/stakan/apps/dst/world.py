@@ -11,7 +11,7 @@ from stakan.adapters.exchanges.bybit.rest import Keys
 from stakan.adapters.journal.records import Header
 from stakan.apps.config import Settings
 from stakan.apps.driver import Observer
-from stakan.apps.dst import journal
+from stakan.apps.dst import journal, rows
 from stakan.apps.dst.disk import SimulatedDisk
 from stakan.apps.dst.exchange import KEY, SECRET, Books, Host
 from stakan.apps.dst.happen import RELEASED_AFTER_NS, happen
@@ -106,10 +106,12 @@ class World:
             self.host.local.is_held = True
             heap.run(heap.now + CALM_NS - SETTLE_NS)
             # A bot that was locked out by address asks nothing over HTTP for ten minutes.
-            until = heap.now + PATIENCE_NS + (BAN if self.host.faults[Trouble.HTTP_403] else 0)
-            while self._differences() and heap.now < until:
-                heap.run(heap.now + _AGAIN_NS)
-            self._compare()
+            self._agree(PATIENCE_NS + (BAN if self.host.faults[Trouble.HTTP_403] else 0))
+            self._stop()
+            self.begin()
+            self._agree(PATIENCE_NS)
+            self._stop()
+            self._read_rows()
         except Breached:
             pass
         return self._outcome()
@@ -189,10 +191,42 @@ class World:
             return [f"the bot does not know yet what its account holds: {state.unread}"]
         return list(differences(state.portfolio, Books(self.host.account, lambda: self.heap.now)))
 
+    def _agree(self, patience: int) -> None:
+        """Wait until books and exchange agree, and judge."""
+        until = self.heap.now + patience
+        while self._differences() and self.heap.now < until:
+            self.heap.run(self.heap.now + _AGAIN_NS)
+        self._compare()
+
     def _compare(self) -> None:
         for difference in self._differences():
             self.auditor.found(5, difference)
         self.auditor.all_booked()
+        self._after()
+
+    def _stop(self) -> None:
+        """The bot ends in order; what it has written must be the whole of it."""
+        process = self.process
+        assert process is not None
+        assert process.bot is not None
+        process.time.make(process.stop)
+        self.auditor.records.handed_over = process.bot.engine.state.number
+        self.note(f"life {process.number} ends in order")
+        self._after()
+
+    def _read_rows(self) -> None:
+        """All that happened is in what the journals are projected to."""
+        trading = self.host.trading
+        batch = rows.projected(self.disk, self.runs())
+        theirs = [order for order in (*trading.orders.closed, *trading.orders.live.values()) if order.link_id]
+        for problem in rows.gaps(batch.audit):
+            self.auditor.found(6, problem)
+        if not self.auditor.has_mended:
+            for problem in rows.orders_without_record(batch, theirs):
+                self.auditor.found(6, problem)
+            executions = [kept.row for kept in trading.executions.rows]
+            for problem in rows.executions_without_record(batch, executions, trading.market.instruments):
+                self.auditor.found(8, problem)
         self._after()
 
     def _after(self) -> None:
