@@ -1,5 +1,6 @@
 """Many seeds, on all cores: each is run until it counts, a failing one is shrunk, and all are summed up."""
 
+import gc
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -57,7 +58,13 @@ def counts(outcome: Outcome) -> bool:
 
 def judged_seed(seed: int, seconds: float) -> Outcome:
     """A seed's outcome; a failing one's plan is as small as it could be made."""
-    return smallest(judged(draw(seed, seconds)))
+    try:
+        return smallest(judged(draw(seed, seconds)))
+    finally:
+        # Worlds are full of cycles around large arrays. What is left afterwards are libraries and compiled kernels,
+        # which need not be looked through again.
+        gc.collect()
+        gc.freeze()
 
 
 def smallest(outcome: Outcome) -> Outcome:

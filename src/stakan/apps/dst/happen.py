@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _COUNTED_ELSEWHERE = (p.Weather, p.Script, p.BreakOrder, p.Kill, p.KillAtDisk, p.Ask)
 """Where they meet something."""
-RELEASED_AFTER_NS = 8 * SECOND
+RELEASED_AFTER_NS = 12 * SECOND
 """An operator who has halted or paused lets it go on after so long: a run without orders shows nothing."""
 
 

@@ -22,7 +22,7 @@ from stakan.apps.dst.exchange import Host
 from stakan.apps.dst.records import Records, Sent
 from stakan.apps.exchange.orders import Order
 from stakan.apps.exchange.rows import ExecutionRow
-from stakan.core.domain.events import FillOrigin
+from stakan.core.domain.events import AnyEvent, FillOrigin, OperatorRequest
 from stakan.core.domain.facts import (
     FillBooked,
     FundingBooked,
@@ -102,11 +102,11 @@ class Auditor:
 
     # --- the bot's word ---------------------------------------------------------------------------------------------
 
-    def observe(self, engine: Engine, step: Step) -> None:
+    def observe(self, engine: Engine, event: AnyEvent, step: Step) -> None:
         """Take a step of the bot in."""
-        if not (step.facts or step.commands):
+        if not (step.facts or step.commands or isinstance(event, OperatorRequest)):
             return
-        bookings = self.records.observe(step)
+        bookings = self.records.observe(event, step)
         for booking in bookings:
             if isinstance(booking.fact, FillBooked):
                 self._booked(booking.fact)
@@ -144,10 +144,15 @@ class Auditor:
         self._read_executions()
         return self._rows.get((symbol, execution))
 
+    @property
+    def has_mended(self) -> bool:
+        """Whether the bot had to book what nobody told it of, so that its bookings are not the exchange's one by one."""
+        return bool(self.records.counts["Repaired"] or self.records.counts["BalanceCorrected"])
+
     def all_booked(self) -> None:
         """At the end: every execution of the exchange was booked as a whole, unless its effect had to be mended."""
         self._read_executions()
-        if self.records.counts["Repaired"] or self.records.counts["BalanceCorrected"]:
+        if self.has_mended:
             return
         booked = {(split_instrument_id(key)[2], name): lots for (key, name), lots in self.records.booked.items()}
         funded = {(split_instrument_id(key)[2], name) for key, name in self.records.funded}

@@ -8,12 +8,20 @@ import msgspec
 from stakan.apps.dst.invariants import Breach
 from stakan.apps.dst.plan import Plan
 from stakan.core.domain.events import AnyEvent
-from stakan.core.domain.facts import CandleClosed, EquityMarked, IntentApproved, IntentRefused, SignalProposed
+from stakan.core.domain.facts import (
+    CandleClosed,
+    EquityMarked,
+    IntentApproved,
+    IntentRefused,
+    LatePrint,
+    SignalProposed,
+    SignalRefused,
+)
 from stakan.core.domain.step import Step
 from stakan.core.domain.units import SECOND
 
 STORY = 150
-_DULL = (EquityMarked, CandleClosed, SignalProposed)
+_DULL = (EquityMarked, CandleClosed, LatePrint, SignalProposed, SignalRefused)
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -131,8 +131,8 @@ class Kill(Fault, frozen=True, kw_only=True, tag="kill"):
     """The process is killed between two of its calls: so many after the moment. It is started again."""
 
     calls: int = 0
-    after_order: bool = False
-    """Counted from the next decision about an order."""
+    after: Literal["", "order", "halt"] = ""
+    """Counted from the next decision about an order, or from the next halt; empty: from the moment."""
     down_s: float = 1.0
     power: bool = False
     """Whether the machine loses its power, and with it what was not synced."""
@@ -196,7 +196,7 @@ def draw(seed: int, seconds: float = BASE_S) -> Plan:
         seed=seed,
         seconds=seconds,
         start_ns=_start(chance),
-        daily_loss=Decimal(chance.choice(("0.02", "0.02", "0.0004"))),
+        daily_loss=Decimal(chance.choice(("0.02", "0.0004"))),
         faults=tuple(sorted(faults, key=lambda fault: fault.at_s)),
     )
 
@@ -253,11 +253,13 @@ def _jump(chance: random.Random, at: float) -> AnyFault:
 
 def _kill(chance: random.Random, at: float) -> AnyFault:
     down, power = _r(10 ** chance.uniform(-0.7, 0.9)), chance.random() < 0.4
-    match chance.choice(("time", "order", "order", "disk", "disk")):
+    match chance.choice(("time", "order", "order", "halt", "disk", "disk")):
         case "disk":
             return KillAtDisk(at_s=at, operations=chance.randint(1, 10), down_s=down, power=power)
         case "order":
-            return Kill(at_s=at, calls=chance.randint(0, 12), after_order=True, down_s=down, power=power)
+            return Kill(at_s=at, calls=chance.randint(0, 12), after="order", down_s=down, power=power)
+        case "halt":
+            return Kill(at_s=at, calls=chance.randint(0, 100), after="halt", down_s=min(down, 2.0), power=power)
         case _:
             return Kill(at_s=at, calls=chance.randint(0, 5), down_s=down, power=power)
 
@@ -303,7 +305,7 @@ _WEIGHTS = {
 
 
 def _wish(chance: random.Random, seconds: float) -> Ask:
-    wish = chance.choice((Wish.FLATTEN, Wish.FLATTEN, Wish.HALT, Wish.PAUSE, Wish.MOVE_STOP, Wish.MOVE_STOP))
+    wish = chance.choice((Wish.FLATTEN, Wish.FLATTEN, Wish.HALT, Wish.HALT, Wish.PAUSE, Wish.MOVE_STOP, Wish.MOVE_STOP))
     symbol = chance.choice((None, *range(SYMBOLS))) if wish is Wish.FLATTEN else chance.randrange(SYMBOLS)
     return Ask(at_s=_r(chance.uniform(WARM_S, seconds - 1)), wish=wish, symbol=symbol)
 

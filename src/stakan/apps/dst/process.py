@@ -167,6 +167,14 @@ class Process:
             self.venue.release()
         return self.bot.accept(request)
 
+    def stop(self) -> None:
+        """An orderly end, once nothing is on its way; raises StorageError."""
+        assert self.bot is not None
+        self.bot.loop.close()
+        self.time.end()
+        self.is_up = self.is_running = False
+        self._network.abandon(self.time)
+
     @property
     def is_over(self) -> bool:
         """Whether it is gone."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import msgspec
 
 from stakan.core.domain.commands import SubmitOrder
-from stakan.core.domain.events import FillOrigin
+from stakan.core.domain.events import AnyEvent, FillOrigin, Halt, PauseEntries, ReleaseHalt, ResumeEntries
 from stakan.core.domain.facts import (
     AnyFact,
     BalanceCorrected,
@@ -24,6 +24,9 @@ from stakan.core.domain.ids import ClientOrderId, InstrumentId
 from stakan.core.domain.orders import NewOrder, Purpose
 from stakan.core.domain.step import Step
 from stakan.core.domain.trading import TradingState
+from stakan.core.domain.units import DAY
+
+NEVER_ENDS = 2**62
 
 
 class Sent(msgspec.Struct):
@@ -58,14 +61,17 @@ class Records:
         self.counts: Counter[str] = Counter()
         """What was mended, in all lives."""
         self._breach = breach
-        self._history: list[tuple[int, Step]] = []
-        """Life and step, of steps that said something."""
+        self._history: list[tuple[int, AnyEvent, Step]] = []
+        """Life, event and step, of steps that said something."""
         self._clear()
 
     def _clear(self) -> None:
         self.sent: dict[ClientOrderId, Sent] = {}
         self.is_closed = False
-        """Whether nothing may be opened: halted or paused."""
+        """Whether the bot says that nothing may be opened."""
+        self._halted_on: int | None = None
+        """Day since which it is halted for its loss; NEVER_ENDS where an operator has to release it."""
+        self._is_paused = False
         self.booked: dict[tuple[InstrumentId, str], int] = {}
         """Lots by instrument and execution."""
         self.funded: Counter[tuple[InstrumentId, str]] = Counter()
@@ -75,13 +81,13 @@ class Records:
         self._orders: dict[ClientOrderId, str] = {}
         self._positions: dict[str, str] = {}
 
-    def observe(self, step: Step) -> list[Booking]:
+    def observe(self, event: AnyEvent, step: Step) -> list[Booking]:
         """Take a step in; gives what it booked."""
-        self._history.append((self.life, step))
+        self._history.append((self.life, event, step))
         for fact in step.facts:
             if isinstance(fact, Repaired | BalanceCorrected | Discrepancy):
                 self.counts[type(fact).__name__] += 1
-        return self._take(step, self.life)
+        return self._take(event, step, self.life)
 
     def begin(self, life: int, number: int, *, lost_power: bool) -> None:
         """A life begins that goes on after step `number`: what came later in those before it never happened.
@@ -94,10 +100,10 @@ class Records:
         if number < self.acknowledged:
             self._breach(7, f"the journal goes to step {number}, but an operator was told of step {self.acknowledged}")
         self.life = life
-        self._history = [(of, step) for of, step in self._history if step.number <= number]
+        self._history = [one for one in self._history if one[2].number <= number]
         self._clear()
-        for of, step in self._history:
-            self._take(step, of)
+        for of, event, step in self._history:
+            self._take(event, step, of)
         self.handed_over = self.synced = self.acknowledged = number
 
     def is_durable(self, sent: Sent) -> bool:
@@ -106,8 +112,9 @@ class Records:
 
     # --- steps ------------------------------------------------------------------------------------------------------
 
-    def _take(self, step: Step, life: int) -> list[Booking]:
+    def _take(self, event: AnyEvent, step: Step, life: int) -> list[Booking]:
         bookings: list[Booking] = []
+        self._latch(event, step)
         for fact in step.facts:
             if isinstance(fact, FillBooked):
                 key = (fact.instrument, str(fact.execution_id))
@@ -123,6 +130,28 @@ class Records:
             if type(command) is SubmitOrder:
                 self._submitted(command.order, step.number, life)
         return bookings
+
+    def _latch(self, event: AnyEvent, step: Step) -> None:
+        """Halts and pauses as they must last, whatever the bot says of itself."""
+        match event:
+            case Halt():
+                self._halted_on = NEVER_ENDS
+            case ReleaseHalt():
+                self._halted_on = None
+            case PauseEntries() | ResumeEntries():
+                self._is_paused = isinstance(event, PauseEntries)
+            case _:
+                pass
+        day = step.ts // DAY
+        if self._halted_on is not None and day > self._halted_on:
+            self._halted_on = None
+        for fact in step.facts:
+            if isinstance(fact, TradingStateChanged) and fact.state is TradingState.HALTED:
+                self._halted_on = max(self._halted_on or 0, day)
+
+    @property
+    def _may_open(self) -> bool:
+        return not self.is_closed and self._halted_on is None and not self._is_paused
 
     def _note(self, fact: AnyFact) -> None:
         match fact:
@@ -157,5 +186,5 @@ class Records:
         if not is_entry and order.instrument not in self._leaving:
             self._breach(6, f"exit {order.client_order_id} without a recorded decision")
         self.sent[order.client_order_id] = Sent(
-            order=order, life=life, number=number, is_forbidden=is_entry and self.is_closed
+            order=order, life=life, number=number, is_forbidden=is_entry and not self._may_open
         )

@@ -11,7 +11,7 @@ from stakan.adapters.exchanges.bybit.rest import Keys
 from stakan.adapters.journal.records import Header
 from stakan.apps.config import Settings
 from stakan.apps.driver import Observer
-from stakan.apps.dst import journal
+from stakan.apps.dst import journal, rows
 from stakan.apps.dst.disk import SimulatedDisk
 from stakan.apps.dst.exchange import KEY, SECRET, Books, Host
 from stakan.apps.dst.happen import RELEASED_AFTER_NS, happen
@@ -36,11 +36,14 @@ from stakan.core.domain.step import Step
 from stakan.core.domain.trading import TradingState
 from stakan.core.domain.units import SECOND
 
-CALM_NS = 32 * SECOND
-"""Fair weather before the comparison: a life may only just begin, and an order that is nowhere needs 15 seconds to be
-proven so (decision 3)."""
 SETTLE_NS = 3 * SECOND
-"""Of it, the market still moves."""
+"""Fair weather in which the market still moves."""
+CALM_NS = 15 * SECOND
+"""Fair weather before the first comparison."""
+PATIENCE_NS = 100 * SECOND
+"""Until books must agree: sockets that failed for long wait half a minute before they try again, and an order that is
+nowhere needs 15 seconds from then on to be proven so (decision 3)."""
+_AGAIN_NS = 5 * SECOND
 RESTART_NS = SECOND
 """Until a process that could not begin, or had no room, is started again."""
 _STATE = Path("/state")
@@ -102,10 +105,13 @@ class World:
             heap.run(heap.now + SETTLE_NS)
             self.host.local.is_held = True
             heap.run(heap.now + CALM_NS - SETTLE_NS)
-            if self.host.faults[Trouble.HTTP_403]:
-                # A bot that was locked out by address asks nothing over HTTP for ten minutes.
-                heap.run(heap.now + BAN)
-            self._compare()
+            # A bot that was locked out by address asks nothing over HTTP for ten minutes.
+            self._agree(PATIENCE_NS + (BAN if self.host.faults[Trouble.HTTP_403] else 0))
+            self._stop()
+            self.begin()
+            self._agree(PATIENCE_NS)
+            self._stop()
+            self._read_rows()
         except Breached:
             pass
         return self._outcome()
@@ -125,7 +131,7 @@ class World:
         self._doom = kill
         if isinstance(kill, KillAtDisk):
             self.disk.kill_at = self.disk.operations + kill.operations
-        elif not kill.after_order:
+        elif not kill.after:
             process.time.doomed_in = kill.calls
 
     @property
@@ -175,17 +181,52 @@ class World:
         name = f"end {self.heap.now}"
         self.ask(PauseEntries(ts_event=0, ts_recv=0, actor="simulation", request_id=name))
 
-    def _compare(self) -> None:
+    def _differences(self) -> list[str]:
+        """Between the bot's books and the exchange's; or why there is nothing to compare."""
         process = self.process
         if process is None or process.bot is None or not process.is_running:
-            self.auditor.found(5, "the bot is not running after fair weather")
-        else:
-            state = process.bot.engine.state
-            for difference in differences(state.portfolio, Books(self.host.account, lambda: self.heap.now)):
-                self.auditor.found(5, difference)
-            if state.unread is not None:
-                self.auditor.found(5, f"the bot does not know yet what its account holds: {state.unread}")
-            self.auditor.all_booked()
+            return ["the bot is not running after fair weather"]
+        state = process.bot.engine.state
+        if state.unread is not None:
+            return [f"the bot does not know yet what its account holds: {state.unread}"]
+        return list(differences(state.portfolio, Books(self.host.account, lambda: self.heap.now)))
+
+    def _agree(self, patience: int) -> None:
+        """Wait until books and exchange agree, and judge."""
+        until = self.heap.now + patience
+        while self._differences() and self.heap.now < until:
+            self.heap.run(self.heap.now + _AGAIN_NS)
+        self._compare()
+
+    def _compare(self) -> None:
+        for difference in self._differences():
+            self.auditor.found(5, difference)
+        self.auditor.all_booked()
+        self._after()
+
+    def _stop(self) -> None:
+        """The bot ends in order; what it has written must be the whole of it."""
+        process = self.process
+        assert process is not None
+        assert process.bot is not None
+        process.time.make(process.stop)
+        self.auditor.records.handed_over = process.bot.engine.state.number
+        self.note(f"life {process.number} ends in order")
+        self._after()
+
+    def _read_rows(self) -> None:
+        """All that happened is in what the journals are projected to."""
+        trading = self.host.trading
+        batch = rows.projected(self.disk, self.runs())
+        theirs = [order for order in (*trading.orders.closed, *trading.orders.live.values()) if order.link_id]
+        for problem in rows.gaps(batch.audit):
+            self.auditor.found(6, problem)
+        if not self.auditor.has_mended:
+            for problem in rows.orders_without_record(batch, theirs):
+                self.auditor.found(6, problem)
+            executions = [kept.row for kept in trading.executions.rows]
+            for problem in rows.executions_without_record(batch, executions, trading.market.instruments):
+                self.auditor.found(8, problem)
         self._after()
 
     def _after(self) -> None:
@@ -267,7 +308,7 @@ class World:
         def observe(event: AnyEvent, step: Step) -> None:
             self.steps += 1
             self._steps.update(step)
-            self.auditor.observe(engine, step)
+            self.auditor.observe(engine, event, step)
             if step.facts or step.commands:
                 self._story.step(self.heap.now, event, step)
                 self._react(process, step)
@@ -308,13 +349,14 @@ class World:
         for fact in step.facts:
             if type(fact) is TradingStateChanged and fact.state is TradingState.HALTED:
                 self.heap.later(RELEASED_AFTER_NS, self._release)
+                self._count_from(process, "halt")
         if any(type(command) is SubmitOrder for command in step.commands):
-            self._after_order(process)
+            self._count_from(process, "order")
 
-    def _after_order(self, process: Process) -> None:
-        """A kill that waits for an order counts from now on."""
+    def _count_from(self, process: Process, what: str) -> None:
+        """A kill that waits for this counts from now on."""
         kill = self._doom
-        if isinstance(kill, Kill) and kill.after_order and process.time.doomed_in is None:
+        if isinstance(kill, Kill) and kill.after == what and process.time.doomed_in is None:
             process.time.doomed_in = kill.calls
 
     def _release(self) -> None:
