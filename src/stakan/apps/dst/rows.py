@@ -33,7 +33,7 @@ def projected(disk: Disk, runs: Sequence[Path]) -> Batch:
         header = read_header(folder, disk=disk)
         fold.begin(run.name, header, carries_on=bool(header.carried_from))
         records = records_after(folder, header.first_number - 1, market=False, disk=disk)
-        for moment in moments(records, is_over=True):
+        for moment in moments(records):
             fold.take(moment)
     return fold.take_batch()
 
