@@ -103,10 +103,14 @@ async def _trade(settings: Settings, state: StateFolder, seconds: float) -> Load
         marks.append((loop.time(), times.user + times.system, process.memory_info().rss / _MEGABYTE))
 
     loop = asyncio.get_running_loop()
-    loop.call_later(SETTLE_S, mark)
-    loop.call_later(SETTLE_S + seconds, mark)
-    loop.call_later(SETTLE_S + seconds + 0.1, stopping.ask, "measured")
-    ended = await trade(settings, Mode.PAPER, state, stopping, lambda _text: None)
+
+    def when_running(text: str) -> None:
+        if text.startswith("running"):
+            loop.call_later(SETTLE_S, mark)
+            loop.call_later(SETTLE_S + seconds, mark)
+            loop.call_later(SETTLE_S + seconds + 0.1, stopping.ask, "measured")
+
+    ended = await trade(settings, Mode.PAPER, state, stopping, when_running)
     (began, cpu, _), (at, more, memory) = marks
     return Load((more - cpu) / (at - began), memory, ended.result.speed.events_per_second, ended)
 
@@ -127,6 +131,9 @@ def _settings(folder: Path, port: int) -> Settings:
             "universe.max_spread_bps=1000",
             "engine.candle_interval=5s",
             "account.leverage=5",
+            # Rows are written by a process of its own; this measures the bot.
+            "database.follow=false",
+            "metrics.port=0",
         ],
         {},
     )

@@ -92,6 +92,9 @@ def _settings(folder: Path, port: int) -> Settings:
             "venue.environment=local",
             f"venue.local_url=http://127.0.0.1:{port}",
             f"trade.state={folder / 'state'}",
+            # Two cores: bot and exchange. Rows are written by a process of its own.
+            "database.follow=false",
+            "metrics.port=0",
             "universe.ranking=volume",
             f"universe.size={SYMBOLS}",
             "universe.min_turnover=0",
