@@ -85,6 +85,7 @@ def where(url, folder):
         f"trade.state={folder}",
         "trade.stop_timeout=3s",
         "database.follow=false",
+        "metrics.port=0",
     )
     return (*local, 'instruments=["BTCUSDT","ETHUSDT","SOLUSDT"]')
 

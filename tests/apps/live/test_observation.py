@@ -72,7 +72,7 @@ async def a_followed_run(folder, logs):
         clock, keys, chance = WallClock(), bybit_keys(), np.random.default_rng(1)
         venue = msgspec.structs.replace(venue_of(settings), trade=None)
         async with MarketClient(venue, clock=clock.now, chance=chance, keys=keys) as market:
-            instruments = await instruments_of(market, settings)
+            instruments = (await instruments_of(market, settings)).instruments
             settings = await fit(market, settings, instruments, lambda _: None)
             plan = BotPlan(
                 mode="testnet",

@@ -80,7 +80,7 @@ def test_a_clock_that_is_set_wrong_speaks_against_trading(keys, tmp_path):
             )
             async with client as market:
                 said = []
-                instruments = await instruments_of(market, settings)
+                instruments = (await instruments_of(market, settings)).instruments
                 return await fit(market, settings, instruments, said.append), said
 
     settings, said = asyncio.run(begin(0))
