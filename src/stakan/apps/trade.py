@@ -26,6 +26,7 @@ from stakan.adapters.exchanges.bybit.preflight import Check, Verdict, Wanted, is
 from stakan.adapters.exchanges.bybit.rest import Keys
 from stakan.adapters.exchanges.bybit.topics import Topics
 from stakan.adapters.exchanges.bybit.venue import Patience
+from stakan.adapters.journal.reading import secure
 from stakan.apps.config import Settings, duration_ns
 from stakan.apps.doctor import venue_of
 from stakan.apps.live.bot import Bot, BotPlan, paper_exchange
@@ -40,10 +41,11 @@ from stakan.apps.live.past import Past, recall
 from stakan.apps.live.projecting import ProjectorProcess
 from stakan.apps.live.publisher import Publisher
 from stakan.apps.live.sign_of_life import beat_of
-from stakan.apps.live.state_folder import StateFolder
+from stakan.apps.live.state_folder import RUNS, StateFolder
 from stakan.apps.live.stuck import StuckLimits, StuckWatch
 from stakan.apps.logs import Logs
 from stakan.apps.projection import Latency
+from stakan.apps.recorded_run import JOURNAL_FOLDER
 from stakan.apps.results import RunResult
 from stakan.apps.secrets import bybit_keys
 from stakan.apps.shared_budget import shared_budget
@@ -174,6 +176,7 @@ async def trade(
         raise ConfigError(f"--mode {mode} needs BYBIT_API_KEY and BYBIT_API_SECRET in the environment or in .env")
     past = recall(state.runs(), mode, settings.account.name) if mode.is_at_exchange else None
     if past is not None:
+        secure(state.folder / RUNS / past.run / JOURNAL_FOLDER)
         clock.not_before(past.engine.state.now)
         say(f"carrying on {past.run}: {past.folded} steps after its last snapshot")
     chance = np.random.default_rng()

@@ -8,7 +8,7 @@ from tests.adapters.journal.faulty import FOLDER, FaultyDisk
 
 from stakan.adapters.journal.blocks import HEAD_BYTES, TornTail, blocks_of, heads_of, records_of
 from stakan.adapters.journal.layout import segment_path, segments, snapshot_path
-from stakan.adapters.journal.reading import is_complete, read_events, read_header, read_records, records_after
+from stakan.adapters.journal.reading import is_complete, read_events, read_header, read_records, records_after, secure
 from stakan.adapters.journal.report import cut_torn_tail, verify
 from stakan.adapters.journal.snapshots import latest_state, read_states
 from stakan.adapters.journal.writing import JournalLimits
@@ -79,6 +79,37 @@ def test_any_cut_of_the_last_segment_leaves_an_exact_prefix(disk):
         assert disk.read(path) == data[:block]
     assert len(per_block) == 4
     assert len({len(found) for found in per_block.values()}) == 3, "the first block has the header alone"
+
+
+def test_what_a_killed_process_has_handed_over_survives_the_power_once_it_is_secured():
+    """Found by simulation: the next run carried on from steps that the system had not written yet, and they went."""
+    for is_secured in (False, True):
+        disk = FaultyDisk()
+        journal = a_journal(FOLDER, disk=disk, limits=JournalLimits(ballast_bytes=0))
+        for number in range(1, 4):
+            write_step(journal, number, a_timer(number))
+        journal.sync()
+        for number in range(4, 7):
+            write_step(journal, number, a_timer(number))
+        journal._seal()
+        journal._write()
+        whole = as_bytes(records_after(FOLDER, 0, disk=disk))
+        if is_secured:
+            assert secure(FOLDER, disk=disk) == 0
+        disk.crash(lambda synced, _written: synced)
+        left = as_bytes(records_after(FOLDER, 0, disk=disk))
+        assert (left == whole) == is_secured
+        assert left == whole[: len(left)]
+
+
+def test_securing_cuts_off_what_is_torn(disk):
+    path = segment_path(FOLDER, 2)
+    data, starts = disk.read(path), bounds(disk, path, is_last=True)
+    for length in range(len(data)):
+        disk.put(path, data[:length])
+        whole = max(at for at in starts if at <= length)
+        assert secure(FOLDER, disk=disk) == length - whole
+        assert disk.read(path) == data[:whole]
 
 
 def test_any_cut_of_an_earlier_segment_is_damage(disk):

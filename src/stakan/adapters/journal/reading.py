@@ -1,7 +1,7 @@
 """Reads a journal: records, events, steps; from the beginning, after a step, or as it grows."""
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -46,6 +46,25 @@ def has_begun(folder: Path, *, disk: Disk = LOCAL) -> bool:
         return next(blocks_of(disk, files[0], is_last=len(files) == 1), None) is not None
     except TornTail:
         return False
+
+
+def secure(folder: Path, *, disk: Disk = LOCAL) -> int:
+    """Make all that can be read of a journal survive the power, and cut off what a crash has left behind it.
+
+    For a journal that nobody writes, before anything follows from it: of a killed process the system may hold steps
+    that are not on the disk yet. Returns how many bytes were cut off. Raises DataError where the last segment is
+    damaged, StorageError.
+    """
+    path = segments(folder, disk)[-1]
+    size, end = disk.size(path), 0
+    with suppress(TornTail):
+        for block in blocks_of(disk, path, is_last=True):
+            end = block.end
+    if end < size:
+        disk.truncate(path, end)
+    with closing(disk.append(path)) as file:
+        file.datasync()
+    return size - end
 
 
 def is_complete(folder: Path, *, disk: Disk = LOCAL) -> bool:

@@ -1,5 +1,6 @@
 """Faults of a plan, brought about at their moment."""
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, TypedDict
 
 from stakan.apps.dst import plan as p
@@ -19,8 +20,9 @@ from stakan.core.domain.units import MILLISECOND, SECOND, Ticks
 if TYPE_CHECKING:
     from stakan.apps.dst.world import World
 
-_COUNTED_ELSEWHERE = (p.Weather, p.Script, p.BreakOrder, p.Kill, p.KillAtDisk, p.Ask)
+_COUNTED_ELSEWHERE = (p.Weather, p.Script, p.BreakOrder, p.Kill, p.KillAtDisk, p.Meddle, p.Ask)
 """Where they meet something."""
+_FAR_BELOW = Decimal("0.99")
 RELEASED_AFTER_NS = 12 * SECOND
 """An operator who has halted or paused lets it go on after so long: a run without orders shows nothing."""
 
@@ -46,6 +48,8 @@ def happen(world: "World", fault: p.AnyFault) -> None:
             _on_the_way(world, fault)
         case p.Ask():
             _ask(world, fault)
+        case p.Meddle():
+            _meddle(world, fault)
         case _:
             _at_the_bot(world, fault)
 
@@ -97,6 +101,35 @@ def _at_the_bot(
             world.until(fault.until_s, world.disk.make_room)
         case p.Kill() | p.KillAtDisk():
             world.doom(fault)
+
+
+def _meddle(world: "World", fault: p.Meddle) -> None:
+    """Through the account's own requests, as from its owner's browser."""
+    trading, symbol = world.host.trading, world.symbols[fault.symbol]
+    rules = trading.market.instruments[symbol]
+    view = trading.venue.position(rules)
+    common: dict[str, object] = {"category": "linear", "symbol": symbol}
+    ours = [order for order in trading.orders.of(symbol) if order.link_id]
+    operation = "order/create"
+    if fault.deed == "remove stop" and view.legs.stop_loss is not None:
+        operation = "position/trading-stop"
+        asked = common | {"stopLoss": "0", "positionIdx": 0}
+    elif fault.deed == "close" and view.lots:
+        side = "Sell" if view.lots > 0 else "Buy"
+        size = str(rules.size(abs(view.lots)))
+        asked = common | {"side": side, "orderType": "Market", "qty": size, "reduceOnly": True}
+    elif fault.deed == "cancel" and ours:
+        operation = "order/cancel"
+        asked = common | {"orderId": ours[0].order_id}
+    elif fault.deed == "open" and not view.lots and view.mark is not None:
+        stop = rules.price(rules.price_down(view.mark * _FAR_BELOW))
+        size = str(rules.size(rules.min_size))
+        asked = common | {"side": "Buy", "orderType": "Market", "qty": size, "stopLoss": str(stop), "tpslMode": "Full"}
+    else:
+        return
+    reply = world.host.account.handle(operation, asked, world.host.local.pump())
+    world.counts[f"by hand: {fault.deed}"] += reply.code == 0
+    world.note(f"by hand: {operation} {asked}: {reply.code} {reply.message}")
 
 
 def _spoil(world: "World", fault: p.BadBook) -> None:

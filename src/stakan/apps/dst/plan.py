@@ -1,6 +1,7 @@
 """What a seed means: a market, an account's limits, and faults at their times, as data that can be kept and shortened."""
 
 import random
+from collections.abc import Callable
 from decimal import Decimal
 from enum import StrEnum
 from typing import Literal
@@ -16,6 +17,7 @@ SYMBOLS = 3
 WARM_S = 5.0
 """The bot begins in fair weather, as it would not begin otherwise."""
 _A_DAY = 1_790_000_000 * SECOND // DAY
+_DEEDS: tuple[Literal["remove stop", "close", "cancel", "open"], ...] = ("remove stop", "close", "cancel", "open")
 _BOOK_FAULTS = ("gap", "restart", "cross", "repeat", "stale")
 
 
@@ -146,6 +148,13 @@ class KillAtDisk(Fault, frozen=True, kw_only=True, tag="kill at disk"):
     power: bool = False
 
 
+class Meddle(Fault, frozen=True, kw_only=True, tag="by hand"):
+    """Somebody does something on the bot's account by hand: the bot has to find out, and to cope."""
+
+    deed: Literal["remove stop", "close", "cancel", "open"]
+    symbol: int
+
+
 class Ask(Fault, frozen=True, kw_only=True, tag="operator"):
     """An operator asks for something: no fault, but it must work in the middle of them."""
 
@@ -170,6 +179,7 @@ AnyFault = (
     | FullDisk
     | Kill
     | KillAtDisk
+    | Meddle
     | Ask
 )
 
@@ -268,7 +278,7 @@ def _slow_disk(chance: random.Random, at: float) -> AnyFault:
     return SlowDisk(at_s=at, until_s=_r(at + chance.uniform(1, 10)), ms=_r(10 ** chance.uniform(0.5, 3)))
 
 
-_MAKERS = {
+_MAKERS: dict[type, Callable[[random.Random, float], AnyFault]] = {
     Script: _script,
     BadBook: lambda chance, at: BadBook(
         at_s=at,
@@ -286,8 +296,9 @@ _MAKERS = {
     SlowDisk: _slow_disk,
     FullDisk: lambda chance, at: FullDisk(at_s=at, until_s=_r(at + chance.uniform(0.5, 10))),
     Kill: _kill,
+    Meddle: lambda chance, at: Meddle(at_s=at, deed=chance.choice(_DEEDS), symbol=chance.randrange(SYMBOLS)),
 }
-_WEIGHTS = {
+_WEIGHTS: dict[type, float] = {
     Script: 5,
     BadBook: 3,
     BreakOrder: 6,
@@ -301,6 +312,7 @@ _WEIGHTS = {
     SlowDisk: 1,
     FullDisk: 0.5,
     Kill: 5,
+    Meddle: 3,
 }
 
 

@@ -25,6 +25,7 @@ from stakan.adapters.exchanges.bybit.sessions import PrivateSession, TradeSessio
 from stakan.adapters.exchanges.bybit.topics import Topics
 from stakan.adapters.exchanges.bybit.venue import BybitVenue, Ports
 from stakan.adapters.journal.disk import Disk
+from stakan.adapters.journal.reading import secure
 from stakan.adapters.journal.records import Header
 from stakan.adapters.sockets import SocketHandler
 from stakan.apps.config import Settings
@@ -38,6 +39,7 @@ from stakan.apps.live.durable import BallastedJournal
 from stakan.apps.live.invariants import Around, Breach, Invariants
 from stakan.apps.live.parts import CLOCK, DISK, lack_of_room, wrong_clock
 from stakan.apps.live.past import Past, recall
+from stakan.apps.recorded_run import JOURNAL_FOLDER
 from stakan.core.domain.commands import ReadAccount, RefreshCommand, RequestSnapshot
 from stakan.core.domain.errors import StakanError, StorageError, VenueUnavailable
 from stakan.core.domain.events import AnyOperatorRequest, ReleaseHalt, VenueNews
@@ -185,6 +187,7 @@ class Process:
     def _wake_up(self) -> None:
         past = self._past = recall(self._around.runs(), MODE, self.setup.settings.account.name, disk=self._disk)
         if past is not None:
+            secure(self.setup.state / "runs" / past.run / JOURNAL_FOLDER, disk=self._disk)
             self.time.not_before(past.engine.state.now)
         self._around.recalled(self, past)
         self._line.run(self._begin(), lambda _: None, self._failed)
@@ -197,9 +200,6 @@ class Process:
         bot, venue = self._compose(settings, instruments)
         self.time.timers(MINUTE, self._keep_measuring)
         self.time.timers(_WATCH_NS, self._look)
-        bot.begin_recovery()
-        if self._past is not None:
-            venue.resume(self._past.unknown_since // MILLISECOND)
         venue.line.run(self._recover(bot, venue), lambda _: self._go(bot), self._failed)
 
     def _rules(self) -> Procedure[dict[InstrumentId, Instrument]]:
@@ -211,7 +211,7 @@ class Process:
         """Pre-flight, and the settings with the wallet's balance."""
         settings = self.setup.settings
         wanted = Wanted(symbols=self.setup.symbols, leverage=settings.account.leverage)
-        checks = yield from reachable(self._clock, self.time.now)
+        checks = yield from reachable(self._clock, self.time.now, self.time.lead)
         checks += yield from preflight(wanted, lambda: datetime.fromtimestamp(self.time.now() / SECOND, UTC))
         failed = [f"{check.name}: {check.finding}" for check in checks if check.verdict is Verdict.FAIL]
         if failed:
@@ -266,13 +266,16 @@ class Process:
         """Connect, learn what became of earlier orders, and wait until books and account agree."""
         yield from measure_clock(venue.server_clock, self.time.now)
         venue.start()
+        if self._past is not None:
+            venue.resume((self._past.unknown_since + venue.server_clock.offset) // MILLISECOND)
         private = PrivateSession(venue, self.setup.keys, venue.server_clock, self._halt)
         private.connection = self._socket(PRIVATE, private)
         trade = TradeSession(venue, self.setup.keys, venue.server_clock, self._halt)
         trade.connection = self._socket(TRADE, trade)
-        if self._past is not None:
-            for order in list(bot.engine.state.portfolio.orders.live.values()):
-                venue.adopt(order)
+        # Before anything is heard of the account: its sockets connect from the next call on.
+        for order in list(bot.engine.state.portfolio.orders.live.values()):
+            venue.adopt(order)
+        bot.begin_recovery()
         until = self.time.now() + _READY_NS
         while not (venue.is_streaming and venue.is_caught_up and venue.trade is not None):
             if self.time.now() > until:

@@ -140,8 +140,13 @@ class ProcessTime:
         """Calls that it makes before it is killed."""
         self._machine = machine
         self._failed = failed
-        clock = WallClock(machine.wall, lambda: machine.present)
-        self.now, self.not_before = clock.now, clock.not_before
+        self._clock = WallClock(machine.wall, lambda: machine.present)
+        self.now, self.not_before = self._clock.now, self._clock.not_before
+
+    @property
+    def lead(self) -> int:
+        """How far its clock is ahead of the machine's, because that was set back."""
+        return self._clock.lead
 
     @property
     def present(self) -> int:

@@ -296,11 +296,25 @@ def test_an_execution_without_our_id_waits_for_the_answer_that_names_it():
 
 def test_an_execution_of_nobody_is_told_after_a_while():
     translator = fresh()
+    translator.expect(new_order())
     tell(translator, execution_row("a", 10, 4, order_link_id=""), 1)
+    assert translator.waits_for_owners
     assert translator.expire(WAIT_FOR_ORDER) == []
     (fill,) = translator.expire(WAIT_FOR_ORDER + 1)
     assert (fill.client_order_id, fill.origin) == ("", FillOrigin.ORDER)
     assert translator.expire(WAIT_FOR_ORDER * 3) == []
+    assert not translator.waits_for_owners
+
+
+def test_an_execution_that_cannot_be_ours_is_told_at_once():
+    """Found by simulation: positions closed by hand were believed open for five seconds, and booked twice."""
+    translator = fresh()
+    (fill,) = tell(translator, execution_row("a", 10, 4, order_link_id="", order_id="v-7"), 1)
+    assert fill.client_order_id == ""
+    translator.expect(new_order())
+    translator.bind(CLIENT, "v-1", 2)
+    (fill,) = tell(translator, execution_row("b", 10, 4, order_link_id="", order_id="v-7"), 3)
+    assert fill.client_order_id == ""
 
 
 @pytest.mark.parametrize(

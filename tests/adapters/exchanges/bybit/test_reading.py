@@ -5,12 +5,13 @@ from decimal import Decimal
 import pytest
 from tests.adapters.exchanges.bybit.fakes import BTC, START, Bench, order
 
+from stakan.adapters.exchanges.bybit.private import WAIT_FOR_ORDER
 from stakan.core.domain.commands import CancelOrder
 from stakan.core.domain.errors import DataError
 from stakan.core.domain.events import AccountRead, AccountUnread, HeldPosition, OpenOrder
 from stakan.core.domain.ids import ClientOrderId, InstrumentId, VenueOrderId
 from stakan.core.domain.orders import OrderStatus
-from stakan.core.domain.units import MINUTE, SECOND, Side
+from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND, Side
 from stakan.core.portfolio.orders import Order
 
 CREATE = "/v5/order/create"
@@ -81,6 +82,25 @@ def test_a_reading_is_repeated_soon_where_the_engine_asks_for_it():
     assert not bench.readings
     bench.time.run(SECOND)
     assert len(bench.readings) == 1
+
+
+def test_while_it_is_not_known_whose_an_execution_is_the_account_is_not_told_of():
+    """Found by simulation: it was booked as a difference first, and as a fill afterwards."""
+    bench = Bench()
+    bench.venue.translator.expect(order("s-1"))
+    row = {
+        "category": "linear", "symbol": "BTCUSDT", "orderId": "v-9", "orderLinkId": "", "execId": "x-9", "side": "Buy",
+        "execPrice": "64000.0", "execQty": "0.004", "execFee": "0.01", "execType": "Trade",
+        "execTime": str(bench.time.now // MILLISECOND),
+    }  # fmt: skip
+    bench.push("execution", row)
+    bench.time.run(SECOND)
+    bench.venue.read_account()
+    bench.time.run(2 * SECOND)
+    assert (bench.told, bench.readings) == ([], [])
+    bench.time.run(WAIT_FOR_ORDER)
+    assert bench.kinds() == ["OrderFilled"]
+    assert [type(event) for event in bench.readings][:1] == [AccountRead]
 
 
 def test_an_order_of_the_run_before_is_found_and_told():

@@ -274,6 +274,11 @@ class Translator:
         """Orders that the exchange has spoken of and that have not ended."""
         return [(o.instrument, o.client) for o in self._orders.values() if o.is_seen and not o.is_over]
 
+    @property
+    def waits_for_owners(self) -> bool:
+        """Whether there are executions that were not told yet, as it is not known whose they are."""
+        return bool(self._early)
+
     def lacking(self, since: int) -> list[tuple[InstrumentId, ClientOrderId]]:
         """Orders whose executions are fewer than they count, and were so at `since` already."""
         return [
@@ -477,7 +482,7 @@ class Translator:
             events.append(_funding(row, listed, ts_recv))
         elif row.exec_type not in _MOVES:
             self.passed_over[f"execution {row.exec_type}"] += 1
-        elif _origin(row) is FillOrigin.ORDER and self._client(row) is None:
+        elif _origin(row) is FillOrigin.ORDER and self._client(row) is None and self._may_be_ours(listed.id):
             _filled(row, NOBODY, listed, ts_recv)
             self._early.append((ts_recv, row))
         else:
@@ -492,6 +497,10 @@ class Translator:
         if len(self._executions) > _REMEMBERED:
             self._executions.popitem(last=False)
         return True
+
+    def _may_be_ours(self, instrument: InstrumentId) -> bool:
+        """Whether there is an order of which we do not know yet what the exchange calls it."""
+        return any(one.instrument == instrument and not (one.venue or one.is_over) for one in self._orders.values())
 
     def _client(self, row: ExecutionRow) -> ClientOrderId | None:
         return ClientOrderId(row.order_link_id) or self._names.get(row.order_id)

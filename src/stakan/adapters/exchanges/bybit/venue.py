@@ -878,7 +878,11 @@ class BybitVenue:
         reading.wallet(wallets)
         known.wallet(wallets)
         self._read_up_to = asked
-        self._deliver(reading.event(self._clock, is_streaming=self.is_streaming))
+        if known.waits_for_owners:
+            # The account holds what nobody was told of yet: compared now, it would be booked twice.
+            self.read_again()
+        else:
+            self._deliver(reading.event(self._clock, is_streaming=self.is_streaming))
 
     def _was_read(self, _: None) -> None:
         self._is_reading = False
