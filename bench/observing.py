@@ -57,7 +57,7 @@ def _observed(folder: Path, instruments: list[Instrument]) -> tuple[Bot, Observa
         market="bench",
     )
     time = _Time()
-    bot = Bot(plan, paper_exchange(settings, rules), time, resync=lambda _key: None)
+    bot = Bot(plan, paper_exchange(settings, rules), time, refresh=lambda _key: None)
     return bot, Observation(bot, MetricsSection(port=0), time.now)
 
 

@@ -137,7 +137,7 @@ def test_a_clock_is_wrong_beyond_the_limit_on_either_side():
 
 @pytest.mark.usefixtures("compiled", "keys")
 def test_a_bot_whose_disk_is_nearly_full_opens_nothing_and_says_so(tmp_path):
-    asyncio.run(a_run(Mode.TESTNET, tmp_path / "s", 3, *eagerly(), "trade.min_free_mb=1000000000"))
+    asyncio.run(a_run(Mode.TESTNET, tmp_path / "s", 6, *eagerly(), "trade.min_free_mb=1000000000"))
     (run,) = (tmp_path / "s" / "runs").iterdir()
     steps = list(read_steps(run / "journal"))
     facts = [fact for step in steps for fact in step.facts]

@@ -56,7 +56,7 @@ def test_a_graceful_stop_cancels_entries_and_leaves_stops_and_another_state_fold
 def test_a_stop_cancels_entries_that_rest(tmp_path):
     async def stop():
         async with an_exchange() as url:
-            ended, _ = await a_run(Mode.TESTNET, tmp_path / "s", 3, *RESTING, url=url)
+            ended, _ = await a_run(Mode.TESTNET, tmp_path / "s", 6, *RESTING, url=url)
             return ended, await at_the_exchange(url)
 
     ended, (orders_left, positions) = asyncio.run(stop())
