@@ -25,6 +25,7 @@ from tests.core.engine.builders import BTC, MS, a_print
 from stakan.apps.driver import NEVER
 from stakan.apps.live.loop import FLUSH_NS, SNAPSHOT_NS, LiveLoop
 from stakan.core.domain.commands import RequestSnapshot, SetTimer
+from stakan.core.domain.errors import DiskFull
 from stakan.core.domain.events import PauseEntries, TradePrint
 from stakan.core.domain.step import Step
 
@@ -182,10 +183,50 @@ def test_commands_of_several_events_in_one_callback_are_synced_once():
         while parts:
             loop.deliver(parts.pop())
 
-    loop._observe = more
+    loop._witness = more
     loop.deliver(a_print(ts=SECOND, number=9))
     assert journal.words("sync") == ["sync"]
     assert loop._counterparty.released == 1
+
+
+def test_a_step_is_witnessed_before_its_orders_leave_and_observed_after():
+    bot = LiveBot(lambda event: [an_order("one")] if name_of(event) == 1 else ())
+    told = []
+    loop, journal, _ = a_loop(bot, witness=lambda _event, step: told.append(("witnessed", step.number)))
+    loop._observe = lambda _event, step: told.append(("observed", step.number, bot.state.number))
+    loop._counterparty.release = lambda: told.append("released")
+    journal.sync = lambda: told.append("synced")
+    loop.deliver(a_print(ts=SECOND, number=1))
+    assert told == [("witnessed", 1), "synced", "released", ("observed", 1, 1)]
+
+
+def test_a_step_is_observed_before_the_engine_goes_on():
+    bot = LiveBot(lambda event: [an_order(f"o{name_of(event)}")])
+    told = []
+
+    def observe(_event, step):
+        told.append((step.number, bot.state.number))
+
+    loop, _, _ = a_loop(bot, observe=observe)
+    first = iter([a_print(ts=SECOND, number=2), a_print(ts=SECOND, number=3)])
+    loop._witness = lambda _event, _step: [loop.deliver(event) for event in first]
+    loop.deliver(a_print(ts=SECOND, number=1))
+    assert told == [(1, 1), (2, 2), (3, 3)]
+
+
+def test_a_step_whose_orders_could_not_leave_is_observed():
+    bot = LiveBot(lambda _event: [an_order("one")])
+    told, failures = [], []
+    loop, journal, _ = a_loop(bot, observe=lambda _event, step: told.append(step.number), failed=failures.append)
+
+    def full():
+        raise DiskFull("no room")
+
+    journal.sync = full
+    loop.deliver(a_print(ts=SECOND, number=1))
+    assert told == [1]
+    assert [type(error) for error in failures] == [DiskFull]
+    assert loop._counterparty.released == 0
 
 
 def test_operator_requests_enter_and_are_no_market():

@@ -272,7 +272,7 @@ def test_orders_are_timed_from_their_decision_to_the_socket(tmp_path):
     async def send():
         async with a_session(tmp_path) as session:
             order = SubmitOrder(order=an_entry(key=next(iter(session.bot.plan.instruments))))
-            session.observation.observe(a_snapshot(ts=SECOND), Step(1, SECOND, (), (order,)))
+            session.observation.witness(a_snapshot(ts=SECOND), Step(1, SECOND, (), (order,)))
             session.account.venue.send = lambda _: None
             session._traced.send(order)
             session._traced.send(order)

@@ -21,11 +21,14 @@ HEAD_BYTES = _SEAL.size + _HEAD.size
 _COUNT = struct.Struct(">BI")
 _ARRAY = 0xDD
 """Msgpack's mark of an array with a count of 32 bits."""
-_ZSTD = pa.Codec("zstd", compression_level=1)
+_SMALL = pa.Codec("zstd", compression_level=1)
+_FAST = pa.Codec("lz4_raw")
 DISTILLED = 1
 """Market data has been taken out."""
 END = 2
 """Holds the orderly end of the run."""
+FAST = 4
+"""Compressed by LZ4: an order waited for it."""
 ALL_STEPS = 2**63 - 1
 """After all steps: blocks come without their data."""
 
@@ -127,13 +130,15 @@ class BlockBuilder:
             self.reach(head.last, head.last_ts)
 
     def mark(self, flag: int) -> None:
-        """Set DISTILLED or END."""
+        """Set one of the flags."""
         self._flags |= flag
 
-    def seal(self) -> bytes:
-        """The block as it is written."""
+    def seal(self, *, fast: bool = False) -> bytes:
+        """The block as it is written; in a third of the time and half as much again in size, where it is `fast`."""
         _COUNT.pack_into(self._raw, 0, _ARRAY, self._count)
-        data: bytes = _ZSTD.compress(self._raw, asbytes=True)
+        if fast:
+            self.mark(FAST)
+        data: bytes = (_FAST if fast else _SMALL).compress(self._raw, asbytes=True)
         rest = _HEAD.pack(
             len(data),
             len(self._raw),
@@ -150,7 +155,8 @@ class BlockBuilder:
 def records_of(block: Block, *, market: bool = True) -> list[Record]:
     """Its records in order, without market data where that is not wanted; raises DataError for other shapes."""
     try:
-        data = _ZSTD.decompress(block.data, decompressed_size=block.head.raw, asbytes=True)
+        codec = _FAST if block.head.flags & FAST else _SMALL
+        data = codec.decompress(block.data, decompressed_size=block.head.raw, asbytes=True)
         if market:
             return DECODER.decode(data)
         return [ONE.decode(raw) for raw in RAW.decode(data) if memoryview(raw)[1] != MARKET_TAG]

@@ -129,7 +129,7 @@ class FileJournal:
 
     def sync(self) -> None:
         """Return when every event and step so far is on the disk; raises StorageError, and then some of it is not."""
-        self._seal()
+        self._seal(fast=True)
         self._segment.sync()
 
     def flush(self) -> None:
@@ -206,14 +206,14 @@ class FileJournal:
 
     # --- blocks and segments ----------------------------------------------------------------------------------------
 
-    def _seal(self) -> None:
+    def _seal(self, *, fast: bool = False) -> None:
         """Close the block, in memory."""
         block = self._block
         if block.is_empty:
             return
         if not self._began_ts:
             self._began_ts = block.first_ts
-        self._segment.put(block.seal())
+        self._segment.put(block.seal(fast=fast))
         self._block = BlockBuilder(self._number, block.last_ts)
 
     def _write(self) -> None:

@@ -258,7 +258,7 @@ class Process:
         )
         watch = Around(is_connected=lambda: venue.is_streaming, is_margin_asserted=venue.is_prepared)
         self._watch = Invariants(bot.engine, self._around.broken, watch)
-        bot.observers += [self._around.observer(self), self._watch.observe]
+        bot.witnesses += [self._around.observer(self), self._watch.observe]
         self._feed = self._public_feed(settings, bot)
         return bot, venue
 

@@ -44,17 +44,30 @@ class Markets:
 
     def __init__(self, markets: Sequence["LiveMarket"]) -> None:
         self._markets = tuple(markets)
+        self._due = [_due(market) for market in self._markets]
+        """Of each market; most have nothing to give at any one time."""
 
     def take(self, until: int) -> list[MarketBatch]:
         """See `Feed`."""
         laggard = min(self._markets, key=lambda market: market.known)
         if laggard.known < until + PREFETCH_NS:
             laggard.read_on()
-        return [batch for market in self._markets for batch in market.take(until)]
+        taken: list[MarketBatch] = []
+        for number, due in enumerate(self._due):
+            if due <= until:
+                taken += self._markets[number].take(until)
+                self._due[number] = _due(self._markets[number])
+        return taken
 
     def next_due(self) -> int | None:
         """See `Feed`."""
-        return min((due for market in self._markets if (due := market.next_due()) is not None), default=None)
+        due = min(self._due, default=NEVER)
+        return due if due < NEVER else None
+
+
+def _due(market: "LiveMarket") -> int:
+    due = market.next_due()
+    return NEVER if due is None else due
 
 
 class LiveMarket:
@@ -164,13 +177,15 @@ class _Lane:
     def __init__(self, instrument: InstrumentId) -> None:
         self._instrument = instrument
         self._pieces: deque[MarketBatch] = deque()
+        self._taken = 0
+        """Rows of the first piece that have been taken."""
         self._prints = 0
         self.latest = 0
         """Time of the last row that was added."""
 
     @property
     def next_due(self) -> int | None:
-        return int(self._pieces[0].ts_exchange[0]) if self._pieces else None
+        return int(self._pieces[0].ts_exchange[self._taken]) if self._pieces else None
 
     def add(self, batch: MarketBatch, ts: Ints) -> None:
         """Rows of the source, `ts` their exchange times; these never go back."""
@@ -193,13 +208,17 @@ class _Lane:
     def take(self, until: int) -> Iterator[MarketBatch]:
         """What is due; a piece that is due in part is cut."""
         pieces = self._pieces
-        while pieces and pieces[0].ts_exchange[0] <= until:
-            piece = pieces.popleft()
-            count = int(np.searchsorted(piece.ts_exchange, until, side="right"))
-            if count < len(piece):
-                pieces.appendleft(cut(piece, count, len(piece)))
-                piece = cut(piece, 0, count)
-            yield piece
+        while pieces:
+            piece, first = pieces[0], self._taken
+            last = int(piece.ts_exchange.searchsorted(until, side="right"))
+            if last == first:
+                return
+            if last == len(piece):
+                pieces.popleft()
+                self._taken = 0
+            else:
+                self._taken = last
+            yield piece if last - first == len(piece) else cut(piece, first, last)
 
     def _number(self, piece: MarketBatch) -> None:
         prints = (piece.kind == Kind.BUY_PRINT) | (piece.kind == Kind.SELL_PRINT)
@@ -211,6 +230,8 @@ class _Lane:
 
 def for_accounts(batch: MarketBatch) -> MarketBatch:
     """Rows that decide about orders: books, prints, interruptions; mark and index come from `Board.take_tickers`."""
+    if not batch.others:
+        return batch
     kept = _of_others(batch, (FeedDown,))
     return batch if kept.all() else rows(batch, np.flatnonzero(kept), batch.ts_exchange[kept], batch.instrument)
 
@@ -236,14 +257,12 @@ def cut(batch: MarketBatch, first: int, last: int) -> MarketBatch:
     span = slice(first, last)
     levels = batch.levels[batch.level_start[first] : batch.level_start[last]]
     starts = batch.level_start[first : last + 1] - batch.level_start[first]
-    is_other = batch.kind[span] == _OTHER
     sequence = batch.sequence[span]
-    if is_other.any():
+    others: tuple[AnyMarketEvent, ...] = ()
+    if batch.others and (is_other := batch.kind[span] == _OTHER).any():
         sequence = sequence.copy()
         others = tuple(batch.others[index] for index in sequence[is_other].tolist())
         sequence[is_other] = np.arange(len(others))
-    else:
-        others = ()
     return _batch(batch, span, batch.ts_exchange[span], starts, levels, sequence, others, batch.instrument)
 
 

@@ -100,8 +100,10 @@ class Bot:
         self._first_number = self.engine.state.number
         self.latencies = Latencies()
         self.around = Surroundings()
+        self.witnesses: list[Observer] = []
+        """See every event with its step before anything of it leaves: what they take, orders wait for."""
         self.observers: list[Observer] = []
-        """See every event with its step, after the bot's own."""
+        """See it after the bot's own observers, once the orders have left."""
         self._time = time_
         self._counterparty = counterparty
         self._watch = RunWatch(self.engine, plan.instruments)
@@ -116,6 +118,7 @@ class Bot:
             time_,
             refresh=refresh,
             observe=self._observe,
+            witness=self._witness,
             decided=self._decided,
             failed=failed,
         )
@@ -237,6 +240,10 @@ class Bot:
         if self.plan.mode != "paper":
             return rules
         return (*simulation_assumptions(paper_config(self.plan.settings)), *rules)
+
+    def _witness(self, event: AnyEvent, step: Step) -> None:
+        for witness in self.witnesses:
+            witness(event, step)
 
     def _observe(self, event: AnyEvent, step: Step) -> None:
         self._watch.observe(event, step)

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 import msgspec
@@ -92,13 +93,14 @@ class LiveLoop:
     Adapters and operator hand over events by `deliver`; everything that is due before one enters before it, with its
     own due time. Receive times are made strictly increasing, so that the journal of the run has one possible order.
     Commands leave when the callback that made them has written and synced all its steps; what an operator asked for is
-    synced too when `deliver` returns.
+    synced too when `deliver` returns. `witness` sees each step before anything of it leaves, `observe` does as soon as
+    its commands have left, at the latest before the next step: engine and step belong together for both.
 
     An exception ends the loop: the journal stays as it is, as evidence, nothing more enters or leaves, and `failed` is
     called with it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its ports, and who is told
         self,
         engine: Engine,
         counterparty: LiveCounterparty,
@@ -107,6 +109,7 @@ class LiveLoop:
         *,
         refresh: Callable[[RefreshCommand], None],
         observe: Observer,
+        witness: Observer = lambda _event, _step: None,
         decided: Callable[[int], None] = lambda _ns: None,
         failed: Callable[[Exception], None] = lambda _error: None,
     ) -> None:
@@ -119,6 +122,8 @@ class LiveLoop:
         self._time = time
         self._refresh = refresh
         self._observe = observe
+        self._witness = witness
+        self._unobserved: tuple[AnyEvent, Step] | None = None
         self._decided = decided
         self._failed = failed
         self._order = EventOrder(counterparty, self._fold, self._wants)
@@ -219,6 +224,7 @@ class LiveLoop:
 
     def _fold(self, event: AnyEvent) -> Step:
         engine, journal = self.engine, self._journal
+        self._catch_up()
         journal.event(engine.state.number + 1, event)
         step = engine.step(event)
         journal.append(step)
@@ -226,8 +232,17 @@ class LiveLoop:
         # What a person was told of must outlive the process as an order does.
         if leaves or isinstance(event, OperatorRequest):
             self._must_sync = True
-        self._observe(event, step)
+        self._witness(event, step)
+        self._unobserved = event, step
+        if not leaves:
+            self._catch_up()
         return step
+
+    def _catch_up(self) -> None:
+        """Let the newest step be observed, where it has not been."""
+        if self._unobserved is not None:
+            (event, step), self._unobserved = self._unobserved, None
+            self._observe(event, step)
 
     def _leave(self) -> None:
         """What the callback has decided goes out, after it is on the disk."""
@@ -240,6 +255,7 @@ class LiveLoop:
             self._counterparty.release()
             if self._is_answer_to_market:
                 self._decided(self._time.now() - self._seen_ts)
+        self._catch_up()
         wanted, self._wanted = self._wanted, []
         for command in wanted:
             self._refresh(command)
@@ -300,6 +316,8 @@ class LiveLoop:
 
     def _fail(self, error: Exception) -> None:
         self.failure = error
+        with suppress(Exception):
+            self._catch_up()
         self._end()
         self._journal.abandon()
         self._failed(error)

@@ -11,7 +11,7 @@ from contextvars import Context, copy_context
 from types import TracebackType
 from typing import Any, Self
 
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from stakan import __version__
 from stakan.adapters.exchanges.bybit.client import BybitAccount
@@ -79,6 +79,7 @@ class Observation:
             Around(is_connected=self._is_answered, is_margin_asserted=self._is_margin_asserted),
         )
         self.server = MetricsServer(section, self.metrics)
+        bot.witnesses.append(self.witness)
         bot.observers.append(self.observe)
         if logs is not None:
             logs.fields["run"] = run
@@ -123,6 +124,16 @@ class Observation:
 
     # --- steps ------------------------------------------------------------------------------------------------------
 
+    def witness(self, _event: AnyEvent, step: Step) -> None:
+        """Learn whose the orders of a step are, so that they leave with their traces."""
+        if step.commands and self._is_traced:
+            self._step = step
+            self._traces.note(step)
+            decided = time.perf_counter_ns()
+            for command in step.commands:
+                if type(command) is SubmitOrder:
+                    self._decided[command.order.client_order_id] = decided
+
     def observe(self, event: AnyEvent, step: Step) -> None:
         """Take an event and what the engine made of it; next to nothing where it made nothing."""
         kind = type(event)
@@ -135,12 +146,6 @@ class Observation:
 
     def _look_at(self, event: AnyEvent, step: Step) -> None:
         self.metrics.count(step)
-        if step.commands and self._is_traced:
-            self._step = step
-            decided = time.perf_counter_ns()
-            for command in step.commands:
-                if type(command) is SubmitOrder:
-                    self._decided[command.order.client_order_id] = decided
         self._traces.note(step)
         self.invariants.observe(event, step)
         if step.facts or step.commands or type(event) in TOLD_EVENTS:
@@ -236,8 +241,11 @@ class Traced:
 
     def send(self, command: VenueCommand) -> None:
         """As `Venue.send`."""
-        with bound_contextvars(trace=self.trace(command)):
+        tokens = bind_contextvars(trace=self.trace(command))
+        try:
             self._venue.send(command)
+        finally:
+            reset_contextvars(**tokens)
         self.sent(command)
 
 

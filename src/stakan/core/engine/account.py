@@ -19,9 +19,9 @@ Marks = Mapping[InstrumentId, Decimal]
 
 def account_for_entry(turn: Turn, state: InstrumentState) -> AccountView | None:
     """The account as a rule sees it for an intent in `state`; None where something that counts has no price now."""
-    marks = turn.marks()
-    busy = turn.state.portfolio.busy_instruments()
-    if state.rules.id not in marks or any(key not in marks for key in busy):
+    counts = dict.fromkeys((state.rules.id, *turn.state.portfolio.busy_instruments()))
+    marks = turn.marks(counts)
+    if len(marks) < len(counts):
         return None
     return _view(turn, state, marks)
 
@@ -33,7 +33,7 @@ def mark_equity(turn: Turn) -> None:
     """
     interval = turn.config.equity_interval_ns
     turn.state.next_equity_mark = (turn.now // interval + 1) * interval
-    turn.marks()
+    turn.marks(turn.state.instruments)
     marks = {key: value.last_mark for key, value in turn.state.instruments.items() if value.last_mark is not None}
     turn.note(turn.state.portfolio.mark(marks, Nanos(turn.now)))
     if turn.state.halted_for is Reason.DAILY_LOSS and turn.now // DAY > turn.state.halted_day:
@@ -55,7 +55,7 @@ def _check_limits(turn: Turn, marks: Marks) -> None:
 
 def _view(turn: Turn, state: InstrumentState, marks: Marks) -> AccountView:
     portfolio = turn.state.portfolio
-    portfolio.mark(marks, Nanos(turn.now))
+    portfolio.value(marks, Nanos(turn.now))
     stakes = {key: portfolio.exposure_of(key, marks) for key in portfolio.busy_instruments()}
     bound = sum(
         (stake / leverage_of(turn.config, turn.state.instruments[key].rules) for key, stake in stakes.items()),

@@ -92,10 +92,11 @@ class Turn:
         """Name, spec and memory of every strategy for an instrument."""
         return self._strategies[instrument]
 
-    def marks(self) -> dict[InstrumentId, Decimal]:
-        """Mark price, or mid where none is told, of every instrument that has one now."""
+    def marks(self, of: Iterable[InstrumentId]) -> dict[InstrumentId, Decimal]:
+        """Mark price, or mid where none is told, of those instruments that have one now."""
         found = {}
-        for key, value in self.state.instruments.items():
+        for key in of:
+            value = self.state.instruments[key]
             mark = value.market.mark(self.now, self.config.max_feed_age_ns)
             if mark is not None:
                 found[key] = value.last_mark = mark

@@ -47,6 +47,7 @@ class Feature(IntEnum):
 
 
 FEATURE_COUNT = len(Feature)
+FEATURE_NAMES = tuple(feature.name.lower() for feature in Feature)
 ORDER_BOOK = slice(Feature.BID_ASK_SPREAD_ABS, Feature.BUY_SELL_RATIO)
 TRADES = slice(Feature.BUY_SELL_RATIO, Feature.RETURNS)
 CANDLES = slice(Feature.RETURNS, FEATURE_COUNT)

@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from stakan.core.features.catalogue import Feature
+from stakan.core.features.catalogue import FEATURE_NAMES, Feature
 
 
 class FeatureVector(msgspec.Struct, frozen=True, eq=False, gc=False):
@@ -29,4 +29,4 @@ class FeatureVector(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     def as_dict(self) -> dict[str, float]:
         """Name to value, in the order of the contract: for the why-record."""
-        return {feature.name.lower(): float(self.values[feature]) for feature in Feature}
+        return dict(zip(FEATURE_NAMES, self.values.tolist(), strict=True))

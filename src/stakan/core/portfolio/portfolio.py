@@ -131,15 +131,19 @@ class Portfolio(msgspec.Struct, kw_only=True):
                 return facts + self._settle(event)
 
     def mark(self, marks: Mapping[InstrumentId, Decimal], now: int) -> EquityMarked:
-        """Value open positions; one without a new mark keeps its last. Raises DataError where none was ever told."""
-        for position in self.positions.live.values():
-            position.mark = marks.get(position.instrument, position.mark)
-        self._mark_ledger(now)
+        """Value open positions, and say what came of it. Raises DataError where a mark is needed and was never told."""
+        self.value(marks, now)
         return EquityMarked(
             balance=self.ledger.balance,
             unrealised_pnl=self.ledger.unrealised_pnl,
             exposure=self.exposure(marks),
         )
+
+    def value(self, marks: Mapping[InstrumentId, Decimal], now: int) -> None:
+        """Value open positions; one without a new mark keeps its last. Raises DataError where none was ever told."""
+        for position in self.positions.live.values():
+            position.mark = marks.get(position.instrument, position.mark)
+        self._mark_ledger(now)
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
