@@ -29,10 +29,10 @@ from stakan.adapters.exchanges.bybit.venue import Patience
 from stakan.adapters.journal.reading import secure
 from stakan.apps.config import Settings, duration_ns
 from stakan.apps.doctor import venue_of
+from stakan.apps.garbage import long_lived
 from stakan.apps.live.bot import Bot, BotPlan, paper_exchange
 from stakan.apps.live.clock import LoopTime, WallClock
 from stakan.apps.live.counterparties import AtVenue, Shadow
-from stakan.apps.live.garbage import long_lived
 from stakan.apps.live.heartbeat import Beat, Heart
 from stakan.apps.live.loop import LiveCounterparty
 from stakan.apps.live.observation import Observation, Traced

@@ -31,6 +31,7 @@ from stakan.apps.exchange.local import LocalConfig, LocalExchange
 from stakan.apps.exchange.serving import serving
 from stakan.apps.exchange.state import write
 from stakan.apps.exchange.upstream import following
+from stakan.apps.garbage import long_lived
 from stakan.apps.live.clock import WallClock
 from stakan.apps.logs import Logs, plan_of
 from stakan.apps.secrets import secrets_to_hide
@@ -155,7 +156,8 @@ def exchange_command(  # noqa: PLR0913 - one argument per option
                     _replace(ready_file, msgspec.json.encode({"port": bound}))
                 if not as_json:
                     _introduce(about, config, host, bound, chaos)
-                await _until(stopped, server.ended, failed, asyncio.create_task(_keeping(local, state)))
+                with long_lived():
+                    await _until(stopped, server.ended, failed, asyncio.create_task(_keeping(local, state)))
                 return {**control.status(), "worst_delay_ms": server.late_ns / MILLISECOND}
         except OSError as error:
             raise PortTaken(f"cannot listen on {host}:{port}: {error.strerror or error}") from error

@@ -25,14 +25,17 @@ class Agenda:
         """Do `job` at the first `run` that reaches `at`."""
         heapq.heappush(self._jobs, (at, next(self._ordinals), job))
 
-    def every(self, interval: int, job: Job, now: int) -> None:
-        """Do `job` at all multiples of `interval` after `now`; those that a long pause skips are done once."""
+    def every(self, interval: int, job: Job, now: int, phase: int = 0) -> None:
+        """Do `job` at all multiples of `interval`, and `phase` later, after `now`; what a long pause skips is done once."""
 
         def again(at: int) -> None:
             job(at)
-            self.note((at // interval + 1) * interval, again)
+            self.note(after(at), again)
 
-        self.note((now // interval + 1) * interval, again)
+        def after(at: int) -> int:
+            return ((at - phase) // interval + 1) * interval + phase
+
+        self.note(after(now), again)
 
     def run(self, now: int) -> None:
         """Do what is due, each job at `now`."""

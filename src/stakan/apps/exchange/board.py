@@ -11,11 +11,12 @@ import msgspec
 
 from stakan.apps.exchange.agenda import Agenda
 from stakan.apps.exchange.depth import DepthTopic
-from stakan.apps.exchange.symbol import Emit, SymbolBoard
+from stakan.apps.exchange.symbol import TICKER_NS, Emit, SymbolBoard
 from stakan.apps.exchange.topics import parse
 from stakan.core.domain.batch import MarketBatch
 from stakan.core.domain.events import Ticker
 from stakan.core.domain.instrument import Instrument
+from stakan.core.domain.units import MILLISECOND
 
 
 class Intervals(StrEnum):
@@ -50,8 +51,17 @@ class Board:
         self._agenda = Agenda()
         is_conflated = config.intervals is Intervals.DOCUMENTED
         self.symbols = {
-            symbol: SymbolBoard(symbol, rules, emit, self._agenda, start, is_conflated=is_conflated)
-            for symbol, rules in listed.items()
+            symbol: SymbolBoard(
+                symbol,
+                rules,
+                emit,
+                self._agenda,
+                start,
+                is_conflated=is_conflated,
+                # Spread out: a hundred at once would keep books waiting.
+                phase=number * TICKER_NS // len(listed) // MILLISECOND * MILLISECOND,
+            )
+            for number, (symbol, rules) in enumerate(listed.items())
         }
         self._by_id = {board.rules.id: board for board in self.symbols.values()}
         self._emit = emit

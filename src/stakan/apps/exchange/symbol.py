@@ -53,8 +53,9 @@ class SymbolBoard:
     """Follows one symbol's market. `seq` counts everything that happened to it and is shown with each message."""
 
     def __init__(
-        self, symbol: str, rules: Instrument, emit: Emit, agenda: Agenda, now: int, *, is_conflated: bool
+        self, symbol: str, rules: Instrument, emit: Emit, agenda: Agenda, now: int, *, is_conflated: bool, phase: int
     ) -> None:
+        """`phase`: how long after the multiples of their interval its tickers go out."""
         self.symbol = symbol
         self._trades_name = f"publicTrade.{symbol}"
         self._limits_name = f"priceLimit.{symbol}"
@@ -100,7 +101,7 @@ class SymbolBoard:
         self._is_quiet = False
         """Whether nothing has happened since the last ticker."""
         agenda.every(SECOND, self._each_second, now)
-        agenda.every(TICKER_NS, self._each_ticker, now)
+        agenda.every(TICKER_NS, self._each_ticker, now, phase)
         agenda.every(LIMIT_NS, self._each_limit, now)
 
     # --- the market -------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import gc
 
-from stakan.apps.live.garbage import long_lived
+from stakan.apps.garbage import long_lived
 
 
 def test_what_existed_is_out_of_the_collector_s_sight_until_the_end():

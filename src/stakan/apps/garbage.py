@@ -1,4 +1,4 @@
-"""Python's garbage collector kept out of the way of orders."""
+"""Python's garbage collector kept out of the way of orders and market data."""
 
 import gc
 from collections.abc import Iterator
