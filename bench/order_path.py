@@ -6,6 +6,8 @@ The bot of `stakan trade` as it is, in this process; the exchange in another one
 import asyncio
 import os
 import shutil
+import statistics
+import time
 from pathlib import Path
 from unittest import mock
 
@@ -22,6 +24,8 @@ from stakan.apps.trade import Ended, Mode, Stopping, trade
 
 SYMBOLS = 20
 SECONDS = 30.0
+_BARE_BYTES = 4096
+_BARE_SYNCS = 100
 _BARS = {"p50": 1.0, "p99": 5.0}
 _KEYS = {"BYBIT_API_KEY": "stakan-key", "BYBIT_API_SECRET": "stakan-secret"}
 
@@ -31,14 +35,31 @@ def run(options: Options) -> list[Row]:
     # Not a temporary folder: those may be in memory, where syncing costs nothing.
     scratch = options.scratch / "order-path"
     shutil.rmtree(scratch, ignore_errors=True)
+    ended, bare = [], []
     try:
-        ended = [_once(scratch / str(number), options) for number in range(min(options.repetitions, 3))]
+        for number in range(min(options.repetitions, 3)):
+            ended.append(_once(scratch / str(number), options))
+            bare += _bare_syncs(scratch / "bare")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return [_row(name, bar, ended) for name, bar in _BARS.items()]
+    return [_row(name, bar, ended, statistics.median(bare)) for name, bar in _BARS.items()]
 
 
-def _row(name: str, bar: float, ended: list[Ended]) -> Row:
+def _bare_syncs(path: Path) -> list[float]:
+    """Milliseconds that this disk takes for a few kilobytes at the end of a file, with nothing of ours around it."""
+    taken = []
+    data = os.urandom(_BARE_BYTES)
+    with path.open("wb", buffering=0) as file:
+        for _ in range(_BARE_SYNCS):
+            began = time.perf_counter()
+            file.write(data)
+            os.fdatasync(file.fileno())
+            taken.append((time.perf_counter() - began) * 1000)
+    path.unlink()
+    return taken
+
+
+def _row(name: str, bar: float, ended: list[Ended], bare: float) -> Row:
     stages = [{stage.stage: stage for stage in one.latencies}[DECIDE] for one in ended]
     result = ended[-1].result
     return Row(
@@ -51,7 +72,7 @@ def _row(name: str, bar: float, ended: list[Ended]) -> Row:
         ours=Measured(tuple(getattr(stage, name) for stage in stages)),
         bar=bar,
         lower=True,
-        note=f"{sum(stage.count for stage in stages)} orders; {result.speed.events_per_second:.0f} events/s; worst "
+        note=f"of which this disk alone, median: {bare:.2f} ms; {sum(stage.count for stage in stages)} orders; {result.speed.events_per_second:.0f} events/s; worst "
         f"{max(stage.worst for stage in stages):.2f} ms",
     )
 
