@@ -58,11 +58,14 @@ def counts(outcome: Outcome) -> bool:
 
 def judged_seed(seed: int, seconds: float) -> Outcome:
     """A seed's outcome; a failing one's plan is as small as it could be made."""
+    # What a world leaves behind while it lives is little; looking for it costs more than keeping it.
+    gc.disable()
     try:
         return smallest(judged(draw(seed, seconds)))
     finally:
         # Worlds are full of cycles around large arrays. What is left afterwards are libraries and compiled kernels,
         # which need not be looked through again.
+        gc.enable()
         gc.collect()
         gc.freeze()
 

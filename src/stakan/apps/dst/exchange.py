@@ -13,13 +13,13 @@ from stakan.apps.dst.plan import SYMBOLS
 from stakan.apps.dst.time import Heap
 from stakan.apps.exchange.accounts import Account, AccountConfig, ApiKey
 from stakan.apps.exchange.board import Intervals
-from stakan.apps.exchange.feeds import generated
+from stakan.apps.exchange.feeds import Market, generated
 from stakan.apps.exchange.gateway import Request, Response
 from stakan.apps.exchange.local import LocalConfig, LocalExchange
 from stakan.apps.exchange.streams import Connection
 from stakan.apps.exchange.trading import Trading
 from stakan.core.domain.errors import DataError
-from stakan.core.domain.units import MILLISECOND, Nanos
+from stakan.core.domain.units import MILLISECOND, SECOND, Nanos
 
 KEY, SECRET = "stakan-key", "stakan-secret"
 FIRST_LEVERAGE = Decimal(3)
@@ -27,6 +27,8 @@ FIRST_LEVERAGE = Decimal(3)
 _SHORTEST_NS = 20 * MILLISECOND
 """Rows of the market are shown together that fall due within it, as the exchange's server does when it is busy."""
 _LONGEST_NS = 100 * MILLISECOND
+_WINDOW_NS = 5 * SECOND
+"""Generated at once; nobody waits for it."""
 _DEPTH = 50
 _MARGIN_MODE = "/v5/account/info"
 _FINE = 200
@@ -46,6 +48,10 @@ def symbols() -> tuple[SyntheticSymbol, ...]:
     )
 
 
+def _market(config: SyntheticConfig, start: int) -> Market:
+    return generated(config, start, window_ns=_WINDOW_NS)
+
+
 class Host:
     """Drives one exchange: its market as time passes, its requests as they arrive."""
 
@@ -62,7 +68,7 @@ class Host:
             reply_spread_ns=Nanos(MILLISECOND),
             seed=seed,
         )
-        self.local = LocalExchange(config, lambda start: generated(market, start), lambda: heap.now, heap.later)
+        self.local = LocalExchange(config, lambda start: _market(market, start), lambda: heap.now, heap.later)
         (self.account,) = self.local.accounts
         self._pump()
 

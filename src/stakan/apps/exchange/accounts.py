@@ -9,16 +9,16 @@ import msgspec
 
 from stakan.adapters.exchanges.simulated.models import FeeRates, QueueModel
 from stakan.apps.exchange import account_requests, account_state, order_entry, parameters, position_entry, queries
+from stakan.apps.exchange.market import single
 from stakan.apps.exchange.parameters import read
 from stakan.apps.exchange.refusal import Refused
 from stakan.apps.exchange.replies import OK, Push, Reply
 from stakan.apps.exchange.trading import Trading
 from stakan.apps.exchange.uncertain import Uncertain
 from stakan.apps.exchange.venue import Published, Quote, Venue
-from stakan.core.domain.batch import BatchBuilder, MarketBatch
+from stakan.core.domain.batch import MarketBatch
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.events import Ticker
-from stakan.core.domain.ids import InstrumentId
 
 __all__ = ["OPERATIONS", "Account", "AccountConfig", "Accounts", "ApiKey", "Published", "Quote"]
 
@@ -286,14 +286,8 @@ class Accounts:
 
     def feed_tickers(self, tickers: Iterable[Ticker]) -> None:
         """Published tickers: mark and index are in force from their times on."""
-        builders: dict[InstrumentId, BatchBuilder] = {}
-        for number, ticker in enumerate(tickers):
-            builder = builders.get(ticker.instrument)
-            if builder is None:
-                builder = builders[ticker.instrument] = BatchBuilder(ticker.instrument)
-            builder.add(ticker, number)
-        for builder in builders.values():
-            self.feed(builder.build())
+        for ticker in tickers:
+            self.feed(single(ticker))
 
     def advance(self, now: int) -> None:
         """Live through everything up to `now`, in all accounts."""

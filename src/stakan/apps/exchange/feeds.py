@@ -11,7 +11,7 @@ from stakan.apps.exchange.market import Feed, LiveMarket, Markets
 from stakan.apps.sources import Source
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
-from stakan.core.domain.units import SECOND
+from stakan.core.domain.units import SECOND, Nanos
 
 
 class Market(NamedTuple):
@@ -22,16 +22,17 @@ class Market(NamedTuple):
     """Rules by symbol."""
 
 
-def generated(config: SyntheticConfig, start: int, *, speed: float = 1.0) -> Market:
+def generated(config: SyntheticConfig, start: int, *, speed: float = 1.0, window_ns: int = SECOND) -> Market:
     """A synthetic market without an end, whatever duration is configured; ConfigError where speed is not positive.
 
-    Every symbol is generated apart, a second at a time, so that the exchange never stops for all of them at once;
-    together they are the market of the configuration, correlations included.
+    Every symbol is generated apart, `window_ns` at a time, so that the exchange never stops for all of them at once;
+    together they are the market of the configuration, correlations included. Whoever has no clients in real time takes
+    longer windows, which cost less.
     """
     markets: list[LiveMarket] = []
     listed: dict[InstrumentId, Instrument] = {}
     for symbol in config.symbols:
-        alone = msgspec.structs.replace(config, symbols=(symbol,), window_ns=SECOND)
+        alone = msgspec.structs.replace(config, symbols=(symbol,), window_ns=Nanos(window_ns))
         source = SyntheticMarket(alone, is_endless=True)
         known = list_all(source.instruments)
         markets.append(LiveMarket(source, known, start, speed=speed))

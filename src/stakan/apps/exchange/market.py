@@ -1,5 +1,6 @@
 """The market that the exchange shows: a source's rows, moved to the exchange's time."""
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
@@ -112,14 +113,18 @@ class LiveMarket:
     def take(self, until: int) -> list[MarketBatch]:
         """Rows due up to and including `until`; those of one instrument in order, in one batch or several."""
         self._read(until)
-        return [batch for lane in self._lanes.values() for batch in lane.take(until)]
+        found: list[MarketBatch] = []
+        for lane in self._lanes.values():
+            if lane.next_due <= until:
+                lane.take(until, found)
+        return found
 
     def next_due(self) -> int | None:
         """Time of the next row; None at the source's end."""
         while True:
-            due = min((lane.next_due for lane in self._lanes.values() if lane.next_due is not None), default=None)
-            if (due is not None and due < self.known) or self._is_over:
-                return due
+            due = min((lane.next_due for lane in self._lanes.values()), default=NEVER)
+            if due < self.known or self._is_over:
+                return due if due < NEVER else None
             self._read_window()
 
     def read_on(self) -> None:
@@ -176,16 +181,15 @@ class _Lane:
 
     def __init__(self, instrument: InstrumentId) -> None:
         self._instrument = instrument
-        self._pieces: deque[MarketBatch] = deque()
+        self._pieces: deque[tuple[MarketBatch, list[int]]] = deque()
+        """Rows and their times, these as plain integers: most of them are taken one by one."""
         self._taken = 0
-        """Rows of the first piece that have been taken."""
+        """Rows of the first piece that are gone."""
+        self.next_due = NEVER
+        """Time of the next row; NEVER where none has been read."""
         self._prints = 0
         self.latest = 0
         """Time of the last row that was added."""
-
-    @property
-    def next_due(self) -> int | None:
-        return int(self._pieces[0].ts_exchange[self._taken]) if self._pieces else None
 
     def add(self, batch: MarketBatch, ts: Ints) -> None:
         """Rows of the source, `ts` their exchange times; these never go back."""
@@ -195,30 +199,33 @@ class _Lane:
             return
         piece = rows(batch, shown, ts[shown], self._instrument)
         self._number(piece)
-        self._pieces.append(piece)
+        self._append(piece)
         self.latest = int(ts[-1])
 
     def interrupt(self, at: int) -> None:
         """The source ends here and begins again."""
         at = max(at, self.latest)
         down = FeedDown(instrument=self._instrument, ts_event=at, ts_recv=at, why="the recording begins again")
-        self._pieces.append(_single(down))
+        self._append(single(down))
         self.latest = at
 
-    def take(self, until: int) -> Iterator[MarketBatch]:
-        """What is due; a piece that is due in part is cut."""
-        pieces = self._pieces
-        while pieces:
-            piece, first = pieces[0], self._taken
-            last = int(piece.ts_exchange.searchsorted(until, side="right"))
-            if last == first:
-                return
-            if last == len(piece):
-                pieces.popleft()
-                self._taken = 0
-            else:
-                self._taken = last
-            yield piece if last - first == len(piece) else cut(piece, first, last)
+    def take(self, until: int, found: list[MarketBatch]) -> None:
+        """Move what is due to `found`; a piece that is due in part is cut."""
+        while self.next_due <= until:
+            piece, times = self._pieces[0]
+            first, last = self._taken, bisect_right(times, until, self._taken)
+            found.append(cut(piece, first, last) if last - first < len(times) else piece)
+            if last == len(times):
+                self._pieces.popleft()
+                last = 0
+            self._taken = last
+            self.next_due = self._pieces[0][1][last] if self._pieces else NEVER
+
+    def _append(self, piece: MarketBatch) -> None:
+        times = piece.ts_exchange.tolist()
+        if not self._pieces:
+            self.next_due = times[0]
+        self._pieces.append((piece, times))
 
     def _number(self, piece: MarketBatch) -> None:
         prints = (piece.kind == Kind.BUY_PRINT) | (piece.kind == Kind.SELL_PRINT)
@@ -257,12 +264,16 @@ def cut(batch: MarketBatch, first: int, last: int) -> MarketBatch:
     span = slice(first, last)
     levels = batch.levels[batch.level_start[first] : batch.level_start[last]]
     starts = batch.level_start[first : last + 1] - batch.level_start[first]
+    kind = batch.kind[span]
     sequence = batch.sequence[span]
-    others: tuple[AnyMarketEvent, ...] = ()
-    if batch.others and (is_other := batch.kind[span] == _OTHER).any():
+    # Looked for in bytes: of a few rows a comparison of arrays costs more than all the rest.
+    if batch.others and _OTHER in kind.tobytes():
+        is_other = kind == _OTHER
         sequence = sequence.copy()
         others = tuple(batch.others[index] for index in sequence[is_other].tolist())
         sequence[is_other] = np.arange(len(others))
+    else:
+        others = ()
     return _batch(batch, span, batch.ts_exchange[span], starts, levels, sequence, others, batch.instrument)
 
 
@@ -304,7 +315,8 @@ def _moved_event(event: AnyMarketEvent, ts: int, instrument: InstrumentId) -> An
     return msgspec.structs.replace(event, instrument=instrument, ts_event=ts, ts_recv=ts)
 
 
-def _single(event: FeedDown) -> MarketBatch:
+def single(event: FeedDown | Ticker) -> MarketBatch:
+    """One event, alone."""
     ts = np.array([event.ts_event], np.int64)
     zero = np.zeros(1, np.int64)
     return MarketBatch(

@@ -42,6 +42,8 @@ class TickerTopic:
         self._formats = formats
         self._day: Day | None = None
         self._told: tuple[object, ...] = ()
+        self._made_of: list[tuple[object, ...]] = [(), (), ()]
+        """What prices, touch and statistics were last made of: they are not put into text again before that changes."""
         hours = rules.funding_interval_ns // HOUR
         self.fields = {"symbol": symbol, "fundingIntervalHour": str(hours), "fundingCap": plain(funding_cap(rules))}
         self.fields |= {"preOpenPrice": "", "preQty": "", "curPreListingPhase": ""}
@@ -53,12 +55,26 @@ class TickerTopic:
 
     def update(self, prices: Prices, book: Book, bars: BarSeries, tick_direction: str) -> dict[str, str]:
         """Bring the fields up to date; returns those that changed."""
-        fields = self._references(prices) | self._touch(book)
-        if bars.current("1") is not None:
+        fields: dict[str, str] = {}
+        if self._is_new(0, prices.mark, prices.index, prices.rate, prices.next_funding, prices.open_interest):
+            fields |= self._references(prices)
+        touch = (book.best_bid, book.best_bid_size, book.best_ask, book.best_ask_size)
+        if self._is_new(1, *touch):
+            fields |= self._touch(*touch)
+        minute = bars.current("1")
+        if minute is not None and self._is_new(
+            2, minute.start, minute.close, minute.size, minute.value, tick_direction
+        ):
             fields |= self._statistics(bars) | {"tickDirection": tick_direction}
         changed = {name: text for name, text in fields.items() if self.fields.get(name) != text}
         self.fields |= changed
         return changed
+
+    def _is_new(self, which: int, *made_of: object) -> bool:
+        if made_of == self._made_of[which]:
+            return False
+        self._made_of[which] = made_of
+        return True
 
     def event(self, prices: Prices, last: int, now: int) -> Ticker | None:
         """What is published, as an event; None where nothing in it has changed since the last one."""
@@ -97,13 +113,13 @@ class TickerTopic:
             "singleOpenInterestValue": plain(None if worth is None else (worth / 2).quantize(_CENT)),
         }
 
-    def _touch(self, book: Book) -> dict[str, str]:
+    def _touch(self, bid: int, bid_size: int, ask: int, ask_size: int) -> dict[str, str]:
         price, size = self._formats.price.text, self._formats.size.text
         return {
-            "bid1Price": price(book.best_bid) if book.best_bid else "",
-            "bid1Size": size(book.best_bid_size) if book.best_bid else "",
-            "ask1Price": price(book.best_ask) if book.best_ask else "",
-            "ask1Size": size(book.best_ask_size) if book.best_ask else "",
+            "bid1Price": price(bid) if bid else "",
+            "bid1Size": size(bid_size) if bid else "",
+            "ask1Price": price(ask) if ask else "",
+            "ask1Size": size(ask_size) if ask else "",
         }
 
     def _statistics(self, bars: BarSeries) -> dict[str, str]:

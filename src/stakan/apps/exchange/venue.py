@@ -12,7 +12,7 @@ from stakan.adapters.exchanges.simulated.orders import Execution, LiveOrder
 from stakan.adapters.exchanges.simulated.requests import Legs, Request
 from stakan.adapters.exchanges.simulated.views import PositionView, WalletView
 from stakan.apps.exchange.refusal import Refused
-from stakan.core.domain.batch import BatchBuilder, MarketBatch, window
+from stakan.core.domain.batch import BatchBuilder, MarketBatch
 from stakan.core.domain.events import OrderFilled, TradePrint, VenueEvent
 from stakan.core.domain.ids import ClientOrderId
 from stakan.core.domain.instrument import Instrument
@@ -78,7 +78,7 @@ class Venue:
     def feed(self, batch: MarketBatch) -> None:
         """Rows to come; an account that does not trade yet needs none."""
         if self._exchange is not None:
-            self._exchange.feed(window((batch,)))
+            self._exchange.feed_batch(batch)
 
     def advance(self, now: int) -> list[VenueEvent]:
         """Live on to `now` or to the first instant that tells something; empty where `now` is reached."""
@@ -176,7 +176,7 @@ class Venue:
         for symbol in self._market.instruments:
             present = self._market.present(symbol)
             if present is not None:
-                exchange.feed(window((_without_prints(present) if has_orders else present,)))
+                exchange.feed_batch(_without_prints(present) if has_orders else present)
 
 
 def _without_prints(batch: MarketBatch) -> MarketBatch:

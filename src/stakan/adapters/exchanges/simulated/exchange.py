@@ -34,7 +34,7 @@ from stakan.adapters.exchanges.simulated.requests import (
 )
 from stakan.adapters.exchanges.simulated.state import OwnerState, decode, encode, is_alive, restore_listing, state_of
 from stakan.adapters.exchanges.simulated.views import PositionView, WalletView, unrealised, view
-from stakan.core.domain.batch import MarketWindow
+from stakan.core.domain.batch import MarketBatch, MarketWindow
 from stakan.core.domain.commands import AmendOrder, CancelOrder, SetProtection, SubmitOrder, VenueCommand
 from stakan.core.domain.errors import ConfigError, DataError
 from stakan.core.domain.events import VenueEvent
@@ -109,9 +109,13 @@ class SimulatedExchange:
     def feed(self, window: MarketWindow) -> None:
         """Give it the market of the coming stretch; raises ConfigError for an instrument without rules."""
         for batch in window.batches:
-            listing = self._listing(batch.instrument)
-            self._catch_up(listing)
-            listing.feed(batch)
+            self.feed_batch(batch)
+
+    def feed_batch(self, batch: MarketBatch) -> None:
+        """The same for one instrument."""
+        listing = self._listing(batch.instrument)
+        self._catch_up(listing)
+        listing.feed(batch)
 
     def advance(self, now: int) -> list[VenueEvent]:
         """Live on to `now`, or to the first instant that tells us something; empty where `now` is reached.
