@@ -28,6 +28,7 @@ MODULES = (
     "parts",
     "journal",
     "order_path",
+    "recovery",
     "limiter",
     "safeguards",
     "hundred_symbols",

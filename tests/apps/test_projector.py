@@ -18,17 +18,8 @@ from stakan.adapters.sql.check import compare
 from stakan.adapters.sql.database import Database, sqlite_url
 from stakan.apps.config import load_settings
 from stakan.apps.database import SQLITE_FILE, existing_database, open_database
-from stakan.apps.projector import (
-    STATUS_FILE,
-    Following,
-    Health,
-    ProjectorStatus,
-    StateJournals,
-    only_projector,
-    read_status,
-    source_of,
-    write_status,
-)
+from stakan.apps.projector import Following, StateJournals, only_projector, source_of
+from stakan.apps.projector_status import STATUS_FILE, Health, ProjectorStatus, read_status, write_status
 from stakan.core.domain.errors import ConfigError, DataError
 
 PATIENCE_S = 30.0

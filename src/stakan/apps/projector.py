@@ -5,7 +5,6 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
-from enum import StrEnum
 from pathlib import Path
 
 import msgspec
@@ -23,11 +22,11 @@ from stakan.adapters.sql.projector import Progress, Projector
 from stakan.adapters.sql.upkeep import prune
 from stakan.apps.journal_pruning import KEEP_BYTES, KEEP_NS, pruned
 from stakan.apps.live.state_folder import EPOCH_FILE, RUNS
+from stakan.apps.projector_status import STATUS_FILE, Health, ProjectorStatus, write_status
 from stakan.apps.recorded_run import JOURNAL_FOLDER
-from stakan.core.domain.errors import ConfigError, DatabaseAway, DataError, StakanError, StorageError
+from stakan.core.domain.errors import ConfigError, DatabaseAway, StakanError, StorageError
 from stakan.core.domain.units import HOUR, SECOND
 
-STATUS_FILE = "projector.json"
 LOCK_FILE = "projector.lock"
 POLL_S = 0.5
 """Between two looks at the journal."""
@@ -95,56 +94,6 @@ def source_of(folder: Path) -> str:
         raise ConfigError(
             f"{folder} is not the state folder of a bot: set trade.state, or name it with --state"
         ) from None
-
-
-# --- what it tells ----------------------------------------------------------------------------------------------------
-
-
-class Health(StrEnum):
-    """How the projector is."""
-
-    FOLLOWING = "following"
-    BEHIND = "behind"
-    """Rows are being written for what has long happened."""
-    DATABASE_AWAY = "database_away"
-    FAILED = "failed"
-    STOPPED = "stopped"
-
-
-class ProjectorStatus(msgspec.Struct, kw_only=True):
-    """What `projector.json` in the state folder says."""
-
-    health: Health
-    run: str = ""
-    number: int = 0
-    """Last step that is in the database."""
-    lag_steps: int = 0
-    """Written in the journal and not in the database."""
-    lag_seconds: float = 0.0
-    """Age of the last step that is in the database, where later ones are not; else 0."""
-    last_error: str = ""
-    database: str
-    """Without user and password."""
-    pid: int
-    started_ts: int
-    updated_ts: int
-
-
-def read_status(folder: Path) -> ProjectorStatus | None:
-    """What the projector of a state folder said last; None where none ever ran. Raises DataError."""
-    try:
-        return msgspec.json.decode((folder / STATUS_FILE).read_bytes(), type=ProjectorStatus)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.MsgspecError) as error:
-        raise DataError(f"{folder / STATUS_FILE} cannot be read: {error}") from error
-
-
-def write_status(folder: Path, status: ProjectorStatus) -> None:
-    """All of it or nothing; raises OSError."""
-    new = folder / f"{STATUS_FILE}.new"
-    new.write_bytes(msgspec.json.format(msgspec.json.encode(status), indent=2) + b"\n")
-    new.replace(folder / STATUS_FILE)
 
 
 @contextmanager

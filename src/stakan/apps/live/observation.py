@@ -23,6 +23,7 @@ from stakan.apps.live.latency import SUBMIT
 from stakan.apps.live.narrator import TOLD_EVENTS, Narrator
 from stakan.apps.logs import Logs, get_logger
 from stakan.apps.metrics import Capability, Metrics, MetricsServer, Sources
+from stakan.apps.projector_status import STATUS_FILE
 from stakan.apps.recorded_run import JOURNAL_FOLDER
 from stakan.core.domain.commands import SubmitOrder, VenueCommand
 from stakan.core.domain.events import AnyEvent
@@ -33,7 +34,6 @@ from stakan.core.domain.units import SECOND, Nanos
 from stakan.core.portfolio.portfolio import Portfolio
 from stakan.core.ports import Venue
 
-PROJECTOR_FILE = "projector.json"
 _LOOK_S = 0.25
 _SHOWN = 3
 """Breaches of each invariant that are among the problems, the newest."""
@@ -69,7 +69,7 @@ class Observation:
             resyncs=bot.around.resyncs,
             problems=bot.around.problems,
             journal=bot.plan.run_folder / JOURNAL_FOLDER,
-            projector=bot.plan.run_folder.parent.parent / PROJECTOR_FILE,
+            projector=bot.plan.run_folder.parent.parent / STATUS_FILE,
         )
         self.metrics = Metrics(bot.engine, bot.latencies, self.sources)
         self._events = self.metrics.events
