@@ -72,11 +72,11 @@ class _Bench:
         self._url = f"http://127.0.0.1:{port}"
         self._config = folder / "bot.toml"
         names = [one.instrument.id.rpartition(":")[2] for one in synthetic_symbols(symbols)]
+        self._names = names
         self._count = symbols
         self._held = min(HELD, symbols // 3)
         self._config.write_text(
             _CONFIG.format(
-                names=json.dumps(names),
                 url=self._url,
                 state=self._state,
                 file=Path(__file__).with_name("hold_and_rest.py"),
@@ -88,21 +88,22 @@ class _Bench:
     def after_a_day(self, options: Options) -> Row:
         """Start on a journal of a whole day, with nothing open."""
         # Its first life only makes the header that the journal of the day begins with.
-        life, _ = self._start("strategies=[]")
+        some = self._names[:HELD]
+        life, _ = self._start(some, "strategies=[]")
         life.kill()
         hours = DAY_HOURS if options.scale == 1 else 2
         (run,) = (self._state / RUNS).iterdir()
         steps, size = _write_day(run / JOURNAL_FOLDER, hours)
-        life, taken = self._start("strategies=[]")
+        life, taken = self._start(some, "strategies=[]")
         life.kill()
         return _row(
             "after_a_day",
             taken,
-            f"a journal of {hours} h: {steps} steps, {size / 1e6:.0f} MB, {self._count} instruments, nothing open",
+            f"a journal of {hours} h: {steps} steps, {size / 1e6:.0f} MB, {len(some)} instruments, nothing open",
         )
 
     def with_orders(self, tail_s: float) -> Row:
-        """Start where the one before was killed with positions and resting orders."""
+        """Start where the one before was killed with positions and resting orders, most of a minute after its last state."""
         life, _ = self._start()
         held, orders = self._until_all_is_there(life)
         self._until_state_is_old(life, tail_s)
@@ -117,12 +118,14 @@ class _Bench:
             failed="" if again >= held else f"{again} positions afterwards",
         )
 
-    def _start(self, *more: str) -> tuple[Child, float]:
+    def _start(self, instruments: list[str] | None = None, *more: str) -> tuple[Child, float]:
         """A bot, and the seconds from the start of its process to its trading."""
         self._lives += 1
         socket = self._state / SOCKET_FILE
         socket.unlink(missing_ok=True)
         words = ["trade", "--mode", "testnet", "--config", str(self._config)]
+        for name in instruments or self._names:
+            words += ["--instrument", name]
         for one in more:
             words += ["--set", one]
         began = time.perf_counter()
@@ -215,8 +218,6 @@ def _event(rules: Instrument, number: int, ts: int) -> AnyEvent:
 
 
 _CONFIG = """
-instruments = {names}
-
 [trade]
 state = "{state}"
 

@@ -51,7 +51,7 @@ from stakan.apps.secrets import bybit_keys
 from stakan.apps.shared_budget import shared_budget
 from stakan.apps.universe import Universe
 from stakan.core.domain.commands import ReadAccount, RefreshCommand, RequestSnapshot
-from stakan.core.domain.errors import ConfigError, StakanError, VenueUnavailable
+from stakan.core.domain.errors import ConfigError, StakanError, VenueError, VenueUnavailable
 from stakan.core.domain.events import AnyOperatorRequest, ReleaseHalt, VenueNews
 from stakan.core.domain.ids import InstrumentId, split_instrument_id
 from stakan.core.domain.instrument import Instrument
@@ -379,10 +379,11 @@ class Session:
             failed=lambda _error: self._broke.set(),
         )
         self._feed = self._public_feed()
+        self._urgent = self._with_positions() or self._listed
         around = self.bot.around
         around.is_connected = lambda: not self._down()
         around.problems = self._problems
-        around.resyncs = lambda key: self._feed.counters(key).resyncs
+        around.resyncs = lambda key: self._feed.counters(key).resyncs if key in self._feed.instruments else 0
         self.observation = Observation(self.bot, self._settings.metrics, clock.now, logs)
         self.observation.attach(market, self.account, self._traced)
 
@@ -403,7 +404,7 @@ class Session:
                     await self._recover(self.account, connections, say)
                 bot.loop.begin()
                 bot.tell_of_rules()
-                self._feed.follow(self._listed)
+                self._feed.follow(self._urgent)
                 await self._follow(connections)
                 publisher = Publisher(folder, bot.hello, bot.model, self.accept, self._now)
                 await publisher.start()
@@ -424,6 +425,21 @@ class Session:
         finally:
             bot.discard()
 
+    async def _follow_rest(self) -> None:
+        """Follow what was not urgent as the account is prepared for it, so that nothing is decided there before.
+
+        Never returns.
+        """
+        for rules in self._listed:
+            if self.account is not None and not self.account.venue.is_prepared(rules.id):
+                try:
+                    await self._prepare(self.account, rules)
+                except VenueError as error:
+                    self._note(f"{rules.id} is not traded: {error}")
+                    continue
+            self._feed.follow([rules])
+        await asyncio.Event().wait()
+
     async def _follow(self, connections: AsyncExitStack) -> None:
         """Start the projector; it ends after the bot, with all rows written."""
         if self._settings.database.follow:
@@ -441,7 +457,9 @@ class Session:
         for order in self.bot.engine.state.portfolio.orders.live.values():
             account.venue.adopt(order)
         self.bot.begin_recovery()
-        await self._prepare(account)
+        await self._until_up(account)
+        for rules in self._urgent:
+            await self._prepare(account, rules)
         for _ in range(math.ceil(_AGREE_NS / SECOND / _POLL_S)):
             if self.bot.engine.state.unread is None or self.bot.loop.is_over:
                 return
@@ -454,15 +472,21 @@ class Session:
         """What the exchange still lists."""
         return [rules for key, rules in self._plan.instruments.items() if key not in self._plan.gone]
 
-    async def _prepare(self, account: BybitAccount) -> None:
+    def _with_positions(self) -> list[Instrument]:
+        """What must not wait until two hundred other instruments are prepared."""
+        live = self.bot.engine.state.portfolio.positions.live
+        return [rules for rules in self._listed if rules.id in live and live[rules.id].size]
+
+    async def _until_up(self, account: BybitAccount) -> None:
         try:
             await account.ready(_READY_NS)
         except TimeoutError:
             raise VenueUnavailable(
                 f"the account's sockets did not come up: {account.problem(account.private)}"
             ) from None
-        for rules in self._listed:
-            await account.prepare(rules, min(self._settings.account.leverage, rules.max_leverage))
+
+    async def _prepare(self, account: BybitAccount, rules: Instrument) -> None:
+        await account.prepare(rules, min(self._settings.account.leverage, rules.max_leverage))
 
     async def _until_ended(self, stopping: Stopping) -> Exception | None:
         """Wait; what ended it, or nothing where it was asked to end."""
@@ -471,6 +495,7 @@ class Session:
             asyncio.create_task(self._broke.wait()),
             asyncio.create_task(self._market.until_failed()),
             asyncio.create_task(self._watch()),
+            asyncio.create_task(self._follow_rest()),
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
