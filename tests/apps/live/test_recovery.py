@@ -28,8 +28,9 @@ from stakan.apps.rehearse import Asker, differences
 from stakan.apps.replay import engine_of
 from stakan.apps.trade import Mode, Stopping, trade
 from stakan.core.domain.commands import SubmitOrder
-from stakan.core.domain.events import AccountRead, AccountUnread
+from stakan.core.domain.events import AccountRead, AccountUnread, MarketEvent
 from stakan.core.domain.facts import AccountCompared
+from stakan.core.domain.ids import split_instrument_id
 
 pytestmark = pytest.mark.usefixtures("compiled", "keys")
 
@@ -102,6 +103,22 @@ def test_the_next_run_carries_on_positions_money_and_numbers(tmp_path):
     assert (after.carried_from, after.first_number) == (runs_of(folder)[0].name, last + 1)
     assert before.carried_from == ""
     assert second.result.fingerprint
+
+
+def test_where_something_is_open_is_followed_first_and_the_rest_soon(tmp_path):
+    folder = tmp_path / "s"
+
+    async def twice():
+        async with an_exchange() as url:
+            await a_run_until_it_holds(folder, url, *HOLDING, 'instruments=["SOLUSDT"]')
+            await a_run(Mode.TESTNET, folder, 4, *HOLDING, url=url)
+
+    asyncio.run(twice())
+    events = (event for _, event in read_events(runs_of(folder)[1] / "journal"))
+    seen = dict.fromkeys(event.instrument for event in events if isinstance(event, MarketEvent))
+    first, *rest = (split_instrument_id(key)[2] for key in seen)
+    assert first == "SOLUSDT"
+    assert set(rest) == {"BTCUSDT", "ETHUSDT"}
 
 
 def test_a_killed_bot_is_carried_on_by_the_next_one_without_a_doubled_order(tmp_path):
