@@ -77,8 +77,8 @@ def test_any_cut_of_the_last_segment_leaves_an_exact_prefix(disk):
             list(read_records(FOLDER, disk=disk))
         assert cut_torn_tail(FOLDER, disk=disk) == length - block
         assert disk.read(path) == data[:block]
-    assert len(per_block) == 4
-    assert len({len(found) for found in per_block.values()}) == 3, "the first block has the header alone"
+    assert len(per_block) == 5
+    assert len({len(found) for found in per_block.values()}) == 4, "the first block has the header alone"
 
 
 def test_what_a_killed_process_has_handed_over_survives_the_power_once_it_is_secured():
@@ -100,6 +100,42 @@ def test_what_a_killed_process_has_handed_over_survives_the_power_once_it_is_sec
         left = as_bytes(records_after(FOLDER, 0, disk=disk))
         assert (left == whole) == is_secured
         assert left == whole[: len(left)]
+
+
+def written_without_order(synced):
+    """A journal of blocks of one step, of which the first so many were synced; where its blocks begin."""
+    disk = FaultyDisk()
+    journal = a_journal(FOLDER, disk=disk, limits=JournalLimits(block_bytes=1, ballast_bytes=0))
+    for number in range(1, 7):
+        write_step(journal, number, a_timer(number))
+        if number == synced:
+            journal.sync()
+    journal._seal()
+    journal._write()
+    path = segment_path(FOLDER, 1)
+    return disk, path, bounds(disk, path, is_last=True)
+
+
+@pytest.mark.parametrize("synced", [2, 4])
+def test_a_hole_in_what_was_not_synced_is_torn_though_whole_blocks_follow_and_in_what_was_it_is_damage(synced):
+    """A system writes what was not synced in any order; the power may go when it has begun at the end."""
+    disk, path, starts = written_without_order(synced)
+    data, whole = disk.read(path), as_bytes(read_records(FOLDER, torn=True, disk=disk))
+    # The header's block, then one of each step.
+    for step, at in enumerate(starts[1:-1], start=1):
+        disk.put(path, data[:at] + bytes(40) + data[at + 40 :])
+        found, error = read_until_error(disk, torn=False)
+        assert found == whole[: len(found)]
+        assert isinstance(error, TornTail) == (step > synced)
+        assert f"block at byte {at}" in str(error)
+        report = verify(FOLDER, disk=disk)
+        assert report.is_sound == (step > synced)
+        if step > synced:
+            assert secure(FOLDER, disk=disk) == len(data) - at
+            assert as_bytes(read_records(FOLDER, torn=True, disk=disk)) == found
+        else:
+            with pytest.raises(DataError, match="damaged block"):
+                secure(FOLDER, disk=disk)
 
 
 def test_securing_cuts_off_what_is_torn(disk):

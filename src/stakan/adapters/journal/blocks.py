@@ -16,7 +16,7 @@ from stakan.core.domain.errors import DataError
 
 MAGIC = b"SJB" + bytes([JOURNAL_VERSION])
 _SEAL = struct.Struct("<4sI")
-_HEAD = struct.Struct("<IIIIQQqq")
+_HEAD = struct.Struct("<IIIIQQqqQ")
 HEAD_BYTES = _SEAL.size + _HEAD.size
 _COUNT = struct.Struct(">BI")
 _ARRAY = 0xDD
@@ -34,7 +34,7 @@ ALL_STEPS = 2**63 - 1
 
 
 class TornTail(DataError):
-    """The last block is incomplete, as a crash leaves it: what was before it is whole."""
+    """From here on it is as a crash leaves it: what was before is whole, and nothing behind was known to be on the disk."""
 
     def __init__(self, path: Path, at: int) -> None:
         super().__init__(f"{path}: torn block at byte {at}")
@@ -58,6 +58,8 @@ class Head(NamedTuple):
     first_ts: int
     last_ts: int
     """Receive times of its first and last step; where it holds none, of the step before."""
+    durable: int
+    """Bytes of its file that were known to be on the disk when it was sealed: if they are not whole, that is damage."""
 
     @property
     def is_distilled(self) -> bool:
@@ -133,8 +135,11 @@ class BlockBuilder:
         """Set one of the flags."""
         self._flags |= flag
 
-    def seal(self, *, fast: bool = False) -> bytes:
-        """The block as it is written; in a third of the time and half as much again in size, where it is `fast`."""
+    def seal(self, durable: int, *, fast: bool = False) -> bytes:
+        """The block as it is written, saying how many bytes of its file are on the disk by now.
+
+        In a third of the time and half as much again in size, where it is `fast`.
+        """
         _COUNT.pack_into(self._raw, 0, _ARRAY, self._count)
         if fast:
             self.mark(FAST)
@@ -148,6 +153,7 @@ class BlockBuilder:
             self.last,
             self.first_ts,
             self.last_ts,
+            durable,
         )
         return _SEAL.pack(MAGIC, zlib.crc32(rest)) + rest + data
 
@@ -167,8 +173,8 @@ def records_of(block: Block, *, market: bool = True) -> list[Record]:
 def blocks_of(disk: Disk, path: Path, *, is_last: bool, at: int = 0, after: int = -1) -> Iterator[Block]:
     """The blocks of a segment from byte `at` on; those that end at or before step `after` come without their data.
 
-    Raises TornTail where the last segment ends in something that is no whole block and has none behind it, DataError
-    where a block is damaged.
+    Raises TornTail where the rest of the last segment is as a crash leaves it (see `is_torn`), DataError where a block
+    is damaged.
     """
     size = disk.size(path)
     with closing(disk.stream(path)) as stream:
@@ -219,15 +225,32 @@ def whole_block_after(stream: BinaryIO, path: Path, at: int, size: int) -> int |
     return None
 
 
+def is_torn(stream: BinaryIO, path: Path, at: int, size: int) -> bool:
+    """Whether what is no whole block at byte `at` is what a crash leaves: no block behind it knew it to be on the disk.
+
+    A system may write what was not synced in any order, so that a loss of power leaves whole blocks behind a hole. A
+    block that says that the hole had been on the disk makes it damage.
+    """
+    found = whole_block_after(stream, path, at, size)
+    while found is not None:
+        block = block_at(stream, path, found, size)
+        assert block is not None
+        if block.head.durable > at:
+            return False
+        following = block_at(stream, path, block.end, size)
+        found = block.end if following is not None else whole_block_after(stream, path, block.end, size)
+    return True
+
+
 def _again(disk: Disk, path: Path, at: int, size: int, *, is_last: bool) -> Block:
     """What is no whole block, looked at a second time: it may just have been written, with others behind it."""
     with closing(disk.stream(path)) as stream:
-        is_followed = whole_block_after(stream, path, at, size) is not None
+        torn = is_last and is_torn(stream, path, at, size)
     with closing(disk.stream(path)) as stream:
         block = block_at(stream, path, at, size)
     if block is not None:
         return block
-    if is_last and not is_followed:
+    if torn:
         raise TornTail(path, at)
     raise DataError(f"{path}: damaged block at byte {at}")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from stakan.adapters.journal.blocks import Block, block_at, records_of, whole_block_after
+from stakan.adapters.journal.blocks import Block, block_at, is_torn, records_of, whole_block_after
 from stakan.adapters.journal.disk import LOCAL, Disk
 from stakan.adapters.journal.layout import segments, snapshot_numbers, snapshot_path
 from stakan.adapters.journal.reading import first_replayable
@@ -158,8 +158,9 @@ class _Check:
             while at < size:
                 block = block_at(stream, path, at, size)
                 if block is None:
-                    following = whole_block_after(stream, path, at, size)
-                    self._note(path, at, is_torn=is_last and following is None)
+                    torn = is_last and is_torn(stream, path, at, size)
+                    following = None if torn else whole_block_after(stream, path, at, size)
+                    self._note(path, at, is_torn=torn)
                     self._advance((size if following is None else following) - at)
                     if following is None:
                         return

@@ -129,6 +129,8 @@ def _distil(disk: Disk, segment: _Segment) -> None:
 def _without_market(disk: Disk, segment: _Segment) -> Iterator[bytes]:
     """Its blocks anew."""
     builder = _fresh(segment.heads[0].first - 1, segment.heads[0].first_ts)
+    # The new file takes the old one's place when all of it is on the disk.
+    durable = 0
     with suppress(TornTail):
         for block in blocks_of(disk, segment.path, is_last=segment.is_last):
             for record in records_of(block, market=False):
@@ -137,10 +139,12 @@ def _without_market(disk: Disk, segment: _Segment) -> Iterator[bytes]:
             if block.head.is_end:
                 builder.mark(END)
             if len(builder) >= _BLOCK_BYTES:
-                yield builder.seal()
+                sealed = builder.seal(durable)
+                durable += len(sealed)
+                yield sealed
                 builder = _fresh(builder.last, builder.last_ts)
     if not builder.is_empty:
-        yield builder.seal()
+        yield builder.seal(durable)
 
 
 def _fresh(number: int, ts: int) -> BlockBuilder:

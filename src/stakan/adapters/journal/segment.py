@@ -45,6 +45,11 @@ class SegmentWriter:
         return self._synced + sum(map(len, self._sealed))
 
     @property
+    def synced(self) -> int:
+        """Bytes of the file that are known to be on the disk."""
+        return self._synced
+
+    @property
     def unsynced(self) -> int:
         """Bytes in the file that a loss of power may take."""
         return self._length - self._synced

@@ -163,6 +163,8 @@ class FileJournal:
         if not self._is_open:
             return
         if not self._is_ended:
+            # The end says that all before it is on the disk.
+            self.sync()
             self._block.add(End(self._number))
             self._block.mark(END)
             self._is_ended = True
@@ -213,7 +215,7 @@ class FileJournal:
             return
         if not self._began_ts:
             self._began_ts = block.first_ts
-        self._segment.put(block.seal(fast=fast))
+        self._segment.put(block.seal(self._segment.synced, fast=fast))
         self._block = BlockBuilder(self._number, block.last_ts)
 
     def _write(self) -> None:

@@ -65,14 +65,15 @@ class SimulatedDisk:
         self.kill_at = None
 
     def lose_power(self) -> None:
-        """What was not synced is lost, in part or as a whole; a part of it may be zeros."""
+        """What was not synced is lost, in part or as a whole; anywhere in it there may be a hole of zeros."""
         for path in sorted(self._files):
             file = self._files[path]
             kept = file.pending[: self._chance.randint(0, len(file.pending))]
             if kept and self._chance.random() < 0.3:
-                # The file had grown, but the last sectors had not been written.
+                # The file had grown, but some of its sectors had not been written: the last ones, or others before.
                 hole = min(len(kept), self._chance.randint(1, 4) * _SECTOR)
-                kept[len(kept) - hole :] = bytes(hole)
+                begin = self._chance.choice((len(kept) - hole, self._chance.randint(0, len(kept) - hole)))
+                kept[begin : begin + hole] = bytes(hole)
             file.durable += kept
             file.pending = bytearray()
 
