@@ -15,7 +15,7 @@ from stakan.adapters.exchanges.bybit import inquiry
 from stakan.adapters.exchanges.bybit.client import ask_once
 from stakan.adapters.exchanges.bybit.endpoints import LOCAL_VENUE, environment
 from stakan.adapters.exchanges.bybit.messages import amount
-from stakan.adapters.exchanges.bybit.rest import Keys
+from stakan.adapters.exchanges.bybit.rest import Keys, measure_clock
 from stakan.adapters.journal.disk import LOCAL
 from stakan.adapters.journal.layout import snapshot_numbers, snapshot_path
 from stakan.adapters.journal.reading import read_header
@@ -158,7 +158,8 @@ class _Bench:
     def _open(self) -> tuple[int, int]:
         """Positions and orders at the exchange."""
 
-        def procedure(_line, _clock):
+        def procedure(_line, clock):
+            yield from measure_clock(clock, time.time_ns)
             positions = yield from inquiry.positions()
             orders = yield from inquiry.open_orders()
             return sum(1 for row in positions if amount(row.size)), len(orders)
