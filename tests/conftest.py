@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from stakan.apps.backtest import warm_up
+from stakan.apps.config import load_settings
+
 settings.register_profile("default", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("default")
 
@@ -20,3 +23,9 @@ def recorded() -> Path:
     if not path.is_dir():
         pytest.fail(f"STAKAN_DATA names {path}, which is not a folder")
     return path
+
+
+@pytest.fixture(scope="session")
+def compiled():
+    """Kernels are compiled before anything waits for an answer: for all that lives over sockets."""
+    warm_up(load_settings(None, (), {}))
