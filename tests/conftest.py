@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from stakan.adapters.compiling import take_turns
 from stakan.apps.backtest import warm_up
 from stakan.apps.config import load_settings
 
 settings.register_profile("default", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("default")
+# Workers of a parallel run share a cache.
+take_turns()
 
 
 @pytest.fixture(scope="session")

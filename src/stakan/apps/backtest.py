@@ -12,6 +12,7 @@ from typing import Self
 import msgspec
 
 from stakan import __version__
+from stakan.adapters.compiling import forget_others
 from stakan.adapters.exchanges.simulated.exchange import SimulatedExchange, SimulationConfig
 from stakan.adapters.journal.records import Header
 from stakan.adapters.journal.writing import FileJournal, JournalLimits
@@ -150,6 +151,7 @@ def warm_up(settings: Settings) -> None:
         # What strategies may ask of a market, whether or not these do.
         one.market.book.size_at(Side.BUY, one.market.book.best_bid)
         one.market.tape.window(backtest.engine.state.now, SECOND)
+    forget_others()
 
 
 def _of_any_market(settings: Settings) -> Settings:

@@ -6,6 +6,7 @@ from functools import cache
 import msgspec
 import numpy as np
 
+from stakan.adapters.compiling import take_turns
 from stakan.adapters.synthetic.config import SyntheticConfig, demo_symbols
 from stakan.adapters.synthetic.market import SyntheticMarket
 from stakan.adapters.wire import LevelReader, grid_of
@@ -29,6 +30,7 @@ def warm_up() -> None:
 
     About a minute on a fresh machine, a second or two when the kernels are cached.
     """
+    take_turns()
     life = _Life()
     life.show(life.generated)
     life.trade()
