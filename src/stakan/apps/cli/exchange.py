@@ -163,7 +163,7 @@ def exchange_command(  # noqa: PLR0913 - one argument per option
 
     secrets = [key.secret for one in config.accounts for key in one.keys]
     with Logs(plan_of(LogsSection(folder=logs), "exchange"), [*secrets_to_hide(), *secrets]):
-        with compiling():
+        with compiling(quiet=as_json):
             warm_up()
         counts = uvloop.run(program())
     if as_json:

@@ -56,7 +56,7 @@ def trade_command(
     settings = settled(load_settings(config, override or ()), mode, confirmed=confirmed)
     if instrument:
         settings = settings.model_copy(update={"instruments": tuple(instrument)})
-    with compiling():
+    with compiling(quiet=as_json):
         warm_up(settings)
     with (
         StateFolder(settings.trade.state) as state,
