@@ -79,7 +79,7 @@ def test_what_cannot_be_told_is_refused():
         def function(x):
             return VALUE + x  # noqa: F821 - put in below
 
-        made = type(function)(function.__code__, {"VALUE": value}, "uses")
+        made = type(function)(function.__code__, {"VALUE": value, "__name__": __name__}, "uses")
         return kernel(made)
 
     with pytest.raises(TypeError, match="VALUE should be a kernel"):
