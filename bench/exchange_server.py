@@ -25,7 +25,7 @@ _RESTING = 10
 _CLIENTS = 10
 _SYMBOLS = 20
 _SPEED = 4
-_START_S = 120
+_START_S = 300
 _SETTLE_S = 1.0
 _TOPICS = ("orderbook.50", "orderbook.200", "publicTrade", "tickers")
 

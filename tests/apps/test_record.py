@@ -26,6 +26,8 @@ from stakan.core.domain.events import BookDelta, BookSnapshot, FeedDown, TradePr
 from stakan.core.domain.facts import BookGap
 from stakan.core.market.book import Book, BookState
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 GUARD_S = 60
 
 

@@ -13,6 +13,8 @@ from stakan.core.domain.orders import NewOrder, OrderType, Purpose, TimeInForce
 from stakan.core.domain.units import SECOND, Side
 from stakan.core.portfolio.portfolio import Portfolio
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 BTC = perpetual("BTC", "0.1", "0.001", 2_000_000)
 FEE = Decimal("0.35")
 

@@ -43,6 +43,8 @@ from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.trading import TradingState
 from stakan.core.domain.units import MILLISECOND, SECOND, Side
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 KEY = AccountConfig().keys[0]
 KEYS = Keys(KEY.key, KEY.secret)
 SILENT = 300 * MILLISECOND

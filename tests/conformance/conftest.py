@@ -16,7 +16,7 @@ ACCOUNTS = 60
 STAKAN = [sys.executable, "-c", "from stakan.apps.cli.main import main; main()"]
 DELAYS = ("2ms", "0ms")
 """A reply delay as on a real network, and none at all."""
-START_S = 120
+START_S = 300
 
 
 class Keys(NamedTuple):

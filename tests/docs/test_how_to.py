@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 PAGES = Path(__file__).parents[2] / "docs" / "how-to"
 STAKAN = [sys.executable, "-c", "from stakan.apps.cli.main import main; main()"]
 

@@ -15,6 +15,8 @@ import pytest
 from stakan.apps.demo import API_KEY, API_SECRET, OPERATOR, DemoPlan, running
 from stakan.apps.rehearse import Asker
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 STAKAN = [sys.executable, "-c", "from stakan.apps.cli.main import main; main()"]

@@ -12,12 +12,14 @@ from typing import Self
 import msgspec
 
 from stakan import __version__
+from stakan.adapters.compiling import forget_others
 from stakan.adapters.exchanges.simulated.exchange import SimulatedExchange, SimulationConfig
 from stakan.adapters.journal.records import Header
 from stakan.adapters.journal.writing import FileJournal, JournalLimits
 from stakan.adapters.synthetic.config import demo_config
 from stakan.apps.config import Settings, to_toml
 from stakan.apps.driver import VirtualTime
+from stakan.apps.exchange import warm_up as exchange
 from stakan.apps.identity import assumed_rules, run_identity, simulation_assumptions
 from stakan.apps.recorded_arrivals import arrivals_of
 from stakan.apps.recorded_run import JOURNAL_FOLDER, RecordedRun
@@ -37,7 +39,7 @@ from stakan.apps.wiring import config_hash, engine_config, paper_config, simulat
 from stakan.core.domain.errors import InvariantViolated
 from stakan.core.domain.events import AnyEvent
 from stakan.core.domain.step import Step
-from stakan.core.domain.units import SECOND, Nanos
+from stakan.core.domain.units import SECOND, Nanos, Side
 from stakan.core.engine import Engine
 from stakan.core.features.catalogue import FEATURE_SET
 from stakan.core.market.book import BookState
@@ -138,11 +140,25 @@ def _simulation(settings: Settings, run: RecordedRun | None, *, is_the_run: bool
 
 
 def warm_up(settings: Settings) -> None:
-    """Compile the numeric kernels on a short synthetic market, so that no run is timed with their compilation in it.
+    """Compile the numeric kernels that a run can need, live or not, so that nothing waits for their compilation later.
 
-    Half a minute on a fresh machine, a fraction of a second when they are cached.
+    About a minute on a fresh machine, a second or two when they are cached.
     """
-    Backtest(from_generator(demo_config(duration_ns=WARM_UP_NS)), settings).run()
+    exchange.warm_up()
+    backtest = Backtest(from_generator(demo_config(duration_ns=WARM_UP_NS)), _of_any_market(settings))
+    backtest.run()
+    for one in backtest.engine.state.instruments.values():
+        # What strategies may ask of a market, whether or not these do.
+        one.market.book.size_at(Side.BUY, one.market.book.best_bid)
+        one.market.tape.window(backtest.engine.state.now, SECOND)
+    forget_others()
+
+
+def _of_any_market(settings: Settings) -> Settings:
+    """For the warm-up, whose market has other instruments and is so short that only short candles close in it."""
+    densities = {key: value for key, value in settings.densities.items() if key != "instruments"}
+    engine = settings.engine.model_copy(update={"candle_interval": "1s"})
+    return settings.model_copy(update={"densities": densities, "engine": engine})
 
 
 class JournalOf:

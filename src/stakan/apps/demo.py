@@ -102,7 +102,7 @@ def running(plan: DemoPlan, say: Say = lambda _: None) -> Iterator[Demo]:
     state = plan.folder / "state"
     password = secrets.token_urlsafe(9)
     with ExitStack() as stack:
-        say("starting the local exchange")
+        say("starting the local exchange (the first time numeric kernels are compiled, about a minute)")
         exchange = stack.enter_context(Child("exchange", _exchange(plan), plan.folder))
         port = exchange.until(plan.folder / "exchange.json")["port"]
         url = f"http://127.0.0.1:{port}"
@@ -116,7 +116,7 @@ def running(plan: DemoPlan, say: Say = lambda _: None) -> Iterator[Demo]:
                 Child("console", (*words, "--ready-file", str(ready)), plan.folder, {"APP_PASSWORD": password})
             )
             console_url = console.until(ready)["url"]
-        say("starting the bot (the first time it compiles its numeric kernels for half a minute)")
+        say("starting the bot")
         keys = {"BYBIT_API_KEY": API_KEY, "BYBIT_API_SECRET": API_SECRET}
         to_trade = _bot(plan, url, state, _symbols(url))
 

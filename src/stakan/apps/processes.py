@@ -14,7 +14,8 @@ from typing import Any, Self
 from stakan.core.domain.errors import StakanError
 
 STAKAN = (sys.executable, "-c", "from stakan.apps.cli.main import main; main()")
-START_S = 120.0
+START_S = 300.0
+"""A slow machine compiles numeric kernels for minutes, once; a program that ends is noticed at once."""
 STOP_S = 30.0
 _POLL_S = 0.05
 _TAIL_LINES = 15

@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 from stakan.adapters.exchanges.bybit.auth import request_headers
 from stakan.apps.cli.main import app
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 WAIT_S = 120
 STAKAN = [sys.executable, "-c", "from stakan.apps.cli.main import main; main()"]
 

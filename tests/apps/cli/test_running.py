@@ -22,6 +22,8 @@ from stakan.apps.cli.output import EXIT_CONFIG, EXIT_DATA, EXIT_STORAGE
 from stakan.apps.config import load_settings, to_toml
 from stakan.apps.results.files import read_run
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 STAKAN = [sys.executable, "-c", "from stakan.apps.cli.main import main; main()"]
 
 

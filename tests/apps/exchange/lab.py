@@ -25,14 +25,18 @@ ELSEWHERE = "203.0.113.7"
 class Lab:
     """One exchange; time passes only in `run`."""
 
-    def __init__(self, profile=None, symbols=1, **config):
+    def __init__(self, profile=None, symbols=1, open_market=None, **config):
         self.now = START
         self._timers = []
         self._count = 0
         values = {"accounts": ACCOUNTS, "reply_delay_ns": 0, "seed": 3} | config
         market = SyntheticConfig(symbols=demo_symbols()[:symbols], seed=5)
         self.local = LocalExchange(
-            LocalConfig(**values), lambda at: generated(market, at), lambda: self.now, self._later, profile
+            LocalConfig(**values),
+            open_market or (lambda at: generated(market, at)),
+            lambda: self.now,
+            self._later,
+            profile,
         )
         self.control = Control(
             self.local, About(market="test", is_synthetic=True, seed=3, symbols=(BTC,), started_ms=self.ms)

@@ -19,6 +19,8 @@ from stakan.apps.exchange.local import LocalConfig, LocalExchange
 from stakan.apps.exchange.serving import serving
 from stakan.core.domain.units import MILLISECOND, SECOND
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 BTC = "BTCUSDT"
 KEYS = [ApiKey(f"key{number}", f"secret{number}") for number in range(8)]
 HERE = "127.0.0.1"

@@ -22,6 +22,8 @@ from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.events import BestQuote, BookDelta, BookSnapshot, FeedDown, Ticker, TradePrint
 from stakan.core.domain.units import MILLISECOND, SECOND, Side
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 SHOWN = (BookSnapshot, BookDelta, TradePrint, Ticker, FeedDown)
 SOURCE = generated(count=2, seconds=2)
 EVENTS = [event for window in SOURCE.windows() for batch in window.batches for event in batch.events()]

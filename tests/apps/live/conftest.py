@@ -1,17 +1,8 @@
 """What tests over real sockets need."""
 
 import pytest
-from tests.apps.live.sockets import eagerly
 
-from stakan.apps.backtest import warm_up
-from stakan.apps.config import load_settings
 from stakan.apps.exchange.accounts import AccountConfig
-
-
-@pytest.fixture(scope="session")
-def compiled():
-    """Kernels are compiled before anything waits for an answer."""
-    warm_up(load_settings(None, eagerly(), {}))
 
 
 @pytest.fixture

@@ -282,6 +282,20 @@ def plant(ladder: Ladder, tape: Tape, action: Ints) -> None:
 
 
 @kernel
+def note_take(ladder: Ladder, tape: Tape, action: Ints, lots: int) -> None:
+    """Log a market order that belongs to an episode."""
+    row = tape.used[N_LOG]
+    tape.log[row] = 0
+    tape.log[row, 0] = ladder.state[NOW]
+    tape.log[row, 1] = action[A_EPISODE]
+    tape.log[row, 2] = action[A_ORDER]
+    tape.log[row, 3] = TAKEN
+    tape.log[row, 4] = action[A_SIDE]
+    tape.log[row, 6] = lots
+    tape.used[N_LOG] = row + 1
+
+
+@kernel
 def act(ladder: Ladder, tape: Tape, flow: Flow, action: Ints) -> None:
     """Carry out one planned action."""
     code = action[A_CODE]
@@ -300,20 +314,6 @@ def act(ladder: Ladder, tape: Tape, flow: Flow, action: Ints) -> None:
     else:
         ladder.heat[SHIFT] += action[A_SIDE] * action[A_DISTANCE]
         ladder.heat[FAIR] += action[A_SIDE] * action[A_DISTANCE]
-
-
-@kernel
-def note_take(ladder: Ladder, tape: Tape, action: Ints, lots: int) -> None:
-    """Log a market order that belongs to an episode."""
-    row = tape.used[N_LOG]
-    tape.log[row] = 0
-    tape.log[row, 0] = ladder.state[NOW]
-    tape.log[row, 1] = action[A_EPISODE]
-    tape.log[row, 2] = action[A_ORDER]
-    tape.log[row, 3] = TAKEN
-    tape.log[row, 4] = action[A_SIDE]
-    tape.log[row, 6] = lots
-    tape.used[N_LOG] = row + 1
 
 
 @kernel

@@ -150,6 +150,15 @@ def lift(ladder: Ladder, tape: Tape, slot: int) -> None:
 
 
 @kernel
+def fits(ladder: Ladder, order: Ints) -> bool:
+    """Whether an order can rest at its price without crossing."""
+    index = order[PRICE] - ladder.state[BASE]
+    if index < 1 or index > WIDTH - 2:
+        return False
+    return bool(index < ladder.state[ASK] if order[SIDE] > 0 else index > ladder.state[BID])
+
+
+@kernel
 def sweep_orders(ladder: Ladder, tape: Tape) -> None:
     """Fill icebergs up again and free the slots of orders that are gone, keeping the order of arrival."""
     live = ladder.state[LIVE]
@@ -166,15 +175,6 @@ def sweep_orders(ladder: Ladder, tape: Tape) -> None:
                 ladder.orders[kept] = order
             kept += 1
     ladder.state[LIVE] = kept
-
-
-@kernel
-def fits(ladder: Ladder, order: Ints) -> bool:
-    """Whether an order can rest at its price without crossing."""
-    index = order[PRICE] - ladder.state[BASE]
-    if index < 1 or index > WIDTH - 2:
-        return False
-    return bool(index < ladder.state[ASK] if order[SIDE] > 0 else index > ladder.state[BID])
 
 
 @kernel

@@ -19,7 +19,7 @@ from stakan.adapters.exchanges.bybit.endpoints import Environment, environment
 from stakan.adapters.synthetic.config import SyntheticConfig, SyntheticSymbol
 from stakan.apps.cli.data import DEFAULT_DATA
 from stakan.apps.cli.importing import known_instruments
-from stakan.apps.cli.output import errors, out, reports_errors, write_json
+from stakan.apps.cli.output import compiling, errors, out, reports_errors, write_json
 from stakan.apps.config import LogsSection, duration_ns
 from stakan.apps.exchange.accounts import AccountConfig, ApiKey
 from stakan.apps.exchange.board import Intervals
@@ -31,6 +31,7 @@ from stakan.apps.exchange.local import LocalConfig, LocalExchange
 from stakan.apps.exchange.serving import serving
 from stakan.apps.exchange.state import write
 from stakan.apps.exchange.upstream import following
+from stakan.apps.exchange.warm_up import warm_up
 from stakan.apps.garbage import long_lived
 from stakan.apps.live.clock import WallClock
 from stakan.apps.logs import Logs, plan_of
@@ -164,6 +165,8 @@ def exchange_command(  # noqa: PLR0913 - one argument per option
 
     secrets = [key.secret for one in config.accounts for key in one.keys]
     with Logs(plan_of(LogsSection(folder=logs), "exchange"), [*secrets_to_hide(), *secrets]):
+        with compiling(quiet=as_json):
+            warm_up()
         counts = uvloop.run(program())
     if as_json:
         write_json(counts)

@@ -5,59 +5,94 @@ from typing import Annotated
 import typer
 
 from stakan import __version__
-from stakan.apps.cli.config import config_app
-from stakan.apps.cli.console import console_command
-from stakan.apps.cli.data import data_app
-from stakan.apps.cli.db import db_app
-from stakan.apps.cli.demo import demo_command
-from stakan.apps.cli.doctor import doctor_command
-from stakan.apps.cli.download import download_command
-from stakan.apps.cli.dst import dst_command
-from stakan.apps.cli.exchange import exchange_command
-from stakan.apps.cli.importing import import_command
-from stakan.apps.cli.journal import journal_app
-from stakan.apps.cli.project import project_command
-from stakan.apps.cli.prove import prove_command
-from stakan.apps.cli.record import record_command
-from stakan.apps.cli.rehearse import rehearse_command
-from stakan.apps.cli.report import report_command
-from stakan.apps.cli.running import backtest_command, replay_command, synthetic_command
-from stakan.apps.cli.strategies import strategies_command
-from stakan.apps.cli.trade import trade_command
-from stakan.apps.cli.watchdog import watchdog_command
+from stakan.apps.cli.lazy import Command, LazyGroup, nothing
+
+COMMANDS = {
+    "demo": Command(
+        "demo:demo_command",
+        "Start a local exchange that speaks Bybit's protocol, a bot that trades on it, and the console in the browser.",
+    ),
+    "exchange": Command(
+        "exchange:exchange_command",
+        "Serve Bybit v5 on this machine: REST, public, private and trade sockets, over a synthetic or recorded market.",
+    ),
+    "rehearse": Command(
+        "rehearse:rehearse_command",
+        "Run a bot against a local exchange in bad weather, then check that nothing was lost, doubled or left naked.",
+    ),
+    "dst": Command(
+        "dst:dst_command",
+        "Run the whole bot against the local exchange in virtual time, one seed after the other, and check its invariants.",
+    ),
+    "synthetic": Command(
+        "running:synthetic_command", "Generate a synthetic market of three symbols and backtest the whole engine on it."
+    ),
+    "backtest": Command(
+        "running:backtest_command", "Run the engine over recorded market data through the simulated exchange."
+    ),
+    "record": Command(
+        "record:record_command",
+        "Record a live market: books, prints, best quotes and tickers with the times they were received at.",
+    ),
+    "report": Command(
+        "report:report_command",
+        "Show a run, or compare two and more: are data, configuration and fingerprints equal, and what differs.",
+    ),
+    "replay": Command(
+        "running:replay_command",
+        "Compute every step of a journal again and compare it with what was recorded. Exit code 3 where they differ.",
+    ),
+    "import": Command("importing:import_command", "Bring recorded market data into the store."),
+    "download": Command(
+        "download:download_command",
+        "Download public history. Files that are here already are not fetched again, so a broken download is repeated.",
+    ),
+    "trade": Command("trade:trade_command", "Trade on a live market until it is stopped."),
+    "project": Command(
+        "project:project_command",
+        "Follow a bot's journals and keep a database of orders, positions, fills, decisions and the audit log.",
+    ),
+    "watchdog": Command(
+        "watchdog:watchdog_command",
+        "Watch a bot from outside, with the configuration that the bot has; start it beside `stakan trade`.",
+    ),
+    "doctor": Command(
+        "doctor:doctor_command",
+        "Check configuration, state folder, clock, connection and, where keys are set, the account; changes nothing.",
+    ),
+    "prove": Command(
+        "prove:prove_command",
+        "Demonstrate safeguards, step by step, with the code that runs in a bot; no keys, nothing leaves this machine.",
+    ),
+    "console": Command("console:console_command", "Serve the browser console and the API of a bot."),
+    "strategies": Command(
+        "strategies:strategies_command", "Strategies that come with stakan, with their parameters and defaults."
+    ),
+    "data": Command("data:data_app", "List, check and show recorded market data."),
+    "db": Command("db:db_app", "Look after the database, and ask it."),
+    "journal": Command("journal:journal_app", "Check, show, compute again and thin out the journals of runs."),
+    "config": Command("config:config_app", "Show, check and make configuration files."),
+}
+"""Every command by its name: where it is, and what is said of it before it is loaded."""
+ALIASES = {"backtesting": "backtest", "download-data": "download", "list-strategies": "strategies"}
+"""Names that people know from elsewhere; the list does not show them."""
+
+
+class _Commands(LazyGroup):
+    table = COMMANDS | {alias: COMMANDS[name] for alias, name in ALIASES.items()}
+
 
 app = typer.Typer(
     name="stakan",
+    cls=_Commands,
     help="Order-book trading for USDT perpetuals: record, import, backtest, look why.\n\nStart with `stakan demo`.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo")(demo_command)
-app.command("exchange")(exchange_command)
-app.command("rehearse")(rehearse_command)
-app.command("dst")(dst_command)
-app.command("synthetic")(synthetic_command)
-app.command("backtest")(backtest_command)
-app.command("backtesting", hidden=True)(backtest_command)
-app.command("record")(record_command)
-app.command("report")(report_command)
-app.command("replay")(replay_command)
-app.command("import")(import_command)
-app.command("download")(download_command)
-app.command("download-data", hidden=True)(download_command)
-app.command("trade")(trade_command)
-app.command("project")(project_command)
-app.command("watchdog")(watchdog_command)
-app.command("doctor")(doctor_command)
-app.command("prove")(prove_command)
-app.command("console")(console_command)
-app.add_typer(data_app, name="data")
-app.add_typer(db_app, name="db")
-app.add_typer(journal_app, name="journal")
-app.add_typer(config_app, name="config")
-app.command("strategies")(strategies_command)
-app.command("list-strategies", hidden=True)(strategies_command)
+for command_name, command in _Commands.table.items():
+    # Something that can be listed stands in for each.
+    app.command(command_name, help=command.help, hidden=command_name in ALIASES)(nothing)
 
 
 def _version(wanted: bool) -> None:

@@ -17,7 +17,7 @@ from stakan.apps.backtest import Progress as Report
 from stakan.apps.backtest import new_run_name, run_backtest, warm_up
 from stakan.apps.cli.data import DEFAULT_DATA
 from stakan.apps.cli.importing import known_instruments
-from stakan.apps.cli.output import errors, ns_text, out, parse_time, reports_errors, write_json
+from stakan.apps.cli.output import compiling, errors, ns_text, out, parse_time, reports_errors, write_json
 from stakan.apps.config import Settings, load_settings, overridden
 from stakan.apps.logs import Logs, plan_of
 from stakan.apps.recorded_run import journal_of
@@ -178,7 +178,7 @@ def replay_command(
 
 
 def _run(source: Source, settings: Settings, folder: Path, *, journal: bool, quiet: bool) -> RunResult:
-    with _spinner("compiling numeric kernels (the first run takes half a minute)", quiet=quiet):
+    with compiling(quiet=quiet):
         warm_up(settings)
     with _progress(source, quiet=quiet) as progress:
         return run_backtest(source, settings, folder, journal=journal, progress=progress)

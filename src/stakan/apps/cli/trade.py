@@ -9,7 +9,7 @@ import uvloop
 from rich.markup import escape
 
 from stakan.apps.backtest import warm_up
-from stakan.apps.cli.output import errors, out, reports_errors, write_json
+from stakan.apps.cli.output import compiling, errors, out, reports_errors, write_json
 from stakan.apps.config import Settings, load_settings
 from stakan.apps.live.state_folder import StateFolder
 from stakan.apps.logs import Logs, get_logger, plan_of
@@ -56,7 +56,8 @@ def trade_command(
     settings = settled(load_settings(config, override or ()), mode, confirmed=confirmed)
     if instrument:
         settings = settings.model_copy(update={"instruments": tuple(instrument)})
-    warm_up(_of_any_market(settings))
+    with compiling(quiet=as_json):
+        warm_up(settings)
     with (
         StateFolder(settings.trade.state) as state,
         Logs(plan_of(settings.logs, "bot", state.folder), secrets_to_hide()) as logs,
@@ -91,9 +92,3 @@ def _show(ended: Ended, *, as_json: bool) -> None:
         for stage in ended.latencies:
             line = f"{stage.p50:.2f} ms half of the time, {stage.p99:.2f} ms 99 %, {stage.worst:.2f} ms worst"
             out().print(f"{stage.stage:<12}{line}, {stage.count} samples", highlight=False)
-
-
-def _of_any_market(settings: Settings) -> Settings:
-    """For the warm-up, whose market has other instruments."""
-    densities = {key: value for key, value in settings.densities.items() if key != "instruments"}
-    return settings.model_copy(update={"densities": densities})

@@ -10,6 +10,7 @@ from multiprocessing import get_context
 
 import msgspec
 
+from stakan.adapters.compiling import take_turns
 from stakan.apps.dst.invariants import Breach
 from stakan.apps.dst.outcome import Outcome
 from stakan.apps.dst.plan import BASE_S, SYMBOLS, Plan, draw, extension
@@ -117,7 +118,7 @@ def outcomes(seeds: Iterable[int], seconds: float, jobs: int) -> Iterator[Outcom
             yield judged_seed(seed, seconds)
         return
     coming = iter(seeds)
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=take_turns) as pool:
         running: set[Future[Outcome]] = set()
         try:
             while True:

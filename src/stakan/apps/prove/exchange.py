@@ -20,6 +20,7 @@ from stakan.apps.exchange.feeds import generated
 from stakan.apps.exchange.listing import synthetic_symbols
 from stakan.apps.exchange.local import LocalConfig, LocalExchange
 from stakan.apps.exchange.serving import serving
+from stakan.apps.exchange.warm_up import warm_up
 from stakan.core.domain.errors import StakanError
 from stakan.core.domain.events import VenueNews
 from stakan.core.domain.ids import ClientOrderId, IntentId
@@ -95,6 +96,7 @@ class Desk:
 @asynccontextmanager
 async def an_exchange() -> AsyncIterator[tuple[LocalExchange, Environment]]:
     """A generated market of one symbol on a free port of loopback."""
+    warm_up()
     loop = asyncio.get_running_loop()
     market = SyntheticConfig(symbols=synthetic_symbols(1))
     local = LocalExchange(

@@ -45,6 +45,21 @@ def depth(side: Ints, count: int, levels: int) -> int:
 
 
 @kernel
+def expire(now: int, ring: Ints, flow: Ints) -> None:
+    """Drop what is older than the window."""
+    capacity = ring.shape[0]
+    while flow[COUNT] > 0:
+        row = flow[HEAD]
+        if ring[row, 0] > now - WINDOW_NS:
+            break
+        flow[OFI_SUM] -= ring[row, 1]
+        flow[TOUCHES] -= ring[row, 3]
+        flow[DELTA_BEFORE] = ring[row, 2]
+        flow[HEAD] = (row + 1) % capacity
+        flow[COUNT] -= 1
+
+
+@kernel
 def observe(sides: Ints, counts: Ints, ts: int, ring: Ints, flow: Ints) -> int:
     """Take one applied book message into the ten-second window; returns FULL where the ring must grow first.
 
@@ -92,21 +107,6 @@ def observe(sides: Ints, counts: Ints, ts: int, ring: Ints, flow: Ints) -> int:
     flow[OFI_SUM] += increment
     flow[TOUCHES] += touched
     return 0
-
-
-@kernel
-def expire(now: int, ring: Ints, flow: Ints) -> None:
-    """Drop what is older than the window."""
-    capacity = ring.shape[0]
-    while flow[COUNT] > 0:
-        row = flow[HEAD]
-        if ring[row, 0] > now - WINDOW_NS:
-            break
-        flow[OFI_SUM] -= ring[row, 1]
-        flow[TOUCHES] -= ring[row, 3]
-        flow[DELTA_BEFORE] = ring[row, 2]
-        flow[HEAD] = (row + 1) % capacity
-        flow[COUNT] -= 1
 
 
 @kernel

@@ -35,6 +35,8 @@ from stakan.core.domain.ids import ClientOrderId, InstrumentId, IntentId
 from stakan.core.domain.orders import NewOrder, OrderType, Purpose, TimeInForce
 from stakan.core.domain.units import SECOND, Lots, Side, Ticks
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 BTC = InstrumentId("local:linear:BTCUSDT")
 KEYS = Keys("stakan-key", "stakan-secret")
 GUARD_S = 60
