@@ -30,7 +30,7 @@ from tests.apps.compiled import added, signatures
 before = signatures()
 assert any(before.values())
 from stakan.apps.exchange.accounts import AccountConfig
-from stakan.apps.trade import Mode
+from stakan.apps.live.mode import Mode
 from tests.apps.live.sockets import a_run, a_run_until_it_holds, an_exchange
 key = AccountConfig().keys[0]
 os.environ |= {"BYBIT_API_KEY": key.key, "BYBIT_API_SECRET": key.secret}

@@ -23,10 +23,12 @@ from stakan.apps.exchange.listing import synthetic_symbols
 from stakan.apps.exchange.local import LocalConfig, LocalExchange
 from stakan.apps.exchange.serving import serving
 from stakan.apps.live.clock import WallClock
+from stakan.apps.live.mode import Mode
+from stakan.apps.live.session import Stopping
 from stakan.apps.live.state_folder import StateFolder
 from stakan.apps.projection import Frames, FromBot, Update
 from stakan.apps.sources import from_run
-from stakan.apps.trade import Mode, Stopping, trade
+from stakan.apps.trade import trade
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.events import OrderFilled, encode_array
 from stakan.core.domain.units import SECOND

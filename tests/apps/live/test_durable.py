@@ -9,8 +9,8 @@ from tests.apps.live.sockets import a_run, eagerly
 
 from stakan.adapters.journal.reading import read_steps
 from stakan.apps.live.durable import Durable
+from stakan.apps.live.mode import Mode
 from stakan.apps.live.parts import MOST_SKEW_NS, Parts, lack_of_room, wrong_clock
-from stakan.apps.trade import Mode
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.errors import DiskFull, StorageError
 from stakan.core.domain.events import Impaired, Restored

@@ -25,12 +25,14 @@ from stakan.adapters.exchanges.bybit.limits import Group
 from stakan.adapters.exchanges.bybit.rest import get
 from stakan.adapters.exchanges.bybit.venue import BybitVenue
 from stakan.adapters.journal.reading import read_events, read_header, read_steps
+from stakan.apps.live.fitness import NotFit
+from stakan.apps.live.mode import Mode
+from stakan.apps.live.session import BotFailed
 from stakan.apps.processes import STAKAN
 from stakan.apps.projection import SOCKET_FILE
 from stakan.apps.replay import replay
 from stakan.apps.results import read_run
 from stakan.apps.sources import from_run
-from stakan.apps.trade import BotFailed, Mode, NotFit
 
 pytestmark = pytest.mark.usefixtures("compiled", "keys")
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from tests.apps.live.sockets import a_run
 
 from stakan.apps.live.heartbeat import HEARTBEAT_FILE, Beat, Heart, Held, read_beat, write_beat
+from stakan.apps.live.mode import Mode
 from stakan.apps.live.stuck import EXIT_STUCK, STUCK_FILE, StuckLimits, StuckWatch
-from stakan.apps.trade import Mode
 from stakan.core.domain.errors import ConfigError, DataError, StorageError
 from stakan.core.domain.trading import TradingState
 from stakan.core.domain.units import SECOND, Side

@@ -20,12 +20,13 @@ from stakan.adapters.exchanges.bybit.market_client import MarketClient
 from stakan.apps.doctor import venue_of
 from stakan.apps.live.bot import BotPlan
 from stakan.apps.live.clock import WallClock
+from stakan.apps.live.fitness import fit, instruments_of
 from stakan.apps.live.observation import Traced, traces_of
 from stakan.apps.live.publisher import Requests
+from stakan.apps.live.session import Session, Stopping
 from stakan.apps.logs import LogPlan, Logs, get_logger
 from stakan.apps.projection import Ask
 from stakan.apps.secrets import bybit_keys
-from stakan.apps.trade import Session, Stopping, fit, instruments_of
 from stakan.core.domain.commands import CancelOrder, SetProtection, SubmitOrder
 from stakan.core.domain.events import Halt
 from stakan.core.domain.facts import EquityMarked, FillBooked, PositionClosed

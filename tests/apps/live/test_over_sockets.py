@@ -7,8 +7,8 @@ import pytest
 from tests.apps.live.sockets import a_run, computed_again, eagerly, fills, orders
 
 from stakan.adapters.journal.reading import read_events, read_header, read_steps
+from stakan.apps.live.mode import Mode
 from stakan.apps.replay import replay
-from stakan.apps.trade import Mode
 
 pytestmark = pytest.mark.usefixtures("compiled", "keys")
 

@@ -12,10 +12,10 @@ from tests.apps.live.sockets import LIMIT_S, a_run, an_exchange, eagerly, lived,
 
 from stakan.adapters.journal.reading import read_steps
 from stakan.apps.database import SQLITE_FILE
+from stakan.apps.live.mode import Mode
 from stakan.apps.processes import STAKAN
 from stakan.apps.projection import SOCKET_FILE
 from stakan.apps.projector import Health, read_status
-from stakan.apps.trade import Mode
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.facts import PartChanged, SignalRefused
 from stakan.core.domain.reasons import Reason

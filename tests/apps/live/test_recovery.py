@@ -20,13 +20,15 @@ from stakan.adapters.journal.disk import LOCAL
 from stakan.adapters.journal.reading import read_events, read_header, read_steps
 from stakan.adapters.journal.snapshots import read_snapshot
 from stakan.apps.demo import API_KEY, API_SECRET
+from stakan.apps.live.mode import Mode
 from stakan.apps.live.past import recall
+from stakan.apps.live.session import Stopping
 from stakan.apps.live.state_folder import StateFolder
 from stakan.apps.processes import STAKAN
 from stakan.apps.projection import SOCKET_FILE
 from stakan.apps.rehearse import Asker, differences
 from stakan.apps.replay import engine_of
-from stakan.apps.trade import Mode, Stopping, trade
+from stakan.apps.trade import trade
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.events import AccountRead, AccountUnread, MarketEvent
 from stakan.core.domain.facts import AccountCompared

@@ -18,8 +18,9 @@ from stakan.apps.config import load_settings
 from stakan.apps.doctor import venue_of
 from stakan.apps.live.bot import BotPlan
 from stakan.apps.live.clock import WallClock
+from stakan.apps.live.fitness import NotFit, fit, instruments_of
+from stakan.apps.live.session import BotFailed, Session, Stopping
 from stakan.apps.secrets import bybit_keys
-from stakan.apps.trade import BotFailed, NotFit, Session, Stopping, fit, instruments_of
 from stakan.core.domain.errors import StorageError
 from stakan.core.domain.events import OrderFilled, ProtectionChanged, ReleaseHalt
 from stakan.core.domain.orders import NewOrder, OrderType, Purpose

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from stakan.apps.config import load_settings
 from stakan.apps.live.clock import WallClock
+from stakan.apps.live.mode import Mode, settled
+from stakan.apps.live.session import Stopping
 from stakan.apps.live.state_folder import EPOCH_FILE, StateFolder
-from stakan.apps.trade import Mode, Stopping, settled
 from stakan.core.domain.errors import ConfigError, StorageError
 
 HOLD = """

@@ -11,11 +11,13 @@ from rich.markup import escape
 from stakan.apps.backtest import warm_up
 from stakan.apps.cli.output import compiling, errors, out, reports_errors, write_json
 from stakan.apps.config import Settings, load_settings
+from stakan.apps.live.mode import Mode, settled
+from stakan.apps.live.session import Ended, Stopping
 from stakan.apps.live.state_folder import StateFolder
 from stakan.apps.logs import Logs, get_logger, plan_of
 from stakan.apps.secrets import secrets_to_hide
 from stakan.apps.summary import print_summary
-from stakan.apps.trade import Ended, Mode, Stopping, settled, trade
+from stakan.apps.trade import trade
 
 EXIT_AT_ONCE = 130
 _log = get_logger("stakan.trade")

@@ -1,6 +1,6 @@
 """One life of the bot's process in virtual time: recovery, engine, live loop, venue, sessions and feed.
 
-Composed as `apps.trade.Session` does, by callbacks instead of tasks; everything that is composed is the real thing.
+Composed as `apps.live.session.Session` does, by callbacks instead of tasks; everything that is composed is the real thing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
