@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from stakan.core.domain.commands import CancelOrder, RequestSnapshot, SubmitOrder
+from stakan.core.domain.commands import CancelOrder, RequestSnapshot, SetProtection, SubmitOrder
 from stakan.core.domain.errors import DataError
 from stakan.core.domain.events import (
     FeedDown,
@@ -15,6 +15,8 @@ from stakan.core.domain.events import (
     OrderFailed,
     OrderRejected,
     PauseEntries,
+    ProtectionChanged,
+    ProtectionRejected,
     ReleaseHalt,
     ResumeEntries,
 )
@@ -213,6 +215,59 @@ def test_a_position_without_a_confirmed_stop_is_closed():
     exchange = FakeExchange(protects=False)
     steps = live(engine, [*quiet_market(3)], exchange)
     assert facts(steps, PositionClosed)[0].exit_reason == "unprotected"
+
+
+@pytest.mark.parametrize("asked", [(), (Flatten(ts_event=0, ts_recv=350 * MS, actor="ann", request_id="1"),)])
+def test_a_stop_that_is_gone_is_asked_for_again_while_a_close_has_no_answer(asked):
+    """Found by `stakan dst`, seed 54: a close was lost on its way, then somebody took the stop away by hand."""
+    engine = an_engine(Eager())
+    exchange = FakeExchange()
+    fill = exchange._fill
+    exchange._fill = lambda order, now: fill(order, now) if order.purpose is Purpose.ENTRY else None
+    gone = ProtectionChanged(instrument=BTC, stop_loss=None, take_profit=None, ts_event=0, ts_recv=400 * MS)
+    steps = live(engine, [*quiet_market(4), *asked, gone], exchange)
+    (close,) = orders(steps, Purpose.EXIT)
+    assert close.reduce_only
+    (entry,) = orders(steps, Purpose.ENTRY)
+    again = [(step.ts, one) for _, step in steps for one in step.commands if isinstance(one, SetProtection)]
+    assert [command.stop_loss for _, command in again] == [entry.stop_loss]
+    assert gone.ts_recv < again[0][0] <= gone.ts_recv + 3 * SECOND
+    assert engine.state.portfolio.position(BTC).stop_loss == entry.stop_loss
+
+
+def test_a_stop_that_the_market_has_passed_is_asked_for_at_a_distance():
+    engine = an_engine(Eager(stop_bps=50))
+    exchange = FakeExchange()
+    fill = exchange._fill
+    exchange._fill = lambda order, now: fill(order, now) if order.purpose is Purpose.ENTRY else None
+    gone = ProtectionChanged(instrument=BTC, stop_loss=None, take_profit=None, ts_event=0, ts_recv=400 * MS)
+    flatten = Flatten(ts_event=0, ts_recv=350 * MS, actor="ann", request_id="1")
+    steps = live(
+        engine, [*quiet_market(4), flatten, gone, a_snapshot(mid=630_000, ts=2 * SECOND, sequence=9)], exchange
+    )
+    (asked,) = (one for _, step in steps for one in step.commands if isinstance(one, SetProtection))
+    assert asked.stop_loss == 630_000 - 630_000 * engine.config.orphan_stop_bps / 10_000
+
+
+def test_a_stop_that_is_refused_is_asked_for_until_the_position_is_flat():
+    engine = an_engine(Eager())
+    exchange = FakeExchange(protects=False)
+    fill, late = exchange._fill, []
+    exchange._fill = lambda order, now: fill(order, now) if order.purpose is Purpose.ENTRY else late.append(order)
+
+    def carry_out(command, now):
+        if not isinstance(command, SetProtection):
+            FakeExchange.carry_out(exchange, command, now)
+            return
+        exchange.asked.append(command)
+        exchange.push(ProtectionRejected(instrument=BTC, ts_event=now, ts_recv=now, why="no"))
+        if sum(isinstance(one, SetProtection) for one in exchange.asked) == 3:
+            fill(late[0], now)
+
+    exchange.carry_out = carry_out
+    live(engine, quiet_market(4), exchange)
+    assert sum(isinstance(one, SetProtection) for one in exchange.asked) == 3
+    assert engine.state.portfolio.position(BTC) is None
 
 
 def test_a_resting_entry_ends_at_its_timeout():

@@ -112,7 +112,10 @@ def move_stop(turn: Turn, state: InstrumentState, position: Position, stop: Tick
 
 
 def put_stop_back(turn: Turn, state: InstrumentState, position: Position) -> None:
-    """Ask for the stop that a position should have: the last one wanted, else the signal's, else a distance of mark."""
+    """Ask for the stop that a position should have: the last one wanted, else the signal's.
+
+    A distance of mark where there is none, or where the market has passed it: the exchange would refuse it.
+    """
     plan = state.plan
     signal = plan.signal if plan is not None else None
     stop = plan.wanted_stop if plan is not None else None
@@ -120,8 +123,9 @@ def put_stop_back(turn: Turn, state: InstrumentState, position: Position) -> Non
         stop = position.stop_loss
     if stop is None and signal is not None:
         stop = signal.stop_loss
-    if stop is None:
-        stop = distant_stop(turn, state, position.side, state.last_mark or position.mark)
+    mark = state.last_mark or position.mark
+    if stop is None or (mark is not None and (mark - state.rules.price(stop)) * position.side <= 0):
+        stop = distant_stop(turn, state, position.side, mark)
     if stop is not None:
         move_stop(turn, state, position, stop)
 

@@ -160,6 +160,9 @@ def timer_fired(turn: Turn, key: str) -> None:
             exits.push_close(turn, state)
         case "protect" if position is not None and position.size > 0 and position.stop_loss is None:
             exits.close(turn, state, Reason.UNPROTECTED)
+            # It may take as long as decision 3's proof until a close is known to be lost: the stop is asked for too.
+            exits.put_stop_back(turn, state, position)
+            turn.wake_at(key, turn.now + turn.config.protection_timeout_ns)
         case _:
             pass
 
