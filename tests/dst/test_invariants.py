@@ -27,7 +27,7 @@ from stakan.core.domain.facts import (
     PositionTransitioned,
     TradingStateChanged,
 )
-from stakan.core.domain.ids import ClientOrderId, ExecutionId, InstrumentId, IntentId, PositionId
+from stakan.core.domain.ids import ClientOrderId, ExecutionId, InstrumentId, IntentId, PositionId, split_instrument_id
 from stakan.core.domain.orders import NewOrder, OrderStatus, OrderType, PositionStatus, Purpose, TimeInForce
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.step import Step
@@ -36,6 +36,8 @@ from stakan.core.domain.units import DAY, SECOND, Lots, Side, Ticks
 
 START = 1_790_000_000 * SECOND
 BTC = InstrumentId("local:linear:BTCUSDT")
+ETH = InstrumentId("local:linear:ETHUSDT")
+SOL = InstrumentId("local:linear:SOLUSDT")
 FAR_BELOW = Ticks(635_000)
 A_TIMER = TimerFired(ts_event=1, ts_recv=1, key="k")
 
@@ -112,19 +114,21 @@ class Hand:
 
     def send(self, order, **more):
         """It arrives at the exchange; `more` are its parameters that are other than they should be."""
+        symbol = split_instrument_id(order.instrument)[2]
+        rules = self.host.trading.market.instruments[symbol]
         params = {
-            "symbol": "BTCUSDT",
+            "symbol": symbol,
             "side": "Buy" if order.side is Side.BUY else "Sell",
             "orderType": "Limit" if order.type is OrderType.LIMIT else "Market",
-            "qty": str(Decimal(order.size) / 1000),
+            "qty": str(rules.size(order.size)),
             "orderLinkId": order.client_order_id,
             "reduceOnly": order.reduce_only,
             "timeInForce": "GTC" if order.type is OrderType.LIMIT else "IOC",
         }
         if order.price is not None:
-            params["price"] = str(Decimal(order.price) / 10)
+            params["price"] = str(rules.price(order.price))
         if order.stop_loss is not None:
-            params |= {"stopLoss": str(Decimal(order.stop_loss) / 10), "tpslMode": "Full"}
+            params |= {"stopLoss": str(rules.price(order.stop_loss)), "tpslMode": "Full"}
         self.tell("order/create", **{name: value for name, value in (params | more).items() if value is not None})
 
     def enter(self, order, **more):
@@ -141,9 +145,11 @@ class Hand:
 
 @pytest.fixture
 def hand():
-    """It has done everything right so far, with one order that rests."""
-    hand = Hand().prepare()
-    hand.enter(hand.order("right", intent="i0"))
+    """It has done everything right so far, with one order that rests in another instrument."""
+    hand = Hand().prepare().prepare("ETHUSDT").prepare("SOLUSDT")
+    hand.enter(
+        hand.order("right", intent="i0", instrument=ETH, size=10, price=Ticks(300_000), stop_loss=Ticks(299_000))
+    )
     assert hand.auditor.orders == 1
     assert hand.broken is None, hand.auditor.breach
     return hand
@@ -189,6 +195,14 @@ def test_2_two_entries_of_one_intent(hand):
     assert hand.broken == 2
 
 
+def test_2_an_entry_while_another_one_rests_in_its_instrument(hand):
+    hand.enter(hand.order("first", intent="i1", size=1))
+    assert hand.broken is None
+    hand.enter(hand.order("second", intent="i2", size=1))
+    assert hand.broken == 2
+    assert "under way" in hand.auditor.breach.what
+
+
 def test_2_one_id_for_two_orders(hand):
     hand.decide(hand.order("right", intent="i0", size=1))
     assert hand.broken == 2
@@ -197,7 +211,8 @@ def test_2_one_id_for_two_orders(hand):
 def test_3_more_at_stake_than_the_limit_open_orders_counted(hand):
     hand.enter(hand.order("second", intent="i2", size=5))
     assert hand.broken is None
-    hand.enter(hand.order("third", intent="i3", size=7))
+    third = hand.order("third", intent="i3", instrument=SOL, size=40, price=Ticks(14_000), stop_loss=Ticks(13_900))
+    hand.enter(third)
     assert hand.broken == 3
 
 

@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,7 @@ def dst_command(
         Path, typer.Option("--kept", help="TOML of plans that failed before, run first where the file exists.")
     ] = kept.FILE,
     keep: Annotated[bool, typer.Option("--keep", help="Add failing plans, shrunk, to that file.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="End with the first seed that fails.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Totals and failing plans as JSON.")] = False,
 ) -> None:
     """Run the whole bot against the local exchange in virtual time, one seed after the other, and check its invariants.
@@ -60,9 +62,12 @@ def dst_command(
             totals.add(run(one.plan))
             bar.advance(task)
         numbers = range(first_seed, first_seed + seeds)
-        for outcome in outcomes(numbers, seconds, jobs or os.cpu_count() or 1):
-            totals.add(outcome)
-            bar.update(task, advance=1, description=_progress(totals))
+        with closing(outcomes(numbers, seconds, jobs or os.cpu_count() or 1)) as coming:
+            for outcome in coming:
+                totals.add(outcome)
+                bar.update(task, advance=1, description=_progress(totals))
+                if stop and totals.failed:
+                    break
     totals.wall_s = round(since(began), 1)
     totals.failed.sort(key=lambda outcome: outcome.plan.seed)
     if keep:

@@ -3,7 +3,7 @@
 import gc
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from itertools import islice
 from multiprocessing import get_context
@@ -111,7 +111,7 @@ class Totals(msgspec.Struct, kw_only=True):
             self.failed.append(outcome)
 
 
-def outcomes(seeds: Iterable[int], seconds: float, jobs: int) -> Iterator[Outcome]:
+def outcomes(seeds: Iterable[int], seconds: float, jobs: int) -> Generator[Outcome, None, None]:
     """The outcome of every seed, as they are done; with more than one job in processes of their own."""
     if jobs <= 1:
         for seed in seeds:

@@ -4,7 +4,7 @@
 | --- | --- |
 | 0 | the bot's process does not end by an error of its own |
 | 1 | no position without a stop at the exchange for longer than its bound |
-| 2 | never two entries for one signal, and an id means one order for ever |
+| 2 | never two entries for one signal, nor under way in one instrument, and an id means one order for ever |
 | 3 | exposure, open orders counted, within its limits |
 | 4 | isolated margin and leverage asserted in this life before the first order of a symbol |
 | 5 | after bad weather the bot's books are the exchange's |
@@ -217,6 +217,9 @@ class Auditor:
             self.found(
                 2, f"{order.symbol}: {other.link_id} and {order.link_id} are both entries of {sent.order.intent}"
             )
+        for one in self._host.trading.orders.of(order.symbol):
+            if one is not order and one.link_id and not one.reduce_only:
+                self.found(2, f"{order.symbol}: entry {order.link_id} arrived while {one.link_id} was under way")
         rules = self._host.trading.market.instruments[order.symbol]
         wanted = min(self._limits.leverage, rules.max_leverage)
         leverage = self._host.trading.venue.position(rules).leverage
