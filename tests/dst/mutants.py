@@ -74,8 +74,8 @@ MUTANTS = (
         (
             Edit(
                 "adapters/journal/writing.py",
-                "        self._seal()\n        self._segment.sync()\n\n    def flush",
-                "        self._seal()\n        self._write()\n\n    def flush",
+                "        self._seal(fast=True)\n        self._segment.sync()\n\n    def flush",
+                "        self._seal(fast=True)\n        self._write()\n\n    def flush",
             ),
         ),
     ),
