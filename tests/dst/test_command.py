@@ -1,6 +1,7 @@
 """`stakan dst`: totals for people and programs, and an exit code that says whether all seeds held."""
 
 import json
+import subprocess
 
 import pytest
 from typer.testing import CliRunner
@@ -8,6 +9,7 @@ from typer.testing import CliRunner
 from stakan.apps.cli.main import app
 from stakan.apps.dst import kept
 from stakan.apps.dst.plan import Plan
+from stakan.apps.processes import STAKAN
 
 
 def a_run(*words):
@@ -31,6 +33,17 @@ def test_kept_plans_run_first_and_are_shown(tmp_path):
     result = a_run("--seeds", "1", "--kept", str(path))
     assert result.exit_code == 0, result.output
     assert "2, 2 without a breach" in result.stdout
+
+
+def test_a_run_that_is_ended_says_what_it_has_seen(tmp_path):
+    words = [*STAKAN, "dst", "--seeds", "100000", "--jobs", "2", "--json", "--kept", str(tmp_path / "none.toml")]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(20)
+    process.terminate()
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert json.loads(output)["failed"] == []
 
 
 def test_a_file_of_plans_that_cannot_be_read_is_named(tmp_path):

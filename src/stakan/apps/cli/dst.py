@@ -2,7 +2,7 @@
 
 import os
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +11,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from stakan.apps.cli.output import EXIT_FAILED, errors, out, reports_errors, write_json
+from stakan.apps.cli.output import EXIT_FAILED, EXIT_INTERRUPTED, errors, out, reports_errors, write_json
 from stakan.apps.dst import kept
 from stakan.apps.dst.campaign import Totals, outcomes, run, since
 from stakan.apps.dst.outcome import Outcome
 from stakan.apps.dst.plan import BASE_S
+from stakan.apps.processes import interrupt_on_signals
 
 _STORIES = 3
 """Failing seeds whose story is told; the others are named."""
@@ -42,8 +43,12 @@ def dst_command(
     small as possible and printed with its story; exit code 1.
 
         stakan dst --seeds 1000 --first-seed 5000
+
+    Interrupted, it says what it has seen until then; exit code 130.
     """
+    interrupt_on_signals()
     began = time.monotonic()
+    is_interrupted = False
     totals = Totals()
     before = kept.read(kept_plans)
     bar = Progress(
@@ -56,7 +61,8 @@ def dst_command(
         transient=True,
         disable=as_json,
     )
-    with bar:
+    with bar, suppress(KeyboardInterrupt):
+        is_interrupted = True
         task = bar.add_task("seeds", total=len(before) + seeds)
         for one in before:
             totals.add(run(one.plan))
@@ -68,6 +74,7 @@ def dst_command(
                 bar.update(task, advance=1, description=_progress(totals))
                 if stop and totals.failed:
                     break
+        is_interrupted = False
     totals.wall_s = round(since(began), 1)
     totals.failed.sort(key=lambda outcome: outcome.plan.seed)
     if keep:
@@ -79,6 +86,8 @@ def dst_command(
         _show(totals)
     if totals.failed:
         raise typer.Exit(EXIT_FAILED)
+    if is_interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
 
 
 def _progress(totals: Totals) -> str:

@@ -1,6 +1,7 @@
 """Many seeds, on all cores: each is run until it counts, a failing one is shrunk, and all are summed up."""
 
 import gc
+import signal
 import time
 from collections import Counter
 from collections.abc import Generator, Iterable
@@ -111,6 +112,12 @@ class Totals(msgspec.Struct, kw_only=True):
             self.failed.append(outcome)
 
 
+def _begin() -> None:
+    take_turns()
+    # Whoever interrupts, interrupts the whole: what is being lived through is finished.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def outcomes(seeds: Iterable[int], seconds: float, jobs: int) -> Generator[Outcome, None, None]:
     """The outcome of every seed, as they are done; with more than one job in processes of their own."""
     if jobs <= 1:
@@ -118,7 +125,7 @@ def outcomes(seeds: Iterable[int], seconds: float, jobs: int) -> Generator[Outco
             yield judged_seed(seed, seconds)
         return
     coming = iter(seeds)
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=take_turns) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin) as pool:
         running: set[Future[Outcome]] = set()
         try:
             while True:
