@@ -3,10 +3,11 @@
 from decimal import Decimal
 
 import pytest
+from tests.adapters.journal.builders import a_journal
 
 from stakan.adapters.synthetic.config import perpetual
 from stakan.apps.demo import DemoPlan
-from stakan.apps.rehearse import AFTER_OUTAGE_S, UNPROTECTED_S, differences, doubled, exposures, rehearse
+from stakan.apps.rehearse import AFTER_OUTAGE_S, UNPROTECTED_S, differences, doubled, exposures, journals_of, rehearse
 from stakan.core.domain.events import OrderAccepted, OrderFilled, ProtectionChanged
 from stakan.core.domain.ids import ClientOrderId, ExecutionId, IntentId
 from stakan.core.domain.orders import NewOrder, OrderType, Purpose, TimeInForce
@@ -51,6 +52,17 @@ def test_time_without_a_stop_counts_only_while_the_exchange_answers():
     assert exposures(audit, []) == [(10.0, UNPROTECTED_S)]
     assert exposures(audit, [(12 * SECOND, 18 * SECOND)]) == [(4.0, AFTER_OUTAGE_S)]
     assert exposures(audit, [(30 * SECOND, 40 * SECOND)]) == [(10.0, UNPROTECTED_S)]
+
+
+def test_a_bot_that_was_killed_while_it_began_leaves_no_journal_to_be_judged(tmp_path):
+    runs = tmp_path / "runs"
+    with a_journal(runs / "1" / "journal"):
+        pass
+    (runs / "2" / "journal").mkdir(parents=True)
+    (runs / "3").mkdir()
+    (runs / "4" / "journal").mkdir(parents=True)
+    (runs / "4" / "journal" / "000001.journal").write_bytes(b"SJB")
+    assert journals_of(tmp_path) == [runs / "1" / "journal"]
 
 
 class Books:

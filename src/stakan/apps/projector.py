@@ -9,8 +9,6 @@ from pathlib import Path
 
 import msgspec
 
-from stakan.adapters.journal.disk import LOCAL
-from stakan.adapters.journal.layout import is_journal
 from stakan.adapters.journal.reading import Follower, has_begun, read_header, read_span
 from stakan.adapters.journal.records import Header, Record
 from stakan.adapters.sql import schema
@@ -79,8 +77,7 @@ class StateJournals:
         return found.first, found.last
 
     def _has_begun(self, run: str) -> bool:
-        journal = self._journal(run)
-        return is_journal(journal, LOCAL) and has_begun(journal)
+        return has_begun(self._journal(run))
 
     def _journal(self, run: str) -> Path:
         return self._folder / run / JOURNAL_FOLDER

@@ -14,11 +14,11 @@ import msgspec
 import numpy as np
 
 from stakan.adapters.exchanges.bybit.auth import request_headers
-from stakan.adapters.journal.reading import read_steps
+from stakan.adapters.journal.reading import has_begun, read_steps
 from stakan.apps.config import AccountSection
 from stakan.apps.demo import API_KEY, API_SECRET, Demo, DemoPlan, running
 from stakan.apps.live.past import recall
-from stakan.apps.live.state_folder import StateFolder
+from stakan.apps.live.state_folder import RUNS, StateFolder
 from stakan.apps.processes import START_S
 from stakan.apps.recorded_run import JOURNAL_FOLDER
 from stakan.core.domain.commands import SubmitOrder
@@ -150,7 +150,7 @@ def _watch_for_an_order(demo: Demo, exchange: "Asker") -> None:
 
 
 def _judge(demo: Demo, exchange: "Asker", code: int, minutes: float, kills: int) -> Verdict:
-    journals = sorted((demo.state / "runs").glob(f"*/{JOURNAL_FOLDER}"))
+    journals = journals_of(demo.state)
     engine, sent = _books(demo.state), _sent(journals)
     status = exchange.control("status")
     orders = [row for row in exchange.history() if row["orderLinkId"]]
@@ -185,6 +185,11 @@ def _books(folder: Path) -> Engine:
     if past is None:
         raise DataError(f"{folder} holds no run")
     return past.engine
+
+
+def journals_of(state: Path) -> list[Path]:
+    """Of a state folder, oldest first; a bot that was killed while it began leaves none."""
+    return [folder for folder in sorted((state / RUNS).glob(f"*/{JOURNAL_FOLDER}")) if has_begun(folder)]
 
 
 def _sent(journals: list[Path]) -> dict[str, NewOrder]:

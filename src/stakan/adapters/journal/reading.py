@@ -40,7 +40,12 @@ def read_header(folder: Path, *, disk: Disk = LOCAL) -> Header:
 
 
 def has_begun(folder: Path, *, disk: Disk = LOCAL) -> bool:
-    """Whether its first block is there; a process killed while it made a journal leaves none. DataError for damage."""
+    """Whether there is a journal with its first block; a process killed while it made one leaves none.
+
+    Raises DataError for damage.
+    """
+    if not is_journal(folder, disk):
+        return False
     files = segments(folder, disk)
     try:
         return next(blocks_of(disk, files[0], is_last=len(files) == 1), None) is not None

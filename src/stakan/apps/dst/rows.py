@@ -9,7 +9,6 @@ from decimal import Decimal
 from pathlib import Path
 
 from stakan.adapters.journal.disk import Disk
-from stakan.adapters.journal.layout import is_journal
 from stakan.adapters.journal.reading import has_begun, read_header, records_after
 from stakan.adapters.sql.batch import AuditEntry, Batch
 from stakan.adapters.sql.moments import moments
@@ -28,7 +27,7 @@ def projected(disk: Disk, runs: Sequence[Path]) -> Batch:
     fold = Fold()
     for run in runs:
         folder = run / JOURNAL_FOLDER
-        if not is_journal(folder, disk) or not has_begun(folder, disk=disk):
+        if not has_begun(folder, disk=disk):
             continue
         header = read_header(folder, disk=disk)
         fold.begin(run.name, header, carries_on=bool(header.carried_from))

@@ -7,7 +7,6 @@ import msgspec
 
 from stakan import __version__
 from stakan.adapters.journal.disk import LOCAL, Disk
-from stakan.adapters.journal.layout import is_journal
 from stakan.adapters.journal.reading import has_begun, read_header, records_after
 from stakan.adapters.journal.records import Header, Inbox, Market, Outcome
 from stakan.adapters.journal.snapshots import latest_state
@@ -50,7 +49,7 @@ def recall(runs: Sequence[Path], mode: str, account: str, *, disk: Disk = LOCAL)
     """
     for run in reversed(runs):
         folder = run / JOURNAL_FOLDER
-        if not is_journal(folder, disk) or not has_begun(folder, disk=disk):
+        if not has_begun(folder, disk=disk):
             continue
         header = read_header(folder, disk=disk)
         if header.mode == mode and header.account == account:
