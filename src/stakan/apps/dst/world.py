@@ -316,7 +316,13 @@ class World:
         return observe
 
     def broken(self, breach: invariants.Breach) -> None:
-        """See `process.Surroundings`."""
+        """See `process.Surroundings`; about stops the exchange's books alone are believed.
+
+        The bot cannot know that its machine stood still, nor for a while that somebody has closed a position by hand.
+        """
+        if breach.number == invariants.STOP:
+            self.note(f"the bot misses a stop: {breach.detail}")
+            return
         self.auditor.found(breach.number, f"as the bot sees it: {breach.instrument or ''} {breach.detail}")
 
     def began(self, process: Process) -> None:
