@@ -3,7 +3,8 @@
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from sys import modules
@@ -23,6 +24,28 @@ def take_turns() -> None:
     give both the same number.
     """
     event.register("numba:compiler_lock", _Turn(Path(stakan.__file__).parent))  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def noticing(do: Callable[[], None]) -> Iterator[None]:
+    """Call `do` when the first kernel is compiled in the block; loading what is kept does not count."""
+    with event.install_listener("numba:compile", _First(do)):
+        yield
+
+
+class _First(event.Listener):
+    """Passes the beginning of the first event on."""
+
+    def __init__(self, do: Callable[[], None]) -> None:
+        self._do: Callable[[], None] | None = do
+
+    def on_start(self, event: Any) -> None:  # noqa: ARG002
+        do, self._do = self._do, None
+        if do is not None:
+            do()
+
+    def on_end(self, event: Any) -> None:
+        pass
 
 
 class _Turn(event.Listener):

@@ -17,9 +17,10 @@ from rich.table import Table
 
 from stakan.adapters.exchanges.bybit.endpoints import Environment, environment
 from stakan.adapters.synthetic.config import SyntheticConfig, SyntheticSymbol
+from stakan.apps.cli.compiling import compiling
 from stakan.apps.cli.data import DEFAULT_DATA
 from stakan.apps.cli.importing import known_instruments
-from stakan.apps.cli.output import compiling, errors, out, reports_errors, write_json
+from stakan.apps.cli.output import errors, out, reports_errors, write_json
 from stakan.apps.config import LogsSection, duration_ns
 from stakan.apps.exchange.accounts import AccountConfig, ApiKey
 from stakan.apps.exchange.board import Intervals

@@ -46,8 +46,6 @@ EXIT_STORAGE = 4
 EXIT_INTERRUPTED = 130
 _POLL_S = 0.2
 _WIDE = 160
-_MOMENT_S = 2.0
-_COMPILING = "compiling numeric kernels, once on this machine"
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -210,23 +208,6 @@ class ReadMeter:
                 # The handle was closed while we looked: the next look sees what came of it.
                 continue
         return found
-
-
-@contextmanager
-def compiling(*, quiet: bool = False) -> Iterator[None]:
-    """Says on stderr what takes so long, where compiling the numeric kernels takes more than a moment."""
-    console = errors()
-    status = console.status(_COMPILING)
-    late = threading.Timer(_MOMENT_S, status.start if console.is_terminal else lambda: console.print(_COMPILING))
-    if not quiet:
-        late.start()
-    try:
-        yield
-    finally:
-        late.cancel()
-        if not quiet:
-            late.join()
-        status.stop()
 
 
 def _progress(quiet: bool) -> Progress:

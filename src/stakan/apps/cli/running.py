@@ -15,9 +15,10 @@ from stakan.adapters.synthetic.config import SyntheticConfig, demo_config
 from stakan.adapters.synthetic.market import SyntheticMarket
 from stakan.apps.backtest import Progress as Report
 from stakan.apps.backtest import new_run_name, run_backtest, warm_up
+from stakan.apps.cli.compiling import compiling
 from stakan.apps.cli.data import DEFAULT_DATA
 from stakan.apps.cli.importing import known_instruments
-from stakan.apps.cli.output import compiling, errors, ns_text, out, parse_time, reports_errors, write_json
+from stakan.apps.cli.output import errors, ns_text, out, parse_time, reports_errors, write_json
 from stakan.apps.config import Settings, load_settings, overridden
 from stakan.apps.logs import Logs, plan_of
 from stakan.apps.recorded_run import journal_of

@@ -9,7 +9,8 @@ import uvloop
 from rich.markup import escape
 
 from stakan.apps.backtest import warm_up
-from stakan.apps.cli.output import compiling, errors, out, reports_errors, write_json
+from stakan.apps.cli.compiling import compiling
+from stakan.apps.cli.output import errors, out, reports_errors, write_json
 from stakan.apps.config import Settings, load_settings
 from stakan.apps.live.mode import Mode, settled
 from stakan.apps.live.session import Ended, Stopping
