@@ -74,6 +74,19 @@ def watch(folder, **more):
     return StuckWatch(folder, StuckLimits(), **more)
 
 
+def test_the_last_beat_is_the_one_that_says_that_the_bot_has_ended(tmp_path):
+    """While its connections close the loop still turns; a watchdog would have taken the bot for gone."""
+
+    async def live():
+        with Heart(tmp_path, a_beat, watch(tmp_path)) as heart:
+            await asyncio.sleep(0)
+            heart.rest()
+            await asyncio.sleep(1.2)
+
+    asyncio.run(live())
+    assert read_beat(tmp_path).has_ended
+
+
 def test_a_turning_loop_writes_once_a_second_at_most_and_says_when_it_rests(tmp_path):
     described = []
 

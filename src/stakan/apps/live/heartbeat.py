@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -102,7 +103,8 @@ class Heart:
         self.watch.__exit__(kind, error, trace)
 
     def rest(self) -> None:
-        """The bot has ended in order: say so with the last beat."""
+        """The bot has ended in order: say so with the last beat, whatever its connections still take to close."""
+        self._due = math.inf
         self._write(msgspec.structs.replace(self._describe(), has_ended=True))
 
     def _turn(self) -> None:
