@@ -15,7 +15,7 @@ from stakan.apps.database import SQLITE_FILE
 from stakan.apps.live.mode import Mode
 from stakan.apps.processes import STAKAN
 from stakan.apps.projection import SOCKET_FILE
-from stakan.apps.projector import Health, read_status
+from stakan.apps.projector_status import Health, read_status
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.facts import PartChanged, SignalRefused
 from stakan.core.domain.reasons import Reason
