@@ -166,7 +166,7 @@ class Journey:
             self._check_exposure(command.order)
 
     def _check_exposure(self, order):
-        marks = self.engine._turn.marks()
+        marks = self.engine._turn.marks(self.engine.state.instruments)
         portfolio = self.state.portfolio
         limits = dict(self.config.risk_rules).get("exposure", Exposure())
         equity = portfolio.ledger.equity
