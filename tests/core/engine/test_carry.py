@@ -13,6 +13,7 @@ from stakan.core.domain.facts import FillBooked, OrderTransitioned, PositionClos
 from stakan.core.domain.orders import OrderStatus, Purpose, TimeInForce
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.trading import TradingState
+from stakan.core.domain.units import DAY
 from tests.core.engine.builders import (
     BTC,
     ETH,
@@ -126,6 +127,21 @@ def test_halts_and_pauses_outlive_a_run_and_a_stop_does_not():
         s for _, s in live(other, [a_snapshot(ts=SECOND)]) if s.commands and isinstance(s.commands[0], SubmitOrder)
     ]
     other.step(ReleaseHalt(ts_event=0, ts_recv=2 * SECOND, actor="me", request_id="2"))
+    assert other.state.trading is TradingState.ACTIVE
+
+
+def test_a_halt_for_the_day_s_loss_lasts_until_the_day_is_over_whoever_runs():
+    noon = 20_000 * DAY + DAY // 2
+    engine = an_engine(Eager())
+    engine.step(a_snapshot(ts=noon))
+    engine.state.portfolio.ledger.book_fill(Decimal(-300), Decimal(0), noon)
+    engine.step(a_snapshot(ts=noon + 2 * SECOND))
+    assert (engine.state.trading, engine.state.halted_for) == (TradingState.HALTED, Reason.DAILY_LOSS)
+    other = goes_on(engine)
+    for ts in (noon + 4 * SECOND, noon + 6 * SECOND, 20_001 * DAY - SECOND):
+        other.step(a_snapshot(ts=ts))
+        assert (other.state.trading, other.state.halted_for) == (TradingState.HALTED, Reason.DAILY_LOSS)
+    other.step(a_snapshot(ts=20_001 * DAY + SECOND))
     assert other.state.trading is TradingState.ACTIVE
 
 
