@@ -138,6 +138,8 @@ def test_a_halt_for_the_day_s_loss_lasts_until_the_day_is_over_whoever_runs():
     engine.step(a_snapshot(ts=noon + 2 * SECOND))
     assert (engine.state.trading, engine.state.halted_for) == (TradingState.HALTED, Reason.DAILY_LOSS)
     other = goes_on(engine)
+    # The loss is made good; the halt stays.
+    other.state.portfolio.ledger.book_fill(Decimal(300), Decimal(0), noon + 3 * SECOND)
     for ts in (noon + 4 * SECOND, noon + 6 * SECOND, 20_001 * DAY - SECOND):
         other.step(a_snapshot(ts=ts))
         assert (other.state.trading, other.state.halted_for) == (TradingState.HALTED, Reason.DAILY_LOSS)
