@@ -152,13 +152,17 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "halted-day",
-        "latch: the day of a halt for its loss does not outlive the process",
+        "loss",
+        "latch: a day's loss, and the halt for it, do not outlive the process",
         (
             Edit(
                 _CARRY,
                 "    begun.halted_for, begun.halted_day, begun.paused = state.halted_for, state.halted_day, state.paused\n",
-                "    begun.halted_for, begun.paused = state.halted_for, state.paused\n",
+                "    begun.paused = state.paused\n"
+                "    if state.halted_for == 'daily_loss':\n"
+                "        portfolio.ledger.acknowledge_loss()\n"
+                "    else:\n"
+                "        begun.halted_for, begun.halted_day = state.halted_for, state.halted_day\n",
             ),
         ),
     ),

@@ -29,7 +29,14 @@ _AHEAD = 4
 
 def run(plan: Plan) -> Outcome:
     """Live through a plan, as it is."""
-    return World(plan).run()
+    # What a world leaves behind while it lives is little, and looking for it costs more than keeping it. All of it is
+    # cycles around large arrays.
+    gc.disable()
+    try:
+        return World(plan).run()
+    finally:
+        gc.enable()
+        gc.collect()
 
 
 def judged(plan: Plan) -> Outcome:
@@ -60,15 +67,10 @@ def counts(outcome: Outcome) -> bool:
 
 def judged_seed(seed: int, seconds: float) -> Outcome:
     """A seed's outcome; a failing one's plan is as small as it could be made."""
-    # What a world leaves behind while it lives is little; looking for it costs more than keeping it.
-    gc.disable()
     try:
         return smallest(judged(draw(seed, seconds)))
     finally:
-        # Worlds are full of cycles around large arrays. What is left afterwards are libraries and compiled kernels,
-        # which need not be looked through again.
-        gc.enable()
-        gc.collect()
+        # What is left are libraries and compiled kernels, which need not be looked through again.
         gc.freeze()
 
 

@@ -29,9 +29,18 @@ def settings_of(plan: Plan) -> Settings:
             {"name": "mandatory_stop", "parameters": {"min_distance": "0.0002"}},
             {"name": "order_size"},
             {"name": "position_count", "parameters": {"max_positions": 3}},
-            {"name": "exposure", "parameters": {"max_notional": str(MAX_NOTIONAL), "max_equity_share": str(MAX_SHARE)}},
+            {"name": "exposure", "parameters": _exposure()},
             {"name": "daily_loss", "parameters": {"max_share": str(plan.daily_loss)}},
         ],
         "venue": {"environment": "local", "depth": 50, "best_quotes": False},
     }
     return settings_from(table)
+
+
+def _exposure() -> dict[str, str]:
+    """Wide for each instrument: that it takes no second entry is not for this rule to see to."""
+    return {
+        "max_notional": str(MAX_NOTIONAL),
+        "max_equity_share": str(MAX_SHARE),
+        "max_position_share": str(MAX_SHARE),
+    }
