@@ -14,14 +14,15 @@ class HoldAndRest(Strategy, frozen=True, kw_only=True):
     held: tuple[str, ...] = ()
     """Ids of instruments."""
     behind_bps: float = 80.0
-    stop_bps: float = 150.0
+    stop_bps: float = 1_000.0
     reads_densities = False
 
     def decide(self, view: View, state: Any) -> Signal | None:  # noqa: ARG002 - it remembers nothing
         """Always the same."""
         is_held = view.instrument.id in self.held
         best = view.market.book.best_ask if is_held else view.market.book.best_bid
-        entry = best if is_held else round(best * (1 - self.behind_bps / 1e4))
+        # Past the market, so that it is filled however fast that runs away.
+        entry = round(best * (1 + (self.behind_bps if is_held else -self.behind_bps) / 1e4))
         return Signal(
             instrument=view.instrument.id,
             side=Side.BUY,

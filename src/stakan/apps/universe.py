@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
+from types import MappingProxyType
 
 from stakan.adapters import instruments as instrument_files
-from stakan.adapters.exchanges.bybit.listing import completed, day_tickers, listed
+from stakan.adapters.exchanges.bybit.listing import account_fees, completed, day_tickers, listed
 from stakan.adapters.exchanges.bybit.market_client import MarketClient
 from stakan.apps.config import Settings
 from stakan.core.domain.errors import ConfigError, DataError
 from stakan.core.domain.ids import InstrumentId
-from stakan.core.domain.instrument import Category, Instrument
+from stakan.core.domain.instrument import Category, Instrument, MarginTier
 from stakan.core.market.universe import Ranking, UniverseRules, chosen
 
 _LIST = "list"
@@ -58,10 +59,21 @@ class Universe:
             raise DataError(f"none of {len(tickers)} instruments passes universe.min_turnover and max_spread_bps")
         return found
 
-    async def rules(self, instruments: Collection[InstrumentId]) -> list[Instrument]:
-        """Rules of listed instruments with margin tiers, and with keys the account's fees."""
+    async def rules(
+        self, instruments: Collection[InstrumentId], known: Mapping[InstrumentId, Instrument] = MappingProxyType({})
+    ) -> list[Instrument]:
+        """Rules of listed instruments with margin tiers, and with keys the account's fees.
+
+        Tiers are a question each: those of `known` are taken from there.
+        """
         wanted = [self.listed[name] for name in instruments]
-        return await self._client.carry_out(completed(wanted, with_fees=self._client.keys is not None))
+        has_fees = self._client.keys is not None and wanted
+        fees = await self._client.carry_out(account_fees(wanted[0].category)) if has_fees else {}
+        return await self._client.carry_out_all(completed(rules, fees, _tiers(known.get(rules.id))) for rules in wanted)
+
+
+def _tiers(known: Instrument | None) -> tuple[MarginTier, ...]:
+    return () if known is None or "margin_tiers" in known.assumed else known.margin_tiers
 
 
 def rules_of(settings: Settings) -> UniverseRules:

@@ -17,7 +17,7 @@ from stakan.adapters.exchanges.bybit.endpoints import LOCAL_VENUE
 from stakan.adapters.exchanges.bybit.errors import Kind, Reaction
 from stakan.adapters.exchanges.bybit.feed import FeedLimits, Outside, PublicFeed
 from stakan.adapters.exchanges.bybit.limits import Group
-from stakan.adapters.exchanges.bybit.listing import completed, listed
+from stakan.adapters.exchanges.bybit.listing import all_completed, listed
 from stakan.adapters.exchanges.bybit.messages import amount
 from stakan.adapters.exchanges.bybit.preflight import Verdict, Wanted, preflight, reachable
 from stakan.adapters.exchanges.bybit.rest import Keys, Line, Pause, Procedure, ServerClock, get, measure_clock
@@ -205,12 +205,12 @@ class Process:
     def _rules(self) -> Procedure[dict[InstrumentId, Instrument]]:
         found = yield from listed(Category.LINEAR, LOCAL_VENUE)
         wanted = [rules for rules in found.values() if split_instrument_id(rules.id)[2] in self.setup.symbols]
-        return {rules.id: rules for rules in (yield from completed(wanted, with_fees=True))}
+        return {rules.id: rules for rules in (yield from all_completed(wanted, with_fees=True))}
 
     def _fit(self) -> Procedure[Settings]:
         """Pre-flight, and the settings with the wallet's balance."""
         settings = self.setup.settings
-        wanted = Wanted(symbols=self.setup.symbols, leverage=settings.account.leverage)
+        wanted = Wanted(symbols=self.setup.symbols, leverage=settings.account.leverage, asks_of_flat=False)
         checks = yield from reachable(self._clock, self.time.now, self.time.lead)
         checks += yield from preflight(wanted, lambda: datetime.fromtimestamp(self.time.now() / SECOND, UTC))
         failed = [f"{check.name}: {check.finding}" for check in checks if check.verdict is Verdict.FAIL]

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from stakan.adapters.exchanges.bybit.endpoints import Environment
-from stakan.adapters.exchanges.bybit.listing import completed, listed
+from stakan.adapters.exchanges.bybit.listing import all_completed, listed
 from stakan.adapters.exchanges.bybit.market_client import MarketClient
 from stakan.adapters.exchanges.bybit.topics import Topics
 from stakan.adapters.instruments import resolve
@@ -79,7 +79,7 @@ async def following(
     async with MarketClient(environment, clock=clock, chance=chance) as client:
         offered = await client.carry_out(listed(Category.LINEAR, environment.venue))
         wanted = dict.fromkeys(resolve(symbol, offered) for symbol in symbols)
-        rules = await client.carry_out(completed([offered[name] for name in wanted], with_fees=False))
+        rules = await client.carry_out(all_completed([offered[name] for name in wanted], with_fees=False))
         shown = list_all({one.id: one for one in rules})
 
         def open_market(start: int) -> Market:

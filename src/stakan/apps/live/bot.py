@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -176,9 +176,9 @@ class Bot:
         now = self._time.now()
         self.loop.deliver(AccountUnread(ts_event=now, ts_recv=now, why="start", is_start=True))
 
-    def tell_of_rules(self) -> None:
+    def tell_of_rules(self, changed: Iterable[Instrument]) -> None:
         """What changed while no bot ran: positions in a grid that is no more are closed."""
-        for rules in self.plan.changed:
+        for rules in changed:
             now = self._time.now()
             self.loop.deliver(InstrumentChanged(ts_event=now, ts_recv=now, instrument=rules.id, rules=rules))
 

@@ -67,9 +67,10 @@ async def instruments_of(market: MarketClient, settings: Settings, past: Past | 
     await universe.load()
     wanted = await universe.choose()
     known = past.engine.state.portfolio if past is not None else None
+    before = known.instruments if known is not None else {}
     held = {key: known.instruments[key] for key in known.busy_instruments()} if known is not None else {}
     asked = dict.fromkeys([*wanted, *(key for key in held if key in universe.listed)])
-    found = {one.id: one for one in await universe.rules(tuple(asked))}
+    found = {one.id: one for one in await universe.rules(tuple(asked), before)}
     # Orders and positions are in units of the old rules until they are over.
     changed = {key: old for key, old in held.items() if key in found and _grid(old) != _grid(found[key])}
     return Chosen(
@@ -109,7 +110,7 @@ async def fit(
     is to take it over.
     """
     symbols = [split_instrument_id(key)[2] for key in instruments]
-    wanted = Wanted(symbols=symbols, leverage=settings.account.leverage)
+    wanted = Wanted(symbols=symbols, leverage=settings.account.leverage, asks_of_flat=False)
     checks = await market.carry_out(reachable(market.server_clock, market.clock, lead_ns))
     checks += await market.carry_out(preflight(wanted, lambda: datetime.now(UTC)))
     for check in checks:

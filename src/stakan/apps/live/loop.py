@@ -24,6 +24,8 @@ from stakan.core.domain.units import MINUTE, SECOND
 from stakan.core.engine import Engine
 
 SNAPSHOT_NS = MINUTE
+SNAPSHOT_STEPS = 50_000
+"""Or after as many steps: a start computes what came after the last one again, a second for each."""
 """How often the engine's whole state is written."""
 FLUSH_NS = SECOND
 """How much of the market a killed process loses at most."""
@@ -140,7 +142,7 @@ class LiveLoop:
         self._lag_ns = 0
         now = time.now()
         self._next_flush = now + FLUSH_NS
-        self._next_snapshot = now + SNAPSHOT_NS
+        self._snapshot_by(now)
 
     @property
     def is_over(self) -> bool:
@@ -297,9 +299,13 @@ class LiveLoop:
         if self._reached >= self._next_flush:
             self._next_flush = self._reached + FLUSH_NS
             self._journal.flush()
-        if self._reached >= self._next_snapshot:
-            self._next_snapshot = self._reached + SNAPSHOT_NS
+        if self._reached >= self._snapshot_at or self.engine.state.number >= self._snapshot_number:
+            self._snapshot_by(self._reached)
             self._journal.snapshot(self.engine.state.number, self.engine.snapshot())
+
+    def _snapshot_by(self, now: int) -> None:
+        self._snapshot_at = now + SNAPSHOT_NS
+        self._snapshot_number = self.engine.state.number + SNAPSHOT_STEPS
 
     def _guarded(self, call: Callable[[], None]) -> None:
         if self._is_over:

@@ -7,6 +7,7 @@ import signal
 from collections import deque
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ import numpy as np
 from stakan.adapters.exchanges.bybit.client import BybitAccount, Told
 from stakan.adapters.exchanges.bybit.endpoints import Environment
 from stakan.adapters.exchanges.bybit.feed import FeedLimits, PublicFeed
+from stakan.adapters.exchanges.bybit.listing import completed
 from stakan.adapters.exchanges.bybit.market_client import MarketClient
 from stakan.adapters.exchanges.bybit.rest import Keys
 from stakan.adapters.exchanges.bybit.topics import Topics
@@ -173,7 +175,7 @@ class Session:
                 if self.account is not None:
                     await self._recover(self.account, connections, say)
                 bot.loop.begin()
-                bot.tell_of_rules()
+                bot.tell_of_rules(self._plan.changed)
                 self._feed.follow(self._urgent)
                 await self._follow(connections)
                 publisher = Publisher(folder, bot.hello, bot.model, self.accept, self._now)
@@ -203,12 +205,29 @@ class Session:
         for rules in self._listed:
             if self.account is not None and not self.account.venue.is_prepared(rules.id):
                 try:
-                    await self._prepare(self.account, rules)
+                    await self.account.prepare(rules, self._leverage(rules))
                 except VenueError as error:
                     self._note(f"{rules.id} is not traded: {error}")
                     continue
             self._feed.follow([rules])
+        await self._look_at_tiers()
         await asyncio.Event().wait()
+
+    async def _look_at_tiers(self) -> None:
+        """Margin tiers were taken from the run before, because asking for hundreds holds up a start."""
+        if self._plan.past is None:
+            return
+        instruments = self.bot.engine.state.instruments
+        for key in (rules.id for rules in self._listed):
+            before = instruments[key].rules
+            try:
+                fresh = await self._market.carry_out(completed(before, {}))
+            except VenueError as error:
+                self._note(f"margin tiers of {key} were not read, those of the run before stay: {error}")
+                continue
+            if fresh.margin_tiers != before.margin_tiers:
+                rules = msgspec.structs.replace(instruments[key].rules, margin_tiers=fresh.margin_tiers)
+                self.bot.tell_of_rules([rules])
 
     async def _follow(self, connections: AsyncExitStack) -> None:
         """Start the projector; it ends after the bot, with all rows written."""
@@ -228,8 +247,7 @@ class Session:
             account.venue.adopt(order)
         self.bot.begin_recovery()
         await self._until_up(account)
-        for rules in self._urgent:
-            await self._prepare(account, rules)
+        await account.prepare_all((rules, self._leverage(rules)) for rules in self._urgent)
         for _ in range(math.ceil(_AGREE_NS / SECOND / _POLL_S)):
             if self.bot.engine.state.unread is None or self.bot.loop.is_over:
                 return
@@ -255,8 +273,8 @@ class Session:
                 f"the account's sockets did not come up: {account.problem(account.private)}"
             ) from None
 
-    async def _prepare(self, account: BybitAccount, rules: Instrument) -> None:
-        await account.prepare(rules, min(self._settings.account.leverage, rules.max_leverage))
+    def _leverage(self, rules: Instrument) -> Decimal:
+        return min(self._settings.account.leverage, rules.max_leverage)
 
     async def _until_ended(self, stopping: Stopping) -> Exception | None:
         """Wait; what ended it, or nothing where it was asked to end."""

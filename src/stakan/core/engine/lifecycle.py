@@ -28,13 +28,11 @@ from stakan.core.engine.state import InstrumentState, Plan, fresh_market
 from stakan.core.engine.turn import Turn
 from stakan.core.features.pipeline import FeaturePipeline
 
-_CHANGES = (OrderFilled, FundingCharged, ProtectionChanged)
-"""What makes a reading of the account that was begun before it say nothing."""
-
 
 def apply(turn: Turn, state: InstrumentState, event: VenueEvent) -> None:
     """Book what the exchange says and do what follows."""
-    if isinstance(event, _CHANGES):
+    if _changes(turn, event):
+        # A reading of the account that was begun before says nothing.
         state.touched = turn.now
     facts = turn.state.portfolio.apply(event, state.market.book.mid)
     turn.note_all(facts)
@@ -52,6 +50,19 @@ def apply(turn: Turn, state: InstrumentState, event: VenueEvent) -> None:
         case _:
             pass
     _take_new_grid(turn, state)
+
+
+def _changes(turn: Turn, event: VenueEvent) -> bool:
+    """Whether it moves what a reading of the account is compared with; a stop that is told once more does not."""
+    match event:
+        case OrderFilled() | FundingCharged():
+            return True
+        case ProtectionChanged():
+            position = turn.state.portfolio.position(event.instrument)
+            known = (None, None) if position is None else (position.stop_loss, position.take_profit)
+            return known != (event.stop_loss, event.take_profit)
+        case _:
+            return False
 
 
 def _follow(turn: Turn, state: InstrumentState, fact: AnyFact) -> None:

@@ -274,7 +274,15 @@ class Exchange:
         )
 
     def _market_instruments_info(self, query):
-        return (0, {"category": "linear", "list": [{"symbol": query["symbol"], "status": "Trading"}]})
+        listed = {"BTCUSDT": "Trading", "OLDUSDT": "Closed"}
+        wanted = query.get("symbol")
+        # As at Bybit: the list holds what trades, a name is answered whatever its state.
+        rows = [
+            {"symbol": symbol, "status": status}
+            for symbol, status in listed.items()
+            if symbol == wanted or (wanted is None and status == "Trading")
+        ]
+        return (0, {"category": "linear", "list": rows})
 
 
 class TradeSocket:

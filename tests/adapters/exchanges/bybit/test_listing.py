@@ -8,7 +8,7 @@ import pytest
 from tests.apps.tiny_bybit import instrument_row, ticker_row, tier_rows
 
 from stakan.adapters.exchanges.bybit.errors import Reaction
-from stakan.adapters.exchanges.bybit.listing import completed, day_tickers, listed
+from stakan.adapters.exchanges.bybit.listing import all_completed, day_tickers, listed
 from stakan.adapters.exchanges.bybit.rest import Reply
 from stakan.core.domain.errors import RequestRefused
 from stakan.core.domain.instrument import Category
@@ -69,7 +69,7 @@ def test_tiers_are_the_same_in_shares_and_in_percent(scale):
         assert "symbol=BTCUSDT" in request.query
         return {"list": list(reversed(list(tier_rows("BTCUSDT", scale)))), "nextPageCursor": ""}
 
-    (found,), _ = carried_out(completed([rules], with_fees=False), answer)
+    (found,), _ = carried_out(all_completed([rules], with_fees=False), answer)
     low, high = found.margin_tiers
     assert (low.notional_limit, low.maintenance_rate, low.deduction) == (2_000_000, Decimal("0.01"), 0)
     assert (high.maintenance_rate, high.max_leverage, high.deduction) == (Decimal("0.02"), 25, 20_000)
@@ -85,7 +85,7 @@ def test_fees_of_the_account():
             return {"list": [{"symbol": "BTCUSDT", "takerFeeRate": "0.0005", "makerFeeRate": "-0.0001"}]}
         return {"list": []}
 
-    found, asked = carried_out(completed(known.values(), with_fees=True), answer)
+    found, asked = carried_out(all_completed(known.values(), with_fees=True), answer)
     assert (found[0].taker_fee, found[0].maker_fee) == (Decimal("0.0005"), Decimal("-0.0001"))
     assert found[0].assumed == ("margin_tiers",)
     assert "taker_fee" in found[1].assumed

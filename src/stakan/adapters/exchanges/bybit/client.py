@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Self, TypeVar
 
@@ -183,6 +183,11 @@ class BybitAccount:
         Raises RequestRefused, VenueUnavailable or OutcomeUnknown.
         """
         await self.carry_out(self.venue.prepare(rules, leverage))
+
+    async def prepare_all(self, wanted: Iterable[tuple[Instrument, Decimal]]) -> None:
+        """Many of them with their leverages, several at a time; raises as `prepare`."""
+        await self.carry_out(self.venue.isolate())
+        await self.venue.line.carry_out_all(self.venue.prepare(rules, leverage) for rules, leverage in wanted)
 
     async def carry_out(self, procedure: Procedure[T]) -> T:
         """Run a procedure (see `inquiry`, `preflight`); raises what it raises."""

@@ -62,21 +62,32 @@ def day_tickers(known: Mapping[InstrumentId, Instrument], category: Category, ve
     ]
 
 
-def completed(instruments: Iterable[Instrument], *, with_fees: bool) -> Procedure[list[Instrument]]:
-    """The same instruments with margin tiers, and fees of the account where there are keys.
+def account_fees(category: Category) -> Procedure[dict[str, FeeRow]]:
+    """What the account pays, by symbol; raises as `rest.pages`."""
+    request = get(Kind.QUERY, Group.FEES, "/v5/account/fee-rate", category=category)
+    return {row.symbol: row for row in (yield from pages(request, FeeRow))}
+
+
+def completed(
+    rules: Instrument, fees: Mapping[str, FeeRow], tiers: tuple[MarginTier, ...] = ()
+) -> Procedure[Instrument]:
+    """The same instrument with margin tiers, asked for unless given, and its fees where they are known.
 
     Raises as `rest.pages`.
     """
+    symbol = split_instrument_id(rules.id)[2]
+    if rules.is_linear and not tiers:
+        tiers = yield from _tiers(symbol)
+    return _with(rules, tiers, fees.get(symbol))
+
+
+def all_completed(instruments: Iterable[Instrument], *, with_fees: bool) -> Procedure[list[Instrument]]:
+    """The same instruments, `completed` one after the other."""
     wanted = list(instruments)
-    fees: dict[str, FeeRow] = {}
-    if with_fees and wanted:
-        request = get(Kind.QUERY, Group.FEES, "/v5/account/fee-rate", category=wanted[0].category)
-        fees = {row.symbol: row for row in (yield from pages(request, FeeRow))}
-    found = []
+    fees = (yield from account_fees(wanted[0].category)) if with_fees and wanted else {}
+    found: list[Instrument] = []
     for rules in wanted:
-        symbol = split_instrument_id(rules.id)[2]
-        tiers = (yield from _tiers(symbol)) if rules.is_linear else ()
-        found.append(_with(rules, tiers, fees.get(symbol)))
+        found += [(yield from completed(rules, fees))]
     return found
 
 

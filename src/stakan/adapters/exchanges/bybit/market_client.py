@@ -1,7 +1,7 @@
 """Bybit's public market on an event loop: HTTP session, sockets, the exchange's clock; and account fees with keys."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Self, TypeVar
 
 import aiohttp
@@ -99,6 +99,10 @@ class MarketClient:
     async def carry_out(self, procedure: Procedure[T]) -> T:
         """Run a procedure (see `listing`); raises what it raises."""
         return await self._line.carry_out(procedure)
+
+    async def carry_out_all(self, procedures: Iterable[Procedure[T]]) -> list[T]:
+        """Run many, several at a time; raises what the first one raises that does."""
+        return await self._line.carry_out_all(procedures)
 
     def feed(
         self, topics: Topics, deliver: Deliver, *, limits: FeedLimits | None = None, raw: Raw | None = None

@@ -19,7 +19,7 @@ from stakan.adapters.exchanges.bybit.messages import (
     amount,
     read,
 )
-from stakan.adapters.exchanges.bybit.rest import Procedure, ServerClock, get, measure_clock, patiently, rows_of
+from stakan.adapters.exchanges.bybit.rest import Procedure, ServerClock, get, measure_clock, pages, patiently
 from stakan.core.domain.errors import DataError, VenueError
 from stakan.core.domain.units import MILLISECOND, SECOND
 
@@ -54,6 +54,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     symbols: Sequence[str]
     leverage: Decimal
     settle: str = "USDT"
+    asks_of_flat: bool = True
+    """Whether to look at each symbol without a position too, one question each: its mode and leverage."""
 
 
 def reachable(server_clock: ServerClock, clock: Callable[[], int], lead_ns: int = 0) -> Procedure[list[Check]]:
@@ -81,8 +83,7 @@ def preflight(wanted: Wanted, now: Callable[[], datetime]) -> Procedure[list[Che
     checks += yield from _checked("positions", _positions(wanted))
     checks += yield from _checked("orders", _orders())
     checks += yield from _checked("wallet", _wallet(wanted))
-    for symbol in wanted.symbols:
-        checks += yield from _checked(f"symbol {symbol}", _symbol(symbol))
+    checks += yield from _checked("symbols", _symbols(wanted))
     return checks
 
 
@@ -191,7 +192,7 @@ def _account() -> Procedure[list[Check]]:
 
 
 def _positions(wanted: Wanted) -> Procedure[list[Check]]:
-    rows = yield from inquiry.positions(wanted.symbols)
+    rows = yield from inquiry.positions(wanted.symbols if wanted.asks_of_flat else ())
     return judge_positions(rows, wanted)
 
 
@@ -213,13 +214,24 @@ def _wallet(wanted: Wanted) -> Procedure[list[Check]]:
     return [Check("wallet", Verdict.FAIL, f"no {wanted.settle}", f"transfer {wanted.settle} to the unified account")]
 
 
-def _symbol(symbol: str) -> Procedure[list[Check]]:
-    request = get(
-        Kind.QUERY, Group.MARKET, "/v5/market/instruments-info", is_signed=False, category="linear", symbol=symbol
+def _symbols(wanted: Wanted) -> Procedure[list[Check]]:
+    status = yield from _statuses(limit="1000")
+    for symbol in wanted.symbols:
+        if symbol not in status:
+            # The list leaves out what does not trade; asked by name, the exchange says why.
+            status |= yield from _statuses(symbol=symbol)
+    return [_trades(symbol, status.get(symbol, "not listed")) for symbol in wanted.symbols]
+
+
+def _statuses(**which: str) -> Procedure[dict[str, str]]:
+    path = "/v5/market/instruments-info"
+    rows = yield from pages(
+        get(Kind.QUERY, Group.MARKET, path, is_signed=False, category="linear", **which), InstrumentRow
     )
-    reply = yield from patiently(request)
-    rows = rows_of(reply.result, InstrumentRow, request.path)
-    status = rows[0].status if rows else "not listed"
+    return {row.symbol: row.status for row in rows}
+
+
+def _trades(symbol: str, status: str) -> Check:
     if status == "Trading":
-        return [Check(f"symbol {symbol}", Verdict.OK, "trading")]
-    return [Check(f"symbol {symbol}", Verdict.FAIL, status, "take it out of `instruments`")]
+        return Check(f"symbol {symbol}", Verdict.OK, "trading")
+    return Check(f"symbol {symbol}", Verdict.FAIL, status, "take it out of `instruments`")

@@ -7,7 +7,7 @@ them by callbacks within the limits; `HttpTransport` is the only part that does 
 
 import asyncio
 import logging
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode
 
@@ -39,6 +39,8 @@ _log = logging.getLogger(__name__)
 NO_CODE = -1
 """Of a reply that the exchange did not give."""
 _MOST_PAGES = 200
+_AT_ONCE = 16
+"""Questions under way together: a start waits for hundreds."""
 _SYNCED_WITHIN = SECOND // 2
 _FRESH_FOR = 60 * SECOND
 _SLEW = 2_000
@@ -293,6 +295,16 @@ class Line:
             return await future
         finally:
             self._awaited.discard(future)
+
+    async def carry_out_all(self, procedures: Iterable[Procedure[T]]) -> list[T]:
+        """Many, several at a time, in their order; raises what the first one raises that does."""
+        places = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(procedure: Procedure[T]) -> T:
+            async with places:
+                return await self.carry_out(procedure)
+
+        return await asyncio.gather(*map(one, procedures))
 
     def fail(self, error: Exception) -> None:
         """A callback was broken off by a bug of ours: whoever awaits a procedure, perhaps that one, is told."""

@@ -280,14 +280,18 @@ class BybitVenue:
         self._blocked.clear()
         self._left_alone.clear()
 
+    def isolate(self) -> Procedure[None]:
+        """Assert isolated margin, once; raises as `prepare`."""
+        if not self._is_isolated:
+            yield from inquiry.isolate()
+            self._is_isolated = True
+
     def prepare(self, rules: Instrument, leverage: Decimal) -> Procedure[None]:
         """Assert isolated margin, one-way mode and leverage; orders that open are refused before it.
 
         Raises RequestRefused, VenueUnavailable or OutcomeUnknown.
         """
-        if not self._is_isolated:
-            yield from inquiry.isolate()
-            self._is_isolated = True
+        yield from self.isolate()
         self._rules[rules.id] = rules
         self.translator.list_instrument(rules)
         asked = self.server_clock.past_millis()
