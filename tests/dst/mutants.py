@@ -54,17 +54,17 @@ MUTANTS = (
     Mutant(
         "sync",
         "write-ahead: the journal is not synced before orders leave",
-        (Edit(_LOOP, "            self._journal.sync()\n", ""),),
+        (Edit(_LOOP, "            self._sync()\n", ""),),
     ),
     Mutant(
         "sync-later",
         "write-ahead: orders leave first, then the journal is synced",
         (
-            Edit(_LOOP, "            self._journal.sync()\n", ""),
+            Edit(_LOOP, "            self._sync()\n", ""),
             Edit(
                 _LOOP,
                 "            self._counterparty.release()\n",
-                "            self._counterparty.release()\n            self._journal.sync()\n",
+                "            self._counterparty.release()\n            self._sync()\n",
             ),
         ),
     ),

@@ -23,8 +23,9 @@ from tests.apps.test_driver import (
 from tests.core.engine.builders import BTC, MS, a_print
 
 from stakan.apps.driver import NEVER
+from stakan.apps.live.counterparties import AtVenue
 from stakan.apps.live.loop import FLUSH_NS, SNAPSHOT_NS, LiveLoop
-from stakan.core.domain.commands import RequestSnapshot, SetTimer
+from stakan.core.domain.commands import RequestSnapshot, SetProtection, SetTimer
 from stakan.core.domain.errors import DiskFull
 from stakan.core.domain.events import PauseEntries, TradePrint
 from stakan.core.domain.step import Step
@@ -36,7 +37,7 @@ class AtFake:
     def __init__(self, simulator):
         self.simulator = simulator
         self.seen = []
-        self.released = 0
+        self.released = self.stops_released = 0
 
     @property
     def next_due(self):
@@ -53,6 +54,9 @@ class AtFake:
 
     def release(self):
         self.released += 1
+
+    def release_stops(self):
+        self.stops_released += 1
 
 
 class LiveBot(Bot):
@@ -227,6 +231,27 @@ def test_a_step_whose_orders_could_not_leave_is_observed():
     assert told == [1]
     assert [type(error) for error in failures] == [DiskFull]
     assert loop._counterparty.released == 0
+    assert loop._counterparty.stops_released == 1
+
+
+def test_of_what_is_not_on_the_disk_only_stops_leave():
+    """Found by `stakan dst`, seed 5880: a disk was full when a stop had to be put back."""
+    venue = FakeVenue()
+    counterparty = AtVenue(venue)
+    stop = SetProtection(instrument=BTC, stop_loss=630_000, take_profit=None)
+    for command in (an_order("one"), SetProtection(instrument=BTC, stop_loss=None, take_profit=None), stop):
+        counterparty.submit(command, 0)
+    counterparty.release_stops()
+    counterparty.release()
+    assert venue.sent == [stop]
+
+
+class FakeVenue:
+    def __init__(self):
+        self.sent = []
+
+    def send(self, command):
+        self.sent.append(command)
 
 
 def test_operator_requests_enter_and_are_no_market():
@@ -252,6 +277,16 @@ def test_a_run_is_flushed_each_second_and_snapshot_each_minute():
     time.run_until(2 * SNAPSHOT_NS + 2 * FLUSH_NS)
     assert len(journal.words("snapshot")) == 2
     assert 110 <= len(journal.words("flush")) <= 122
+
+
+def test_many_steps_are_a_reason_for_a_snapshot_too(monkeypatch):
+    monkeypatch.setattr("stakan.apps.live.loop.SNAPSHOT_STEPS", 10)
+    loop, journal, time = a_loop(LiveBot())
+    for number in range(1, 26):
+        time.run_until(number * 100 * MS)
+        loop.deliver(a_print(ts=time.now(), number=number))
+    time.run_until(25 * 100 * MS + 2 * FLUSH_NS)
+    assert len(journal.words("snapshot")) == 2
 
 
 def test_news_of_the_exchange_arrive_when_they_are_due_though_the_market_is_silent():

@@ -186,6 +186,19 @@ def test_what_moved_since_the_reading_was_asked_for_is_not_judged():
         assert step.facts == (AccountCompared(differences=0, repaired=0, is_agreed=False),)
 
 
+@pytest.mark.parametrize("is_news", [False, True])
+def test_a_stop_that_is_told_once_more_has_not_moved(is_news):
+    engine, _ = holding()
+    stop = engine.state.portfolio.position(BTC).stop_loss - is_news
+    told = ProtectionChanged(
+        ts_event=12 * SECOND, ts_recv=12 * SECOND, instrument=BTC, stop_loss=stop, take_profit=None
+    )
+    engine.step(told)
+    step = engine.step(a_reading(13 * SECOND, [told_of(engine)], asked=11 * SECOND))
+    (compared,) = [fact for fact in step.facts if isinstance(fact, AccountCompared)]
+    assert compared.is_agreed is not is_news
+
+
 def test_another_position_must_last_because_executions_may_be_told_late():
     engine = an_engine(Eager())
     live(engine, [a_snapshot(ts=SECOND)], Silent())

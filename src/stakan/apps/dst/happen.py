@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _COUNTED_ELSEWHERE = (p.Weather, p.Script, p.BreakOrder, p.Kill, p.KillAtDisk, p.Meddle, p.Ask)
 """Where they meet something."""
+_CLOCK_IS_OFF_NS = 20 * SECOND
 _FAR_BELOW = Decimal("0.99")
 RELEASED_AFTER_NS = 12 * SECOND
 """An operator who has halted or paused lets it go on after so long: a run without orders shows nothing."""
@@ -91,6 +92,8 @@ def _at_the_bot(
             world.machine.stall(int(fault.ms * MILLISECOND))
         case p.ClockJump():
             world.machine.set_back(-int(fault.ms * MILLISECOND))
+            # A bot does not begin at all with a clock that is seconds off: somebody keeps this machine's.
+            world.heap.later(_CLOCK_IS_OFF_NS, world.machine.right)
         case p.ClockDrift():
             world.machine.drift(fault.millionths)
         case p.SlowDisk():

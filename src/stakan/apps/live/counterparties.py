@@ -41,6 +41,11 @@ class AtVenue:
         for command in pending:
             self._venue.send(command)
 
+    def release_stops(self) -> None:
+        """Send the stops among what waits."""
+        self._pending = [one for one in self._pending if isinstance(one, SetProtection) and one.stop_loss is not None]
+        self.release()
+
 
 class Shadow:
     """Nobody: every order fails at once, and nothing leaves."""
@@ -66,6 +71,9 @@ class Shadow:
         self._news.append(_not_sent(command, now))
 
     def release(self) -> None:
+        """Nothing leaves."""
+
+    def release_stops(self) -> None:
         """Nothing leaves."""
 
 
@@ -133,6 +141,9 @@ class Paper:
         """All of it is on its way; instruments in which nothing of ours is left may wait again."""
         if self.exchange.next_arrival == NEVER:
             self._watched = {key for key in self._watched if self.exchange.is_busy(key)}
+
+    def release_stops(self) -> None:
+        """Nothing waits here."""
 
     def _feed(self, key: InstrumentId) -> None:
         rows = self._rows[key]

@@ -83,6 +83,10 @@ class LiveCounterparty(Protocol):
         """What was submitted is on the disk: it may leave."""
         ...
 
+    def release_stops(self) -> None:
+        """What was submitted will never be on the disk: only stops of positions leave."""
+        ...
+
     @property
     def next_due(self) -> int:
         """When something happens here by itself; NEVER where nothing does."""
@@ -252,7 +256,7 @@ class LiveLoop:
         self._lag_ns = max(self._lag_ns, now - self._seen_ts)
         if self._must_sync:
             self._must_sync = False
-            self._journal.sync()
+            self._sync()
             self.synced(self._time.now() - now)
             self._counterparty.release()
             if self._is_answer_to_market:
@@ -261,6 +265,14 @@ class LiveLoop:
         wanted, self._wanted = self._wanted, []
         for command in wanted:
             self._refresh(command)
+
+    def _sync(self) -> None:
+        try:
+            self._journal.sync()
+        except StorageError:
+            # The run ends here. A stop has no number that could be used twice: it need not wait for any disk.
+            self._counterparty.release_stops()
+            raise
 
     def _wants(self, command: RefreshCommand) -> None:
         self._wanted.append(command)

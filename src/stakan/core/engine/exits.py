@@ -114,7 +114,7 @@ def move_stop(turn: Turn, state: InstrumentState, position: Position, stop: Tick
 def put_stop_back(turn: Turn, state: InstrumentState, position: Position) -> None:
     """Ask for the stop that a position should have: the last one wanted, else the signal's.
 
-    A distance of mark where there is none, or where the market has passed it: the exchange would refuse it.
+    A distance of mark where there is none, where it was refused, or where the market has passed it, so that it would be.
     """
     plan = state.plan
     signal = plan.signal if plan is not None else None
@@ -124,7 +124,8 @@ def put_stop_back(turn: Turn, state: InstrumentState, position: Position) -> Non
     if stop is None and signal is not None:
         stop = signal.stop_loss
     mark = state.last_mark or position.mark
-    if stop is None or (mark is not None and (mark - state.rules.price(stop)) * position.side <= 0):
+    is_refused = plan is not None and plan.is_stop_refused
+    if stop is None or is_refused or (mark is not None and (mark - state.rules.price(stop)) * position.side <= 0):
         stop = distant_stop(turn, state, position.side, mark)
     if stop is not None:
         move_stop(turn, state, position, stop)

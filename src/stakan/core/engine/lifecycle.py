@@ -23,10 +23,16 @@ from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.orders import OrderStatus, PositionStatus
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.trading import Orphans
+from stakan.core.domain.units import SECOND, Nanos, Ticks
 from stakan.core.engine import account, exits
 from stakan.core.engine.state import InstrumentState, Plan, fresh_market
 from stakan.core.engine.turn import Turn
 from stakan.core.features.pipeline import FeaturePipeline
+
+GUARD_NS = Nanos(SECOND)
+"""How long a stop that is gone may be explained by executions that are told late, before it is asked for again."""
+GUARD_AGAIN_NS = Nanos(SECOND // 2)
+"""After a refusal."""
 
 
 def apply(turn: Turn, state: InstrumentState, event: VenueEvent) -> None:
@@ -39,12 +45,11 @@ def apply(turn: Turn, state: InstrumentState, event: VenueEvent) -> None:
     for fact in facts:
         _follow(turn, state, fact)
     match event:
-        case ProtectionChanged(stop_loss=None):
-            _stop_is_gone(turn, state)
+        case ProtectionChanged(stop_loss=stop):
+            _stop_is_told(turn, state, stop)
         case ProtectionRejected(why=why):
             turn.note(ProtectionRefused(instrument=state.rules.id, why=why))
-            if state.plan is not None:
-                state.plan.wanted_stop = None
+            _stop_is_refused(turn, state)
         case CancelRejected(is_amendment=False, client_order_id=order):
             turn.wake_at(f"cancel {state.rules.id} {order}", turn.now + turn.config.close_retry_ns)
         case _:
@@ -104,14 +109,32 @@ def _opened(turn: Turn, state: InstrumentState) -> None:
         exits.push_close(turn, state)
 
 
-def _stop_is_gone(turn: Turn, state: InstrumentState) -> None:
-    """The exchange holds no stop any more, e.g. because it is spent: what is left of the position may not stay so."""
-    position = turn.state.portfolio.position(state.rules.id)
-    if state.plan is None or position is None or position.size == 0:
+def _stop_is_told(turn: Turn, state: InstrumentState, stop: Ticks | None) -> None:
+    """Where the exchange holds none any more, e.g. because it is spent, what is left may not stay without one."""
+    if state.plan is None:
         return
-    key = f"protect {state.rules.id} {state.plan.intent}"
-    if key not in turn.state.timers:
-        turn.wake_at(key, turn.now + turn.config.protection_timeout_ns)
+    state.plan.is_stop_refused = False
+    if stop is None and _is_naked(turn, state):
+        subject = f"{state.rules.id} {state.plan.intent}"
+        for key, after in ((f"guard {subject}", GUARD_NS), (f"protect {subject}", turn.config.protection_timeout_ns)):
+            if key not in turn.state.timers:
+                turn.wake_at(key, turn.now + after)
+
+
+def _stop_is_refused(turn: Turn, state: InstrumentState) -> None:
+    """A wish may come again; a position without any stop gets another one, further away."""
+    if state.plan is None:
+        return
+    state.plan.wanted_stop = None
+    state.plan.is_stop_refused = True
+    key = f"guard {state.rules.id} {state.plan.intent}"
+    if _is_naked(turn, state) and key not in turn.state.timers:
+        turn.wake_at(key, turn.now + GUARD_AGAIN_NS)
+
+
+def _is_naked(turn: Turn, state: InstrumentState) -> bool:
+    position = turn.state.portfolio.position(state.rules.id)
+    return position is not None and position.size > 0 and position.stop_loss is None
 
 
 def _leave_what_was_not_asked_for(turn: Turn, state: InstrumentState) -> None:
@@ -169,7 +192,9 @@ def timer_fired(turn: Turn, key: str) -> None:
             exits.close(turn, state, Reason.HORIZON_REACHED)
         case "close":
             exits.push_close(turn, state)
-        case "protect" if position is not None and position.size > 0 and position.stop_loss is None:
+        case "guard" if position is not None and _is_naked(turn, state):
+            exits.put_stop_back(turn, state, position)
+        case "protect" if position is not None and _is_naked(turn, state):
             exits.close(turn, state, Reason.UNPROTECTED)
             # It may take as long as decision 3's proof until a close is known to be lost: the stop is asked for too.
             exits.put_stop_back(turn, state, position)

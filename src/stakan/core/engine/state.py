@@ -34,6 +34,8 @@ class Plan(msgspec.Struct):
     """Exit orders sent so far; numbers the next one."""
     wanted_stop: Ticks | None = None
     """The stop that was asked for last, so that one wish is one command."""
+    is_stop_refused: bool = False
+    """Whether the exchange refused the stop that was asked for last: where it lies, or for something else."""
 
 
 class InstrumentState(msgspec.Struct):

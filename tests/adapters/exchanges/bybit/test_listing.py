@@ -8,10 +8,10 @@ import pytest
 from tests.apps.tiny_bybit import instrument_row, ticker_row, tier_rows
 
 from stakan.adapters.exchanges.bybit.errors import Reaction
-from stakan.adapters.exchanges.bybit.listing import all_completed, day_tickers, listed
+from stakan.adapters.exchanges.bybit.listing import all_completed, completed, day_tickers, listed
 from stakan.adapters.exchanges.bybit.rest import Reply
 from stakan.core.domain.errors import RequestRefused
-from stakan.core.domain.instrument import Category
+from stakan.core.domain.instrument import Category, MarginTier
 
 
 def carried_out(procedure, answer):
@@ -90,6 +90,20 @@ def test_fees_of_the_account():
     assert found[0].assumed == ("margin_tiers",)
     assert "taker_fee" in found[1].assumed
     assert len(asked) == 3
+
+
+def test_tiers_that_are_known_are_not_asked_for():
+    known, _ = carried_out(listed(Category.LINEAR, "bybit"), pages)
+    rules = known["bybit:linear:BTCUSDT"]
+    tiers = (
+        MarginTier(
+            notional_limit=Decimal(10), maintenance_rate=Decimal("0.1"), deduction=Decimal(0), max_leverage=Decimal(5)
+        ),
+    )
+    found, asked = carried_out(completed(rules, {}, tiers), lambda _: {"list": []})
+    assert not asked
+    assert found.margin_tiers == tiers
+    assert "margin_tiers" not in found.assumed
 
 
 def test_a_refusal_is_raised():

@@ -82,6 +82,24 @@ def test_findings_about_the_account_are_told_with_what_to_do():
     assert not is_fit(list(found.values()))
 
 
+@pytest.mark.parametrize(("symbol", "finding"), [("OLDUSDT", "Closed"), ("NONEUSDT", "not listed")])
+def test_a_symbol_that_does_not_trade_is_named_with_what_it_is(symbol, finding):
+    found = checks(Bench(), Wanted(symbols=("BTCUSDT", symbol), leverage=Decimal(10)))
+    assert found["symbol BTCUSDT"].verdict is Verdict.OK
+    assert (found[f"symbol {symbol}"].verdict, found[f"symbol {symbol}"].finding) == (Verdict.FAIL, finding)
+
+
+def test_hundreds_of_symbols_are_a_handful_of_questions():
+    bench = Bench()
+    asked = []
+    carry = bench.exchange.carry
+    bench.exchange.carry = lambda path, body: asked.append((path, "symbol" in body)) or carry(path, body)
+    found = checks(bench, Wanted(symbols=("BTCUSDT",) * 300, leverage=Decimal(10), asks_of_flat=False))
+    assert found["symbol BTCUSDT"].verdict is Verdict.OK
+    assert ("/v5/market/instruments-info", False) in asked
+    assert not any(is_of_one for _, is_of_one in asked)
+
+
 def test_a_question_without_an_answer_is_a_failed_check():
     bench = Bench()
     bench.exchange.script["/v5/user/query-api"] = [10003]
