@@ -28,6 +28,10 @@ class Span(NamedTuple):
     """Receive times of the two; 0 where there are none."""
 
 
+_EVENTS = (Market, Inbox)
+"""A tuple, because a union would be made anew for each record."""
+
+
 def read_header(folder: Path, *, disk: Disk = LOCAL) -> Header:
     """The header of a journal; raises DataError where there is none or its version is unknown."""
     path = segments(folder, disk)[0]
@@ -135,11 +139,11 @@ def read_events(
         if block.head.is_distilled and max(block.head.first, after + 1) <= block.head.last:
             raise DataError(_distilled(folder, disk))
         for record in records_of(block):
-            if isinstance(record, Market | Inbox) and record.number > after:
-                if record.number != (expected or record.number):
-                    raise DataError(f"{folder}: event {expected} is missing, next is {record.number}")
-                expected = record.number + 1
-                yield record.number, record.event
+            if isinstance(record, _EVENTS) and (number := record.number) > after:
+                if expected is not None and number != expected:
+                    raise DataError(f"{folder}: event {expected} is missing, next is {number}")
+                expected = number + 1
+                yield number, record.event
 
 
 def read_steps(folder: Path, *, torn: bool = False, after: int = 0, disk: Disk = LOCAL) -> Iterator[Step]:

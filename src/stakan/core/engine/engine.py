@@ -175,7 +175,9 @@ class Engine:
         state = self._instrument(event)
         if state.new_rules is not None:
             return
-        self._turn.note_all(state.market.apply_print(event))
+        facts = state.market.apply_print(event)
+        if facts:
+            self._turn.note_all(facts)
         self._after_market(state, event)
 
     def _on_quote(self, event: BestQuote) -> None:

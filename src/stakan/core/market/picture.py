@@ -98,7 +98,8 @@ class MarketPicture(msgspec.Struct, eq=False):
         if self.prints % _LARGE_EVERY == 0:
             self.large_lots = self.tape.large_size(_LARGE_SHARE)
         facts = self.candles.update(event)
-        self._plan_candle()
+        if facts or self.next_candle_end == _NEVER:
+            self._plan_candle()
         return facts
 
     def apply_ticker(self, event: Ticker) -> None:
