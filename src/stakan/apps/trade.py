@@ -50,7 +50,7 @@ async def trade(
     chance = np.random.default_rng()
     async with (
         MarketClient(venue, clock=clock.now, chance=chance, keys=keys) as market,
-        shared_budget(settings, market.shared.limiter, keys, clock.now, say),
+        shared_budget(settings, market.shared.limiter, keys, clock.now, say) as budget,
     ):
         chosen = await instruments_of(market, settings, past)
         instruments = chosen.instruments
@@ -77,4 +77,5 @@ async def trade(
             is_synthetic=origin.is_synthetic,
         )
         session = Session(plan, market, venue, keys, clock, chance, logs)
+        session.observation.shared_budget = budget
         return await session.live(state.folder, stopping, say)

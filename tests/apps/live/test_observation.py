@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from decimal import Decimal
+from types import SimpleNamespace
 
 import aiohttp
 import msgspec
@@ -238,6 +239,18 @@ def test_a_bug_in_looking_does_not_reach_the_bot_and_is_said_once(tmp_path, capl
 
     assert asyncio.run(look()) == (None, 3)
     assert sum("looking at the bot failed" in record.getMessage() for record in caplog.records) == 1
+
+
+@pytest.mark.parametrize("is_connected", [None, False, True])
+def test_a_shared_budget_is_among_the_connections(tmp_path, is_connected):
+    async def look():
+        async with a_session(tmp_path) as session:
+            without = dict(session.observation.sources.connections())
+            session.observation.shared_budget = SimpleNamespace(is_connected=is_connected)
+            return without, dict(session.observation.sources.connections())
+
+    without, found = asyncio.run(look())
+    assert found == without | {"shared_budget": is_connected is True}
 
 
 def test_what_is_said_of_a_request_has_its_id(tmp_path):

@@ -16,6 +16,7 @@ from structlog.contextvars import bind_contextvars, reset_contextvars
 from stakan import __version__
 from stakan.adapters.exchanges.bybit.client import BybitAccount
 from stakan.adapters.exchanges.bybit.market_client import MarketClient
+from stakan.adapters.redis.budget import SharedBudget
 from stakan.apps.config import MetricsSection
 from stakan.apps.live.bot import Bot
 from stakan.apps.live.invariants import ABOUT, Around, Breach, Invariants
@@ -72,6 +73,8 @@ class Observation:
             projector=bot.plan.run_folder.parent.parent / STATUS_FILE,
         )
         self.metrics = Metrics(bot.engine, bot.latencies, self.sources)
+        self.shared_budget: SharedBudget | None = None
+        """Where rate limits are shared with other processes; whoever connects to Redis sets it."""
         self._events = self.metrics.events
         self.invariants = Invariants(
             bot.engine,
@@ -219,6 +222,8 @@ class Observation:
             found["private"] = self._account.venue.is_streaming
             if self._account.trade is not None:
                 found["trade"] = self._account.venue.trade is not None
+        if self.shared_budget is not None:
+            found["shared_budget"] = bool(self.shared_budget.is_connected)
         return found
 
     def _breakers(self) -> Iterable[Capability]:

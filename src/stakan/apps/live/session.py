@@ -377,7 +377,9 @@ class Session:
         def describe() -> Beat:
             return beat_of(self.bot, self._now())
 
-        return Heart(folder, describe, StuckWatch(self._plan.run_folder, limits))
+        watch = StuckWatch(self._plan.run_folder, limits)
+        self.observation.sources.stuck = lambda: watch.episodes
+        return Heart(folder, describe, watch)
 
     def _deliver(self, event: VenueNews) -> None:
         self.bot.loop.deliver(event)

@@ -81,6 +81,8 @@ class Sources(msgspec.Struct):
     resyncs: Callable[[InstrumentId], int] = lambda _key: 0
     problems: Callable[[], Iterable[str]] = tuple
     dropped_lines: Callable[[], int] = lambda: 0
+    stuck: Callable[[], int] = lambda: 0
+    """How often the event loop did not turn for seconds."""
     account_read_ts: Callable[[], int] = lambda: 0
     """When the exchange last told what the account holds; 0 never."""
     journal: Path | None = None

@@ -247,6 +247,13 @@ FAMILIES = (
     ),
     Family(
         _TIME,
+        "stakan_event_loop_stuck_total",
+        COUNTER,
+        "How often the event loop did not turn for trade.stuck_after; the run folder has the stacks",
+        lambda m: _one(m.sources.stuck()),
+    ),
+    Family(
+        _TIME,
         "stakan_journal_sync_seconds",
         HISTOGRAM,
         "Until the journal was on the disk, before orders left",
@@ -275,7 +282,7 @@ FAMILIES = (
         _EXCHANGE,
         "stakan_connection_up",
         GAUGE,
-        "1 while it is there: public_1 …, private (subscribed), trade (logged in)",
+        "1 while it is there: public_1 …, private (subscribed), trade (logged in), shared_budget (Redis, where rate limits are shared)",
         lambda m: _by_name((name, int(is_up)) for name, is_up in m.sources.connections().items()),
         ("connection",),
     ),
