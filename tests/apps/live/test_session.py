@@ -7,8 +7,10 @@ from decimal import Decimal
 import msgspec
 import numpy as np
 import pytest
+from tests.adapters.exchanges.bybit.test_listing import carried_out
 from tests.apps.live.builders import SETTINGS
 from tests.apps.live.sockets import LIMIT_S, an_exchange, settings_for
+from tests.apps.tiny_bybit import tier_rows
 
 from stakan.adapters.exchanges.bybit.endpoints import environment
 from stakan.adapters.exchanges.bybit.market_client import MarketClient
@@ -69,6 +71,36 @@ def test_a_release_lets_the_exchanges_side_trade_again_too(tmp_path):
     assert halted == (TradingState.HALTED, "no entries until released: 10003 API key is invalid")
     assert (why, trading, stopped_for) == ("", TradingState.ACTIVE, None)
     assert not any("until released" in line for line in problems)
+
+
+def test_margin_tiers_of_the_run_before_are_looked_at_again(tmp_path):
+    """At a restart they are not asked for: that is a question for each of hundreds of instruments."""
+
+    class Listing:
+        async def carry_out(self, procedure):
+            found, _ = carried_out(procedure, lambda request: self.answer(request.query))
+            return found
+
+        def answer(self, query):
+            return {"list": list(tier_rows("BTCUSDT"))} if "BTCUSDT" in query else "no such symbol"
+
+    async def look():
+        async with a_session(tmp_path) as session:
+            session._market.carry_out = Listing().carry_out
+            await session._look_at_tiers()
+            begun = session.bot.engine.state.number
+            msgspec.structs.force_setattr(session._plan, "past", "a run")
+            await session._look_at_tiers()
+            state = session.bot.engine.state
+            tiers = {key.rpartition(":")[2]: one.rules.margin_tiers for key, one in state.instruments.items()}
+            return begun, state.number, tiers, session.bot.around.problems()
+
+    begun, steps, tiers, problems = asyncio.run(look())
+    assert (begun, steps) == (0, 1)
+    assert [tier.max_leverage for tier in tiers["BTCUSDT"]] == [50, 25]
+    (told,) = [text for text in problems if "margin tiers" in text]
+    assert "2 instruments stay those of the run before" in told
+    assert "no such symbol" in told
 
 
 def test_a_clock_that_is_set_wrong_speaks_against_trading(keys, tmp_path):

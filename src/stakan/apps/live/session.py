@@ -42,7 +42,7 @@ from stakan.apps.results import RunResult
 from stakan.core.domain.commands import ReadAccount, RefreshCommand, RequestSnapshot
 from stakan.core.domain.errors import StakanError, VenueError, VenueUnavailable
 from stakan.core.domain.events import AnyOperatorRequest, ReleaseHalt, VenueNews
-from stakan.core.domain.ids import split_instrument_id
+from stakan.core.domain.ids import InstrumentId, split_instrument_id
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND, Nanos
 
@@ -218,16 +218,20 @@ class Session:
         if self._plan.past is None:
             return
         instruments = self.bot.engine.state.instruments
+        unread: dict[InstrumentId, VenueError] = {}
         for key in (rules.id for rules in self._listed):
             before = instruments[key].rules
             try:
                 fresh = await self._market.carry_out(completed(before, {}))
             except VenueError as error:
-                self._note(f"margin tiers of {key} were not read, those of the run before stay: {error}")
+                unread[key] = error
                 continue
             if fresh.margin_tiers != before.margin_tiers:
                 rules = msgspec.structs.replace(instruments[key].rules, margin_tiers=fresh.margin_tiers)
                 self.bot.tell_of_rules([rules])
+        if unread:
+            last, why = list(unread.items())[-1]
+            self._note(f"margin tiers of {len(unread)} instruments stay those of the run before: {last}: {why}")
 
     async def _follow(self, connections: AsyncExitStack) -> None:
         """Start the projector; it ends after the bot, with all rows written."""
