@@ -13,7 +13,7 @@ else
   INSTALL = $(UV) pip install --quiet --python $(BIN)/python -c constraints.txt
 endif
 
-.PHONY: help demo test check lint types imports bench clean
+.PHONY: help demo test check lint types imports bench nightly clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -48,6 +48,11 @@ imports: $(VENV)/dev
 
 bench: $(VENV)/dev ## every benchmark, in one table
 	$(BIN)/python -m bench
+
+# Other seeds every night: they are counted from the day.
+nightly: $(VENV)/dev ## ten thousand seeds of the simulation, then its mutation check (an hour or two)
+	$(BIN)/stakan dst --seeds 10000 --first-seed $$(( $$(date +%s) / 86400 * 10000 ))
+	$(BIN)/python -m tests.dst.mutants
 
 clean: ## compiled kernels and caches
 	@find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
