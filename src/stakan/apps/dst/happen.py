@@ -153,12 +153,7 @@ def _ask(world: "World", fault: p.Ask) -> None:
         return
     world.ask(request)
     if fault.wish is p.Wish.PAUSE:
-        world.heap.later(RELEASED_AFTER_NS, lambda: _resume(world))
-
-
-def _resume(world: "World") -> None:
-    if not world.is_ending:
-        _ask(world, p.Ask(at_s=0, wish=p.Wish.RESUME))
+        world.heap.later(RELEASED_AFTER_NS, world.let_go_on)
 
 
 def _request(world: "World", fault: p.Ask) -> AnyOperatorRequest | None:

@@ -30,7 +30,7 @@ from stakan.apps.rehearse import differences
 from stakan.apps.results import Fingerprint
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.errors import DiskFull, VenueError
-from stakan.core.domain.events import AnyEvent, AnyOperatorRequest, Halt, PauseEntries, ReleaseHalt
+from stakan.core.domain.events import AnyEvent, AnyOperatorRequest, Halt, PauseEntries, ReleaseHalt, ResumeEntries
 from stakan.core.domain.facts import TradingStateChanged
 from stakan.core.domain.step import Step
 from stakan.core.domain.trading import TradingState
@@ -354,7 +354,7 @@ class World:
         """What the world does about what the bot decides."""
         for fact in step.facts:
             if type(fact) is TradingStateChanged and fact.state is TradingState.HALTED:
-                self.heap.later(RELEASED_AFTER_NS, self._release)
+                self.heap.later(RELEASED_AFTER_NS, self.let_go_on)
                 self._count_from(process, "halt")
         if any(type(command) is SubmitOrder for command in step.commands):
             self._count_from(process, "order")
@@ -365,11 +365,21 @@ class World:
         if isinstance(kill, Kill) and kill.after == what and process.time.doomed_in is None:
             process.time.doomed_in = kill.calls
 
-    def _release(self) -> None:
-        """A run that stays halted shows nothing more."""
-        if not self.is_ending:
-            name = f"release {self.heap.now}"
-            self.ask(ReleaseHalt(ts_event=0, ts_recv=0, actor="operator", request_id=name))
+    def let_go_on(self) -> None:
+        """Release and resume, again where nobody runs to hear it: a run that stays halted or paused shows nothing."""
+        if self.is_ending:
+            return
+        process = self.process
+        bot = process.bot if process is not None and process.is_running else None
+        if bot is not None:
+            name = f"go on {self.heap.now}"
+            if bot.engine.state.halted_for is not None:
+                self.ask(ReleaseHalt(ts_event=0, ts_recv=0, actor="operator", request_id=name))
+            if bot.engine.state.paused:
+                self.ask(ResumeEntries(ts_event=0, ts_recv=0, actor="operator", request_id=f"{name}, entries"))
+            if bot.engine.state.halted_for is None and not bot.engine.state.paused:
+                return
+        self.heap.later(_AGAIN_NS, self.let_go_on)
 
     def _killed(self) -> None:
         kill, self._doom = self._doom, None
