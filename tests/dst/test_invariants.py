@@ -32,7 +32,7 @@ from stakan.core.domain.orders import NewOrder, OrderStatus, OrderType, Position
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.step import Step
 from stakan.core.domain.trading import Intent, Signal, TradingState
-from stakan.core.domain.units import DAY, SECOND, Lots, Side, Ticks
+from stakan.core.domain.units import DAY, MINUTE, SECOND, Lots, Side, Ticks
 
 START = 1_790_000_000 * SECOND
 BTC = InstrumentId("local:linear:BTCUSDT")
@@ -454,7 +454,8 @@ def test_0_a_bug_of_ours_ends_the_process():
     assert "ZeroDivisionError" in breach.what
 
 
-def test_1_a_bot_whose_patience_without_a_stop_is_too_long():
+def test_1_a_bot_whose_patience_without_a_stop_is_too_long(monkeypatch):
+    monkeypatch.setattr("stakan.core.engine.lifecycle.GUARD_NS", MINUTE)
     plan = a_plan(20.0)
     settings = settings_of(plan)
     engine = settings.engine.model_copy(update={"protection_timeout": "1m"})
