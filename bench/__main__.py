@@ -15,6 +15,7 @@ from rich.console import Console
 from bench._rows import Options, Row, pin
 from bench._table import legend, table
 from bench.document import Saved
+from stakan.apps.processes import interrupt_on_signals
 
 MODULES = (
     "book",
@@ -39,6 +40,8 @@ MODULES = (
 
 
 def main() -> int:
+    # What a bench started must not go on beside the next one.
+    interrupt_on_signals()
     arguments = _arguments()
     options = Options(
         data=Path(os.environ["STAKAN_DATA"]) if os.environ.get("STAKAN_DATA") else None,
