@@ -401,6 +401,15 @@ def test_the_same_protection_is_told_once():
     assert again == []
 
 
+def test_a_position_without_a_stop_is_told_to_who_may_remember_one():
+    """Found by `stakan dst`, seed 8030: somebody took a stop away while no bot ran, and the next one believed in it."""
+    translator = fresh()
+    assert tell(translator, position_row(4, size="0", stop=""), 1) == []
+    (event,) = tell(translator, position_row(5, stop=""), 2)
+    assert event.stop_loss is None
+    assert tell(translator, position_row(6, stop=""), 3) == []
+
+
 @pytest.mark.parametrize("nothing", ["", "0", "0.00"])
 def test_all_ways_of_saying_that_there_is_no_stop(nothing):
     translator = fresh()

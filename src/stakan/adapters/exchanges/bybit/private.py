@@ -175,6 +175,8 @@ class _Guard(msgspec.Struct):
     stop: _Legs = msgspec.field(default_factory=_Legs)
     target: _Legs = msgspec.field(default_factory=_Legs)
     told: tuple[Ticks | None, Ticks | None] = (None, None)
+    is_asserted: bool = False
+    """Whether the row of a position was read: until then the engine may remember a stop of the run before that is gone."""
 
 
 class _Listed(msgspec.Struct, frozen=True):
@@ -555,11 +557,15 @@ class Translator:
         guard = self._guards.setdefault(listed.id, _Guard())
         guard.stop.hold(stop, moment)
         guard.target.hold(target, moment)
-        return self._tell(listed.id, guard, ts_recv, "" if lots else "no position")
+        is_first = bool(lots) and not guard.is_asserted
+        guard.is_asserted = guard.is_asserted or is_first
+        return self._tell(listed.id, guard, ts_recv, "" if lots else "no position", is_bare=is_first and stop is None)
 
-    def _tell(self, instrument: InstrumentId, guard: _Guard, ts_recv: int, why: str) -> list[VenueEvent]:
+    def _tell(
+        self, instrument: InstrumentId, guard: _Guard, ts_recv: int, why: str, *, is_bare: bool = False
+    ) -> list[VenueEvent]:
         now = (guard.stop.price, guard.target.price)
-        if now == guard.told:
+        if now == guard.told and not is_bare:
             return []
         guard.told = now
         latest = max(guard.stop.latest, guard.target.latest) * MILLISECOND
