@@ -131,3 +131,11 @@ def pin(core: int | None = None) -> int:
     core = max(os.sched_getaffinity(0)) if core is None else core
     os.sched_setaffinity(0, {core})
     return core
+
+
+def unpin(pid: int) -> None:
+    """Keep another process off this one's core where there are others: an exchange is another machine."""
+    if hasattr(os, "sched_setaffinity"):
+        others = set(range(os.cpu_count() or 1)) - os.sched_getaffinity(0)
+        if others:
+            os.sched_setaffinity(pid, others)

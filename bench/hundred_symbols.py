@@ -1,7 +1,6 @@
 """A hundred symbols at fifty messages a second each over loopback: book, features and strategies on, in one process."""
 
 import asyncio
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -10,7 +9,7 @@ import msgspec
 import psutil
 import uvloop
 
-from bench._rows import Measured, Options, Row
+from bench._rows import Measured, Options, Row, unpin
 from stakan.apps.backtest import warm_up
 from stakan.apps.config import Settings, load_settings
 from stakan.apps.live.latency import FEED
@@ -83,9 +82,7 @@ def _once(folder: Path, seconds: float) -> Load:
     words = ["exchange", "--symbols", str(SYMBOLS), "--pace", str(PACE), "--intervals", "source", "--port", "0"]
     with Child("exchange", [*words, "--ready-file", str(ready)], folder) as exchange:
         port = exchange.until(ready)["port"]
-        others = set(range(os.cpu_count() or 1)) - os.sched_getaffinity(0)
-        if others:
-            os.sched_setaffinity(exchange.pid, others)
+        unpin(exchange.pid)
         settings = _settings(folder, port)
         warm_up(settings)
         with (

@@ -14,7 +14,7 @@ from unittest import mock
 import uvloop
 
 from bench import pulse
-from bench._rows import Measured, Options, Row
+from bench._rows import Measured, Options, Row, unpin
 from stakan.apps.backtest import warm_up
 from stakan.apps.config import Settings, load_settings
 from stakan.apps.live.latency import DECIDE
@@ -84,9 +84,7 @@ def _once(folder: Path, options: Options) -> Ended:
     words = ["exchange", "--symbols", str(SYMBOLS), "--port", "0", "--rate-factor", "0", "--reply-delay", "0ms"]
     with Child("exchange", [*words, "--ready-file", str(ready)], folder) as exchange:
         port = exchange.until(ready)["port"]
-        others = set(range(os.cpu_count() or 1)) - os.sched_getaffinity(0)
-        if others:
-            os.sched_setaffinity(exchange.pid, others)
+        unpin(exchange.pid)
         settings = _settings(folder, port)
         warm_up(settings)
         with (

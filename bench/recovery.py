@@ -10,7 +10,7 @@ import shutil
 import time
 from pathlib import Path
 
-from bench._rows import Measured, Options, Row
+from bench._rows import Measured, Options, Row, unpin
 from stakan.adapters.exchanges.bybit import inquiry
 from stakan.adapters.exchanges.bybit.client import ask_once
 from stakan.adapters.exchanges.bybit.endpoints import LOCAL_VENUE, environment
@@ -57,7 +57,9 @@ def run(options: Options) -> list[Row]:
     words = ["exchange", "--symbols", str(symbols), "--pace", str(_PACE), "--port", "0", "--balance", "1000000"]
     try:
         with Child("exchange", [*words, "--ready-file", str(ready)], scratch) as exchange:
-            bench = _Bench(scratch, exchange.until(ready)["port"], symbols)
+            port = exchange.until(ready)["port"]
+            unpin(exchange.pid)
+            bench = _Bench(scratch, port, symbols)
             return [bench.after_a_day(options), bench.with_orders(tail_s)]
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -176,7 +178,7 @@ def _row(name: str, taken: float, what: str, failed: str = "") -> Row:
         what="process started to books and account compared, stops in place, market followed",
         unit="s",
         event="one start of `stakan trade`, Python's own start included",
-        data=f"local exchange over sockets at Bybit's rate limits; {what}",
+        data=f"local exchange over sockets, on another core, at Bybit's rate limits; {what}",
         ours=Measured((taken,)),
         bar=BAR_S,
         lower=True,
