@@ -5,12 +5,12 @@ import pyarrow.feather
 from hypothesis import strategies as st
 
 CANDLES = {
-    "BTC 1m": ("binance-candles", "binance_futures_BTC_USDT_USDT-1m-futures.feather"),
-    "BTC 5m": ("bybit-candles", "bybit_futures_BTC_USDT_USDT-5m-futures.feather"),
-    "ETH 5m": ("bybit-candles", "bybit_futures_ETH_USDT_USDT-5m-futures.feather"),
-    "SOL 15m": ("bybit-candles", "bybit_futures_SOL_USDT_USDT-15m-futures.feather"),
+    "BTC 1m": ("binance-candles", "binance_futures_BTC_USDT_USDT-1m-futures.feather", 0.1),
+    "BTC 5m": ("bybit-candles", "bybit_futures_BTC_USDT_USDT-5m-futures.feather", 0.1),
+    "ETH 5m": ("bybit-candles", "bybit_futures_ETH_USDT_USDT-5m-futures.feather", 0.01),
+    "SOL 15m": ("bybit-candles", "bybit_futures_SOL_USDT_USDT-15m-futures.feather", 0.001),
 }
-"""Recorded candles of traded prices."""
+"""Recorded candles of traded prices: folder, file, tick size."""
 
 UNIT = 60
 """Made-up prices are multiples of this: thirds of sums of three and means of 20 stay whole, as nothing else keeps an
@@ -23,6 +23,11 @@ def one_candle(highest=1_500):
 
 
 volumes = st.one_of(st.integers(1, 10**6), st.just(0))
+
+impossible_candle = st.tuples(
+    *[st.sampled_from((0.0, 1e-9, 1e-6, 1.0, 1e5, 1e9))] * 4, *[st.sampled_from((0.0, 1e-9, 1.0, 1e12))] * 2
+)
+"""Prices of nothing, jumps over eighteen decades, highs under lows, turnover without volume."""
 
 
 def _candle(prices, shape, volume):
@@ -79,11 +84,18 @@ def a_walk(size, seed=0, step=3):
 
 
 def recorded_table(recorded, name):
-    """Start times in nanoseconds, shape (n,), and the whole table, shape (n, 6); turnover at the typical price."""
-    folder, file = CANDLES[name]
+    """Start times in nanoseconds, shape (n,), and the whole table, shape (n, 6), in ticks as the engine keeps them.
+
+    Turnover, which the files lack, is volume at the typical price. Equal prices are equal in ticks; in quote currency
+    the sum of three is rounded, and TA-Lib may tell two that are equal apart.
+    """
+    folder, file, tick = CANDLES[name]
     read = pyarrow.feather.read_table(recorded / folder / file)
-    columns = [read.column(column).to_numpy() for column in ("open", "high", "low", "close", "volume")]
-    table = np.column_stack((*columns, columns[4] * (columns[1] + columns[2] + columns[3]) / 3))
+    opened, high, low, close = (
+        np.rint(read.column(column).to_numpy() / tick) for column in ("open", "high", "low", "close")
+    )
+    volume = read.column("volume").to_numpy()
+    table = np.column_stack((opened, high, low, close, volume, volume * (high + low + close) / 3))
     return read.column("date").cast("int64").to_numpy() * _to_nanoseconds(read), table
 
 

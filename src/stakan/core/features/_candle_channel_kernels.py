@@ -15,6 +15,7 @@ from stakan.core.features._candle_table import (
     log_ratio,
     quotient,
     typical,
+    typical_change,
 )
 from stakan.core.kernel import kernel
 
@@ -106,7 +107,7 @@ def changes(before: Floats, last: Floats, out: Floats) -> None:
     out[7] = log_ratio(last[CLOSE], before[CLOSE])
     rate = quotient(last[VOLUME] - before[VOLUME], before[VOLUME], CHANGE_LIMIT if last[VOLUME] > 0 else 0.0)
     out[17] = min(CHANGE_LIMIT, rate)
-    out[20] = np.sign(typical(last) - typical(before)) * typical(last) * last[VOLUME]
+    out[20] = np.sign(typical_change(before, last)) * typical(last) * last[VOLUME]
     out[23] = engulfing(before, last)
     out[24] = change(last[OPEN], before[CLOSE])
 

@@ -20,6 +20,10 @@ CLOSE = 3
 VOLUME = 4
 TURNOVER = 5
 
+ROUNDING = 1e-12
+"""Relative to the price, what sums and differences of equal prices may differ by where the unit is no whole tick: far
+less than a tick. Ties are told with it, so that they are ties in any unit."""
+
 
 @kernel
 def quotient(a: float, b: float, otherwise: float) -> float:
@@ -47,3 +51,10 @@ def log_ratio(a: float, b: float) -> float:
 def typical(candle: Floats) -> float:
     """The mean of high, low and close of one row."""
     return float((candle[HIGH] + candle[LOW] + candle[CLOSE]) / 3.0)
+
+
+@kernel
+def typical_change(before: Floats, now: Floats) -> float:
+    """From the typical price of one row to that of another; exactly 0 between equal ones."""
+    step = typical(now) - typical(before)
+    return step if abs(step) > ROUNDING * typical(now) else 0.0
