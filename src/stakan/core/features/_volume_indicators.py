@@ -58,7 +58,7 @@ def day_vwap(open_ts: Ints, table: Floats) -> float:
 def accumulated(candle: Floats) -> float:
     """Volume by where the close is in the range: from -1 (low) to 1 (high), nothing without range (Chaikin)."""
     low, high, close = candle[LOW], candle[HIGH], candle[CLOSE]
-    return quotient((close - low) - (high - close), high - low, 0.0) * candle[VOLUME]
+    return float(quotient((close - low) - (high - close), high - low, 0.0) * candle[VOLUME])
 
 
 @kernel
