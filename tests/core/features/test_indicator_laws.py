@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.core.features.candle_tables import CANDLES, a_walk, impossible_candle, recorded_table, tables, windows
+from tests.core.features.candle_tables import (
+    CANDLES,
+    a_walk,
+    impossible_candle,
+    least_trend,
+    recorded_table,
+    tables,
+    windows,
+)
 from tests.core.features.indicators import NAMES, NEEDED, minutes, read
 
 from stakan.core.features import _indicator_kernels as kernels
@@ -62,10 +70,10 @@ def compare_units(table, price, volume, open_ts=None):
     values, warm = read(table, open_ts)
     scaled, warm_scaled = read(table * [price, price, price, price, volume, price * volume], open_ts)
     assert warm == warm_scaled
-    highest, most = table[:, 1].max(), max(1.0, table[:, 4].sum())
+    highest, most = table[:, 1].max(), table[:, 4].sum()
     for name, value in values.items():
         factor = price if name in PRICES else volume if name in VOLUMES else 1.0
-        least = 1e-13 * highest if name in PRICES else 1e-13 * most if name in VOLUMES else 1e-8
+        least = 1e-13 * highest if name in PRICES else 1e-13 * most + least_trend(table) if name in VOLUMES else 1e-8
         assert scaled[name] == pytest.approx(value * factor, rel=1e-9, abs=least * factor), name
 
 

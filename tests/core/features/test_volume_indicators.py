@@ -9,7 +9,7 @@ import pytest
 import talib
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.features.candle_tables import CANDLES, a_walk, recorded_table, tables, windows
+from tests.core.features.candle_tables import CANDLES, a_walk, least_trend, recorded_table, tables, windows
 from tests.core.features.indicators import DAY, MINUTE, NEEDED, columns, minutes, read
 
 from stakan.core.features._volume_indicators import NEUTRAL
@@ -45,21 +45,25 @@ def cmf(rows):
 
 
 def nvi(rows):
-    """Without rounding: 1,000 times the growth of every candle that was traded less than the one before."""
-    growths = [Fraction(now[3]) / Fraction(before[3]) for before, now in pairwise(rows) if now[4] < before[4]]
-    return float(1_000 * math.prod(growths, start=Fraction(1)))
+    """Without rounding: 1,000 times the growth of every candle that was traded less than the one before, bounded."""
+    index = Fraction(1_000)
+    for before, now in pairwise(rows):
+        if now[4] < before[4]:
+            index = min(Fraction(10**12), index * Fraction(now[3]) / Fraction(before[3]))
+    return float(index)
 
 
 def compare(open_ts, table):
     values, warm = read(table, open_ts)
     expected = theirs(open_ts, table)
     # What is small because large volumes cancel out is as exact as those are.
-    scale = {"obv": table[:, 4].sum(), "ad_line": table[:, 4].sum(), "vpt": table[:, 4].sum()}
+    traded = 1e-14 * table[:, 4].sum()
+    least = {"obv": traded, "ad_line": traded, "vpt": least_trend(table)}
     for name, neutral in NEUTRAL.items():
         if name != "vwap":
             assert warm[name] == (len(table) >= NEEDED), name
         value = expected[name] if len(table) >= NEEDED else neutral
-        assert values[name] == pytest.approx(min(value, 1e12), rel=1e-9, abs=1e-14 * scale.get(name, 1)), name
+        assert values[name] == pytest.approx(value, rel=1e-9, abs=least.get(name, 1e-14)), name
 
 
 @given(tables(min_size=1), st.integers(0, 2 * 24 * 60))
@@ -106,8 +110,9 @@ def test_another_candle_adds_to_what_is_cumulative(table):
     step = np.sign(table[-1, 3] - table[-2, 3])
     assert after["obv"] - before["obv"] == step * table[-1, 4]
     growth = table[-1, 3] / table[-2, 3]
-    assert after["nvi"] == pytest.approx(before["nvi"] * (growth if table[-1, 4] < table[-2, 4] else 1), rel=1e-12)
-    assert after["vpt"] - before["vpt"] == pytest.approx(table[-1, 4] * (growth - 1), rel=1e-6, abs=1e-6)
+    index = before["nvi"] * (growth if table[-1, 4] < table[-2, 4] else 1)
+    assert after["nvi"] == pytest.approx(min(1e12, index), rel=1e-12)
+    assert after["vpt"] - before["vpt"] == pytest.approx(table[-1, 4] * (growth - 1), rel=1e-9, abs=least_trend(table))
 
 
 @given(st.integers(1, 10**6), st.integers(50, 200), st.integers(0, 1))
