@@ -86,8 +86,7 @@ def a_walk(size, seed=0, step=3):
 def recorded_table(recorded, name):
     """Start times in nanoseconds, shape (n,), and the whole table, shape (n, 6), in ticks as the engine keeps them.
 
-    Turnover, which the files lack, is volume at the typical price. Equal prices are equal in ticks; in quote currency
-    the sum of three is rounded, and TA-Lib may tell two that are equal apart.
+    Turnover, which the files lack, is volume at the typical price.
     """
     folder, file, tick = CANDLES[name]
     read = pyarrow.feather.read_table(recorded / folder / file)
@@ -97,6 +96,12 @@ def recorded_table(recorded, name):
     volume = read.column("volume").to_numpy()
     table = np.column_stack((opened, high, low, close, volume, volume * (high + low + close) / 3))
     return read.column("date").cast("int64").to_numpy() * _to_nanoseconds(read), table
+
+
+def in_quote_currency(table, name):
+    """The same candles as the file has them, in decimals that binary numbers round."""
+    prices = np.round(table[:, :4] * CANDLES[name][2], 3)
+    return np.column_stack((prices, table[:, 4], table[:, 5] * CANDLES[name][2]))
 
 
 def _to_nanoseconds(read):

@@ -23,6 +23,7 @@ AVERAGES = ("sma_10", "sma_20", "sma_50", "ema_10", "ema_20", "ema_50")
 BANDS = ("bollinger_upper", "bollinger_middle", "bollinger_lower", "keltner_upper", "keltner_lower")
 PRICES = (*AVERAGES, "macd", "macd_signal", "macd_histogram", "momentum_10", *BANDS, "atr_14", "vwap")
 VOLUMES = ("obv", "ad_line", "vpt")
+DIRECTION = ("adx", "plus_di", "minus_di")
 
 
 def test_names_and_order_are_the_contract_s():
@@ -71,13 +72,20 @@ def compare_units(table, price, volume, open_ts=None):
     scaled, warm_scaled = read(table * [price, price, price, price, volume, price * volume], open_ts)
     assert warm == warm_scaled
     highest, most = table[:, 1].max(), table[:, 4].sum()
-    for name, value in values.items():
+    # A candle that rose as far as it fell is told from others without tolerance, as in TA-Lib: rounding shows there.
+    is_exact = np.frexp(price)[0] == 0.5
+    for name in (name for name in NAMES if is_exact or name not in DIRECTION):
+        value = values[name]
         factor = price if name in PRICES else volume if name in VOLUMES else 1.0
         least = 1e-13 * highest if name in PRICES else 1e-13 * most + least_trend(table) if name in VOLUMES else 1e-8
         assert scaled[name] == pytest.approx(value * factor, rel=1e-9, abs=least * factor), name
 
 
-@given(tables(min_size=NEEDED), st.sampled_from((1e-9, 1e-3, 0.1, 7.0, 1e3)), st.sampled_from((1e-6, 1.0, 3.0, 1e9)))
+@given(
+    tables(min_size=NEEDED),
+    st.sampled_from((1e-9, 1e-3, 0.1, 2.0**-30, 1_024.0)),
+    st.sampled_from((1e-6, 1.0, 3.0, 1e9)),
+)
 def test_another_unit_scales_prices_and_volumes_and_nothing_else(table, price, volume):
     compare_units(table, price, volume)
 

@@ -7,7 +7,7 @@ import pytest
 import talib
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.features.candle_tables import CANDLES, a_walk, recorded_table, tables, windows
+from tests.core.features.candle_tables import CANDLES, a_walk, in_quote_currency, recorded_table, tables, windows
 from tests.core.features.indicators import NEEDED, columns, read
 
 from stakan.core.features._momentum_indicators import NEUTRAL
@@ -80,6 +80,7 @@ def test_they_are_ta_libs_on_recorded_candles(recorded, name):
     _, table = recorded_table(recorded, name)
     for window in windows(len(table), 300):
         compare(table[window])
+        compare(in_quote_currency(table[window], name))
 
 
 def test_the_stochastic_s_definition_is_ta_libs_where_all_windows_have_a_range():

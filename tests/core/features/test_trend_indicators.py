@@ -5,7 +5,7 @@ import pytest
 import talib
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.features.candle_tables import CANDLES, recorded_table, tables, windows
+from tests.core.features.candle_tables import CANDLES, in_quote_currency, recorded_table, tables, windows
 from tests.core.features.indicators import NEEDED, columns, read
 
 from stakan.core.features._trend_indicators import NEUTRAL
@@ -52,6 +52,7 @@ def test_they_are_ta_libs_on_recorded_candles(recorded, name):
     _, table = recorded_table(recorded, name)
     for window in windows(len(table), 300):
         compare(table[window])
+        compare(in_quote_currency(table[window], name))
 
 
 @given(tables(min_size=NEEDED))

@@ -21,8 +21,8 @@ VOLUME = 4
 TURNOVER = 5
 
 ROUNDING = 1e-12
-"""Relative to the price, what sums and differences of equal prices may differ by where the unit is no whole tick: far
-less than a tick. Ties are told with it, so that they are ties in any unit."""
+"""Relative to the price, what sums of equal prices may differ by where the unit is no whole tick: far less than a tick.
+With it typical prices that are equal are so in any unit, as in TA-Lib's MFI."""
 
 
 @kernel

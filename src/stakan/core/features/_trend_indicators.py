@@ -1,6 +1,6 @@
 """Indicators of trend: moving averages, MACD, Wilder's directional movement."""
 
-from stakan.core.features._candle_table import CLOSE, HIGH, LOW, ROUNDING, Floats, quotient
+from stakan.core.features._candle_table import CLOSE, HIGH, LOW, Floats, quotient
 from stakan.core.features._smoothing_kernels import exponential_mean, simple_mean, true_range
 from stakan.core.kernel import kernel
 
@@ -53,7 +53,8 @@ def direction(table: Floats, out: Floats) -> None:
     """ADX, +DI and -DI 14, shape (3,), in percent. Wilder, "New Concepts in Technical Trading Systems" (1978).
 
     As in TA-Lib the sums of movements and true ranges begin with 13 candles and decay by a 14th from the next on; ADX
-    begins with the mean of the first 14 DX, and stays as it is while nothing moves. Needs 28 candles.
+    begins with the mean of the first 14 DX, and stays as it is while nothing moves. A candle that rose as far as it
+    fell is neither, which TA-Lib tells without tolerance: prices in whole ticks make it so. Needs 28 candles.
     """
     up = down = span = strength = 0.0
     for i in range(1, len(table)):
@@ -64,10 +65,9 @@ def direction(table: Floats, out: Floats) -> None:
             down -= down / DIRECTION
             span -= span / DIRECTION
         span += true_range(table[i - 1], table[i])
-        least = ROUNDING * table[i, HIGH]
-        if rise > 0 and rise > fall + least:
+        if rise > 0 and rise > fall:
             up += rise
-        elif fall > 0 and fall > rise + least:
+        elif fall > 0 and fall > rise:
             down += fall
         if i < DIRECTION or up + down <= 0:
             continue
