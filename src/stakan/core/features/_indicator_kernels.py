@@ -1,0 +1,47 @@
+"""Kernel of the indicator channel: trend, momentum, volatility and volume over the closed candles that are kept."""
+
+import numpy as np
+
+from stakan.core.features._candle_table import Bools, Floats, Ints
+from stakan.core.features._momentum_indicators import NEUTRAL as _MOMENTUM
+from stakan.core.features._momentum_indicators import read as read_momentum
+from stakan.core.features._trend_indicators import NEUTRAL as _TREND
+from stakan.core.features._trend_indicators import read as read_trend
+from stakan.core.features._volatility_indicators import NEUTRAL as _VOLATILITY
+from stakan.core.features._volatility_indicators import read as read_volatility
+from stakan.core.features._volume_indicators import NEUTRAL as _VOLUME
+from stakan.core.features._volume_indicators import is_of_the_whole_day
+from stakan.core.features._volume_indicators import read as read_volume
+from stakan.core.kernel import kernel
+
+NEUTRAL = {**_TREND, **_MOMENTUM, **_VOLATILITY, **_VOLUME}
+"""Names in their order, and the value of each where it is not warm."""
+
+NEEDED = 50
+"""Candles without which no indicator speaks."""
+
+_NEUTRAL = np.array(tuple(NEUTRAL.values()))
+_VWAP = tuple(NEUTRAL).index("vwap")
+
+
+@kernel
+def read(open_ts: Ints, table: Floats, out: Floats, warm: Bools) -> None:
+    """The indicator channel into `out`, its warmth into `warm`, both of shape (35,) in the order of `NEUTRAL`.
+
+    `open_ts`, shape (n,), is when each candle began, in nanoseconds UTC; `table`, shape (n, 6), is as `_candle_table`
+    says; n >= 0. What TA-Lib has equals TA-Lib over the same n candles, except where it divides by nothing and says 0;
+    what is cumulative starts with the first candle.
+
+    All are neutral and not warm below 50 candles, although TA-Lib needs fewer for all but two. From there on all are
+    warm but VWAP, which is of the candles since midnight and warm where they are all there.
+    """
+    out[:] = _NEUTRAL
+    warm[:] = False
+    if len(table) < NEEDED:
+        return
+    warm[:] = True
+    warm[_VWAP] = is_of_the_whole_day(open_ts)
+    read_trend(table, out[0:12])
+    read_momentum(table, out[12:21])
+    read_volatility(table, out[21:29])
+    read_volume(open_ts, table, out[29:35])

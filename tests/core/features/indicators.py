@@ -1,0 +1,27 @@
+"""How tests read the indicator channel, by name, and compare it with TA-Lib."""
+
+import numpy as np
+
+from stakan.core.features import _indicator_kernels as kernels
+
+NAMES = tuple(kernels.NEUTRAL)
+MINUTE = 60 * 10**9
+DAY = 24 * 60 * MINUTE
+NEEDED = 50
+
+
+def read(table, open_ts=None):
+    """Values and warmth by name."""
+    out, warm = np.full(len(NAMES), np.nan), np.ones(len(NAMES), np.bool_)
+    kernels.read(minutes(len(table)) if open_ts is None else open_ts, table, out, warm)
+    return dict(zip(NAMES, out.tolist(), strict=True)), dict(zip(NAMES, warm.tolist(), strict=True))
+
+
+def minutes(count, first=20_000 * DAY):
+    """Start times of one-minute candles, the first at midnight."""
+    return first + MINUTE * np.arange(count, dtype=np.int64)
+
+
+def columns(table):
+    """Open, high, low, close, volume, turnover, each contiguous."""
+    return tuple(np.ascontiguousarray(column) for column in table.T)
