@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from tests.core.features.order_book_reference import History, Print, vector
 from tests.core.market.builders import a_delta, a_print, a_snapshot, an_instrument, bytes_of, restored
 
-from stakan.core.domain.errors import ConfigError
+from stakan.core.domain.errors import ConfigError, DataError
 from stakan.core.domain.units import MINUTE, SECOND, Side
 from stakan.core.features import _window_kernels as kernels
 from stakan.core.features.catalogue import FEATURE_NAMES, ORDER_BOOK, Feature
 from stakan.core.features.definitions import NEUTRAL
 from stakan.core.features.order_book import OrderBookParams
-from stakan.core.features.pipeline import FeaturePipeline
+from stakan.core.features.pipeline import FeaturePipeline, obstacle
 from stakan.core.market.densities import DensityParams
 from stakan.core.market.picture import MarketPicture
 
@@ -422,6 +422,35 @@ def test_windows_are_young_for_their_length():
     assert not watched.read()[1][Feature.SPREAD_VOLATILITY]
     watched.now += 1
     assert watched.read()[1][Feature.SPREAD_VOLATILITY]
+
+
+def one_sided(market):
+    market.apply_book(a_delta(asks=[(1_001, 0)], sequence=2))
+
+
+def crossed(market):
+    market.apply_book(a_delta(bids=[(1_001, 3)], sequence=2))
+
+
+def gapped(market):
+    market.apply_book(a_delta(sequence=9, previous=8))
+
+
+@pytest.mark.parametrize(
+    ("happens", "why"),
+    [(one_sided, "empty"), (crossed, "invalid"), (gapped, "invalid"), (MarketPicture.interrupt, "invalid")],
+)
+def test_a_book_that_cannot_be_used_gives_no_vector_and_says_why(happens, why):
+    market = MarketPicture.start(an_instrument(), DensityParams(), MINUTE)
+    pipeline = FeaturePipeline.start(an_instrument())
+    with pytest.raises(DataError, match="the book is empty"):
+        pipeline.read(market, START)
+    market.apply_book(a_snapshot([(999, 5)], [(1_001, 5)]))
+    assert pipeline.read(market, START).of(Feature.MID_PRICE) == 100.0
+    happens(market)
+    with pytest.raises(DataError, match=f"the book is {why}"):
+        pipeline.read(market, START)
+    assert obstacle(market.book) == why
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from stakan.core.domain.errors import DataError
 from stakan.core.domain.instrument import Instrument
 from stakan.core.features import _candle_kernels as candle_kernels
 from stakan.core.features.catalogue import FEATURE_COUNT, Feature
@@ -13,8 +14,9 @@ from stakan.core.features.definitions import NEUTRAL
 from stakan.core.features.order_book import OrderBookFeatures, OrderBookParams
 from stakan.core.features.trend import Trend, trend
 from stakan.core.features.vector import FeatureVector
-from stakan.core.market.book import Book
+from stakan.core.market.book import Book, BookState
 from stakan.core.market.candles import CandleBuilder, Column
+from stakan.core.market.health import HealthReason
 from stakan.core.market.picture import MarketPicture
 
 _PRICES = (Column.OPEN, Column.HIGH, Column.LOW, Column.CLOSE)
@@ -73,6 +75,13 @@ def _warmth() -> npt.NDArray[np.bool_]:
     return np.zeros(FEATURE_COUNT, np.bool_)
 
 
+def obstacle(book: Book) -> HealthReason | None:
+    """Why a book gives no vector: empty (also on one side only), or invalid (crossed, with a gap, interrupted)."""
+    if book.is_usable:
+        return None
+    return HealthReason.INVALID if book.state is BookState.INVALID else HealthReason.EMPTY
+
+
 class FeaturePipeline(msgspec.Struct, eq=False):
     """State behind all features of one instrument.
 
@@ -105,7 +114,12 @@ class FeaturePipeline(msgspec.Struct, eq=False):
         self.order_book.restart()
 
     def read(self, market: MarketPicture, now: int) -> FeatureVector:
-        """The vector at exchange time `now`; the book must be usable. It is overwritten by the next reading."""
+        """The vector at exchange time `now`; it is overwritten by the next reading.
+
+        Raises DataError, which says why, where the book has none to give: see `obstacle`.
+        """
+        if (why := obstacle(market.book)) is not None:
+            raise DataError(f"{market.book.instrument}: no features, the book is {why.value}")
         self.computed = 0
         if market.candles.revision != self.candle_revision:
             self._read_candles(market.candles)
