@@ -8,7 +8,7 @@ from math import sqrt
 
 from stakan.core.features._flow_kernels import before
 from stakan.core.features._order_book_kernels import Bools, Floats, Ints, ratio
-from stakan.core.features._window_kernels import COUNT, DOUBLE_MID, HEAD, LONG_NS, SECOND_NS, SHORT_NS
+from stakan.core.features._window_kernels import COUNT, DOUBLE_MID, HEAD, LONG_NS, SECOND_NS, SHORT_NS, TS
 from stakan.core.features.catalogue import Feature
 from stakan.core.kernel import kernel
 from stakan.core.market._tape_kernels import RPI, Signs, size_percentile
@@ -88,6 +88,25 @@ def bounce(prices: Ints, signs: Signs, first: int, end: int) -> tuple[int, float
 
 
 @kernel
+def sums(prices: Ints, sizes: Ints, signs: Signs, first: int, end: int, large: float) -> tuple[int, int, float, float]:
+    """Lots bought and sold in rows [first, end), all notional (ticks x lots), and signed that of `large` sizes."""
+    buys = sells = 0
+    notional = signed_large = 0.0
+    for i in range(first, end):
+        if abs(signs[i]) == RPI:
+            continue
+        paid = float(prices[i]) * float(sizes[i])
+        notional += paid
+        if signs[i] > 0:
+            buys += sizes[i]
+        else:
+            sells += sizes[i]
+        if sizes[i] >= large:
+            signed_large += paid if signs[i] > 0 else -paid
+    return buys, sells, notional, signed_large
+
+
+@kernel
 def read_prints(  # noqa: PLR0913, PLR0917 - columns of a tape
     times: Ints,
     prices: Ints,
@@ -119,19 +138,7 @@ def read_prints(  # noqa: PLR0913, PLR0917 - columns of a tape
     first = first_after(times, start, end, now - LONG_NS)
     has_sample = has(signs, start, end, LEAST_SAMPLE)
     large = size_percentile(sizes[start:end], signs[start:end], LARGE_SAMPLE, LARGE_SHARE) if has_sample else 0.0
-    buys = sells = 0
-    signed_large = notional = 0.0
-    for i in range(first, end):
-        if abs(signs[i]) == RPI:
-            continue
-        paid = float(prices[i]) * float(sizes[i])
-        notional += paid
-        if signs[i] > 0:
-            buys += sizes[i]
-        else:
-            sells += sizes[i]
-        if sizes[i] >= large:
-            signed_large += paid if signs[i] > 0 else -paid
+    buys, sells, notional, signed_large = sums(prices, sizes, signs, first, end, large)
     out[_RATIO] = ratio(float(buys), float(sells), 1.0)
     warm[_SMART] = has_sample
     if has_sample and notional > 0.0:
@@ -177,24 +184,20 @@ def read_impact(  # noqa: PLR0913, PLR0917 - columns of a tape, and a ring of bo
     traded = 0
     for second in range(1, SECONDS + 1):
         edge = until - LONG_NS + second * SECOND_NS
-        volume = 0
-        notional = 0.0
-        while trade < end and times[trade] < edge:
-            if abs(signs[trade]) != RPI:
-                volume += sizes[trade] if signs[trade] > 0 else -sizes[trade]
-                notional += float(prices[trade]) * float(sizes[trade])
-            trade += 1
-        while row + 1 < flow[COUNT] and changes[(flow[HEAD] + row + 1) & mask, 0] < edge:
+        before_edge = trade
+        trade = first_after(times, trade, end, edge - 1)
+        buys, sells, notional, _ = sums(prices, sizes, signs, before_edge, trade, 0.0)
+        while row + 1 < flow[COUNT] and changes[(flow[HEAD] + row + 1) & mask, TS] < edge:
             row += 1
         mid_before = mid
         mid = changes[(flow[HEAD] + row) & mask, DOUBLE_MID]
         change = float(mid - mid_before)
         # Welford's update of means and of sums of products about them.
-        away = volume - mean_volume
+        away = buys - sells - mean_volume
         mean_volume += away / second
         mean_change += (change - mean_change) / second
         co_moments += away * (change - mean_change)
-        moments += away * (volume - mean_volume)
+        moments += away * (buys - sells - mean_volume)
         if notional > 0.0:
             traded += 1
             ratios += abs(change) / mid_before / notional

@@ -13,7 +13,7 @@ from stakan.core.features import _window_kernels as kernels
 from stakan.core.market.book import Book
 from stakan.core.market.tape import Tape
 
-_FIRST_ROWS = 1024
+_FIRST_ROWS = 256
 
 Values = npt.NDArray[np.float64]
 Warmth = npt.NDArray[np.bool_]
