@@ -2,8 +2,8 @@
 
 Both sides take the same frames from memory, keep the whole book, and hand every message to a strategy written in
 Python that reads the touch and the imbalance of five levels a side; both must arrive at the same sums. Ours decides on
-every message (decision interval 0) and computes its whole first feature set each time; densities, which this strategy
-does not read, are not followed. NautilusTrader is measured in
+every message (decision interval 0), keeps what all features need, and computes those of the book's shape each time; what
+this strategy does not read (densities, the other groups of features) is not followed or computed. NautilusTrader is measured in
 the fastest way to these values that its API has: its Bybit adapter's decode, and a book of its Rust bindings.
 """
 
@@ -34,7 +34,7 @@ _WAYS = {
         (
             "peer: its Bybit adapter's decoders and parse_to_deltas → DataEngine.process → on_order_book_deltas with deltas "
             "converted for its Rust book, kept by the strategy, which gives five levels when asked for five; "
-            "ours: the whole first feature set on every message, densities not followed since no strategy reads them"
+            "ours: features of the book's shape on every message, and what windows need; what no strategy reads is not computed"
         ),
     ),
     "_hand": (
@@ -64,8 +64,6 @@ class Seen(msgspec.Struct):
     imbalance: float = 0.0
 
 
-_MICRO_PRICE = int(Feature.MICRO_PRICE)
-_IMBALANCE = int(Feature.IMBALANCE_5)
 _started: list[Seen] = []
 """What each engine's strategy has read, the newest last: the engine keeps memories to itself."""
 
@@ -80,10 +78,9 @@ class ReadTouch(Strategy, frozen=True, kw_only=True):
         return _started[-1]
 
     def decide(self, view: View, state: Any) -> Signal | None:
-        values = view.features.values
         state.calls += 1
-        state.micro_price += values[_MICRO_PRICE]
-        state.imbalance += values[_IMBALANCE]
+        state.micro_price += view.features.of(Feature.MICRO_PRICE)
+        state.imbalance += view.features.of(Feature.IMBALANCE_5)
         return None
 
 

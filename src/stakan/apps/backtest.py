@@ -151,6 +151,8 @@ def warm_up(settings: Settings) -> None:
         # What strategies may ask of a market, whether or not these do.
         one.market.book.size_at(Side.BUY, one.market.book.best_bid)
         one.market.tape.window(backtest.engine.state.now, SECOND)
+        if one.market.book.is_usable:
+            one.features.read(one.market, one.market.ts_event).to_array()
     forget_others()
 
 

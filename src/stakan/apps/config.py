@@ -325,6 +325,9 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="What makes a density; for one instrument alone in [densities.instruments.NAME]",
     )
+    features: dict[str, Any] = Field(
+        default_factory=dict, description="What some features leave open; docs/features.md says what each one is"
+    )
     simulation: dict[str, Any] = Field(
         default_factory=dict, description="Latencies, queue model, seed, fees; docs/simulation.md says what they mean"
     )

@@ -14,11 +14,12 @@ from tests.core.market.builders import NAME, a_print, a_snapshot, an_instrument,
 from stakan.core.domain.events import Candle
 from stakan.core.domain.units import SECOND
 from stakan.core.features import _candle_kernels as kernels
-from stakan.core.features.catalogue import CANDLES, FEATURE_COUNT, ORDER_BOOK, TRADES, Feature
+from stakan.core.features.catalogue import FEATURE_COUNT, Feature
 from stakan.core.features.pipeline import FeaturePipeline
 from stakan.core.market.densities import DensityParams
 from stakan.core.market.picture import MarketPicture
 
+CANDLES = slice(Feature.RETURNS, Feature.REALIZED_VOLATILITY + 1)
 COUNT = CANDLES.stop - CANDLES.start
 
 
@@ -212,16 +213,6 @@ def test_a_restored_pipeline_reads_on_as_the_old_one():
     old, new = features.read(market, 5 * SECOND), again.read(market, 5 * SECOND)
     assert np.array_equal(old.values, new.values)
     assert np.array_equal(old.warm, new.warm)
-
-
-def test_the_catalogue_is_cut_into_three_stretches_without_gaps():
-    assert (ORDER_BOOK.start, ORDER_BOOK.stop, TRADES.stop, CANDLES.stop) == (
-        0,
-        TRADES.start,
-        CANDLES.start,
-        FEATURE_COUNT,
-    )
-    assert [feature.value for feature in Feature] == list(range(FEATURE_COUNT))
 
 
 def test_a_vector_is_read_by_name():

@@ -62,19 +62,6 @@ def test_a_window_sums_the_prints_of_its_stretch_of_exchange_time(events, now, s
     assert tape.window(now, span, at_least) == sums(once(events), now, span, at_least)
 
 
-@given(prints, st.integers(0, 70), st.integers(0, 70), st.integers(0, 70))
-def test_the_short_reading_is_that_of_two_windows(events, now, long, short):
-    """The shorter window lies in the longer one, as in its only use."""
-    short, long = sorted((short, long))
-    whole, part = sums(once(events), now, long), sums(once(events), now, short)
-    tape = a_tape(events)
-    *found, until = tape.recent(now, long, short)
-    assert found == [whole.buy_lots, whole.sell_lots, part.count]
-    assert until > now
-    for later in range(now, min(until, 140)):
-        assert list(tape.recent(later, long, short)[:3]) == found
-
-
 @given(prints)
 def test_prints_stand_in_order_of_exchange_time_and_ties_in_order_of_arrival(events):
     tape = a_tape(events)
@@ -161,17 +148,3 @@ def test_it_reaches_back_to_the_first_print_after_a_start_or_an_interruption():
 def test_prints_later_than_now_are_not_in_the_window():
     tape = a_tape([a_print(ts=SECOND, trade_id=1), a_print(ts=3 * SECOND, trade_id=2)])
     assert tape.window(2 * SECOND, 2 * SECOND).count == 1
-
-
-@given(prints, st.integers(0, 70), st.integers(0, 70), st.integers(0, 70))
-def test_one_reading_gives_what_two_windows_give_and_how_long_that_holds(events, now, long_span, short_span):
-    tape = a_tape(events)
-    short_span = min(short_span, long_span)
-
-    def two_windows(at):
-        flow = tape.window(at, long_span)
-        return flow.buy_lots, flow.sell_lots, tape.window(at, short_span).count
-
-    *read, until = tape.recent(now, long_span, short_span)
-    assert until > now
-    assert {two_windows(at) for at in range(now, min(until, now + 140))} == {tuple(read)}

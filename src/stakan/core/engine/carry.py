@@ -79,6 +79,7 @@ def _is_seen_alike(config: EngineConfig, earlier: EngineConfig, old: InstrumentS
         and config.candle_interval_ns == earlier.candle_interval_ns
         and config.densities_of(key) == earlier.densities_of(key)
         and config.follows_densities == earlier.follows_densities
+        and config.features == earlier.features
     )
 
 

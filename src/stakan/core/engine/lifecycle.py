@@ -228,7 +228,7 @@ def _take_new_grid(turn: Turn, state: InstrumentState) -> bool:
     state.rules = state.new_rules
     state.new_rules = None
     state.market = fresh_market(turn.config, state.rules)
-    state.features = FeaturePipeline.start(state.rules)
+    state.features = FeaturePipeline.start(state.rules, turn.config.features)
     turn.state.portfolio.set_rules(state.rules)
     turn.ask(RequestSnapshot(instrument=state.rules.id))
     return True

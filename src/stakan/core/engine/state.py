@@ -124,7 +124,7 @@ def fresh_state(config: EngineConfig, instruments: list[Instrument]) -> EngineSt
             rules.id: InstrumentState(
                 rules=rules,
                 market=fresh_market(config, rules),
-                features=FeaturePipeline.start(rules),
+                features=FeaturePipeline.start(rules, config.features),
             )
             for rules in instruments
         },

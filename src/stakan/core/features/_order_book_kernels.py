@@ -1,43 +1,49 @@
-"""Kernels of the order-book features: one observes each book message, one reads the features out.
+"""Kernels of what the book looks like now: micro-structure, imbalance, liquidity.
 
-`ring` has shape (capacity, 4): exchange time, OFI increment in lots, B5 - A5 in lots, 1 where the touch changed; it
-holds the last ten seconds. `flow` is int64 of shape (FLOW_FIELDS,). Sums are integers, so they carry no rounding.
+`sides` and `counts` are a book's (see `market._book_kernels`: rows of price in ticks and size in lots, best last). `out`
+and `warm` are a whole vector's; each kernel writes its own features. Both sides must have a level.
 """
 
 import numpy as np
 import numpy.typing as npt
 
+from stakan.core.features.catalogue import Feature
 from stakan.core.kernel import kernel
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-WINDOW_NS = 10_000_000_000
-
-# Fields of `flow`.
-HEAD = 0
-COUNT = 1
-OFI_SUM = 2
-TOUCHES = 3
-BID_PRICE = 4
-BID_SIZE = 5
-ASK_PRICE = 6
-ASK_SIZE = 7
-FIRST_TS = 8  # 0: nothing seen
-LAST_TS = 9
-DELTA_BEFORE = 10  # B5 - A5 as it stood when the window began
-FLOW_FIELDS = 11
-
-FULL = 1
-
 TRACKED_DEPTH = 50
+DEEP = 10
+"""Features that look deeper than five levels are warm with so many on each side that they read."""
 _DECAY = np.exp(-np.arange(20) / 5.0)
+_RATIO_LIMIT = 100.0
+
+_SPREAD_ABS = int(Feature.BID_ASK_SPREAD_ABS)
+_SPREAD_REL = int(Feature.BID_ASK_SPREAD_REL)
+_MID = int(Feature.MID_PRICE)
+_MICRO = int(Feature.MICRO_PRICE)
+_VWAP_5 = int(Feature.VWAP_BID_5)
+_VWAP_10 = int(Feature.VWAP_BID_10)
+_DEPTH_5 = int(Feature.DEPTH_BID_5)
+_DEPTH_10 = int(Feature.DEPTH_BID_10)
+_TOTAL = int(Feature.TOTAL_BID_VOLUME)
+_DEPTH_RATIO = int(Feature.BOOK_DEPTH_RATIO)
+_IMBALANCE_5 = int(Feature.IMBALANCE_5)
+_IMBALANCE_10 = int(Feature.IMBALANCE_10)
+_IMBALANCE_TOTAL = int(Feature.IMBALANCE_TOTAL)
+_PRESSURE = int(Feature.PRICE_PRESSURE)
+_INTENSITY = int(Feature.BID_INTENSITY)
+_LIQUIDITY = int(Feature.LIQUIDITY_BID_5)
+_ASYMMETRY = int(Feature.LIQUIDITY_ASYMMETRY)
+_EFFECTIVE_SPREAD = int(Feature.EFFECTIVE_SPREAD)
+_DECAYED_IMBALANCE = int(Feature.DEPTH_IMBALANCE_RATIO)
 
 
 @kernel
 def depth(side: Ints, count: int, levels: int) -> int:
-    """Lots in the first `levels` levels of one side; `side` has shape (capacity, 2), best last."""
+    """Lots in the first `levels` levels of one side."""
     total = 0
     for i in range(max(0, count - levels), count):
         total += side[i, 1]
@@ -45,85 +51,68 @@ def depth(side: Ints, count: int, levels: int) -> int:
 
 
 @kernel
-def expire(now: int, ring: Ints, flow: Ints) -> None:
-    """Drop what is older than the window."""
-    capacity = ring.shape[0]
-    while flow[COUNT] > 0:
-        row = flow[HEAD]
-        if ring[row, 0] > now - WINDOW_NS:
-            break
-        flow[OFI_SUM] -= ring[row, 1]
-        flow[TOUCHES] -= ring[row, 3]
-        flow[DELTA_BEFORE] = ring[row, 2]
-        flow[HEAD] = (row + 1) % capacity
-        flow[COUNT] -= 1
+def value(side: Ints, count: int, levels: int) -> float:
+    """Ticks x lots in the first `levels` levels of one side."""
+    total = 0.0
+    for i in range(max(0, count - levels), count):
+        total += float(side[i, 0]) * float(side[i, 1])
+    return total
 
 
 @kernel
-def observe(sides: Ints, counts: Ints, ts: int, ring: Ints, flow: Ints) -> int:
-    """Take one applied book message into the ten-second window; returns FULL where the ring must grow first.
+def mean_price(side: Ints, count: int, levels: int) -> float:
+    """Volume-weighted price of the first `levels` levels in ticks: the best price and the mean distance from it."""
+    best = side[count - 1, 0]
+    lots = 0.0
+    away = 0.0
+    for i in range(max(0, count - levels), count):
+        size = float(side[i, 1])
+        lots += size
+        away += float(side[i, 0] - best) * size
+    return float(best + away / lots)
 
-    OFI increment of Cont, Kukanov & Stoikov, "The price impact of order book events" (2014), eq. 4:
-    e = 1{Pb >= Pb'} qb - 1{Pb <= Pb'} qb' - 1{Pa <= Pa'} qa + 1{Pa >= Pa'} qa'.
+
+@kernel
+def decayed(side: Ints, count: int) -> float:
+    """Lots of the first 20 levels, weighted with e^(-(i-1)/5)."""
+    total = 0.0
+    for rank in range(min(count, 20)):
+        total += _DECAY[rank] * side[count - 1 - rank, 1]
+    return total
+
+
+@kernel
+def intensity(side: Ints, count: int, double_mid: int) -> float:
+    """Levels within 0.5 % of mid, in the first 50, divided by their mean lots; 0 where there are none.
+
+    `double_mid` is the sum of the best prices, so the comparison is exact: |p - mid| <= mid / 200.
     """
-    capacity = ring.shape[0]
-    if flow[COUNT] == capacity and ring[flow[HEAD], 0] > ts - WINDOW_NS:
-        return FULL
-    nb = counts[0]
-    na = counts[1]
-    pb = sides[0, nb - 1, 0]
-    qb = sides[0, nb - 1, 1]
-    pa = sides[1, na - 1, 0]
-    qa = sides[1, na - 1, 1]
-    increment = 0
-    touched = 0
-    if flow[FIRST_TS] == 0:
-        flow[FIRST_TS] = ts
-        flow[DELTA_BEFORE] = depth(sides[0], nb, 5) - depth(sides[1], na, 5)
-    else:
-        ts = max(ts, flow[LAST_TS])
-        if pb >= flow[BID_PRICE]:
-            increment += qb
-        if pb <= flow[BID_PRICE]:
-            increment -= flow[BID_SIZE]
-        if pa <= flow[ASK_PRICE]:
-            increment -= qa
-        if pa >= flow[ASK_PRICE]:
-            increment += flow[ASK_SIZE]
-        if pb != flow[BID_PRICE] or pa != flow[ASK_PRICE] or qb != flow[BID_SIZE] or qa != flow[ASK_SIZE]:
-            touched = 1
-    flow[BID_PRICE] = pb
-    flow[BID_SIZE] = qb
-    flow[ASK_PRICE] = pa
-    flow[ASK_SIZE] = qa
-    flow[LAST_TS] = ts
-    expire(ts, ring, flow)
-    row = (flow[HEAD] + flow[COUNT]) % capacity
-    ring[row, 0] = ts
-    ring[row, 1] = increment
-    ring[row, 2] = depth(sides[0], nb, 5) - depth(sides[1], na, 5)
-    ring[row, 3] = touched
-    flow[COUNT] += 1
-    flow[OFI_SUM] += increment
-    flow[TOUCHES] += touched
-    return 0
+    levels = 0
+    lots = 0.0
+    for i in range(count - 1, max(0, count - TRACKED_DEPTH) - 1, -1):
+        if abs(2 * side[i, 0] - double_mid) * 200 > double_mid:
+            break
+        levels += 1
+        lots += side[i, 1]
+    return levels * levels / lots if levels > 0 else 0.0
 
 
 @kernel
-def side_sums(side: Ints, count: int, out: Floats) -> None:
-    """Sums of one side: 0 lots of 5, 1 lots of 10, 2 lots of tracked depth, 3 tick-lots of 5, 4 decayed lots of 20."""
-    out[:] = 0.0
-    for rank in range(min(count, TRACKED_DEPTH)):
-        price = side[count - 1 - rank, 0]
-        size = float(side[count - 1 - rank, 1])
-        if rank < 5:
-            out[0] += size
-            out[3] += price * size
-        if rank < 10:
-            out[1] += size
-        out[2] += size
-        if rank < 20:
-            out[4] += _DECAY[rank] * size
+def sweep(side: Ints, count: int, notional: float) -> tuple[float, float]:
+    """Taking `notional` (ticks x lots) from one side: mean ticks away from its best price, and what was not filled."""
+    best = side[count - 1, 0]
+    left = notional
+    lots = 0.0
+    away = 0.0
+    for i in range(count - 1, max(0, count - TRACKED_DEPTH) - 1, -1):
+        taken = min(float(side[i, 1]), left / side[i, 0])
+        lots += taken
+        away += taken * abs(side[i, 0] - best)
+        left -= taken * side[i, 0]
+        if taken < side[i, 1]:
+            left = 0.0
+            break
+    return (away / lots if lots > 0 else 0.0), left
 
 
 @kernel
@@ -133,50 +122,72 @@ def balance(a: float, b: float) -> float:
 
 
 @kernel
-def ratio(a: float, b: float) -> float:
-    """(a + 1) / (b + 1) clipped to [0.01, 100]: one lot on each side, so one-sided flow does not read as balance."""
-    return min(100.0, max(0.01, (a + 1.0) / (b + 1.0)))
+def ratio(a: float, b: float, lot: float) -> float:
+    """(a + lot) / (b + lot) clipped to [0.01, 100]: one lot each, so that one-sided flow does not read as balance."""
+    return min(_RATIO_LIMIT, max(1.0 / _RATIO_LIMIT, (a + lot) / (b + lot)))
 
 
 @kernel
-def read(  # noqa: PLR0913, PLR0917 - the state of a book is several arrays
-    sides: Ints, counts: Ints, tick: float, lot: float, now: int, ring: Ints, flow: Ints, out: Floats, warm: Bools
-) -> None:
-    """Order-book features 0..21 into `out`, their warmth into `warm`; both sides must be non-empty."""
-    expire(now, ring, flow)
-    bid = np.empty(5)
-    ask = np.empty(5)
-    side_sums(sides[0], counts[0], bid)
-    side_sums(sides[1], counts[1], ask)
-    pb = float(sides[0, counts[0] - 1, 0])
-    qb = float(sides[0, counts[0] - 1, 1])
-    pa = float(sides[1, counts[1] - 1, 0])
-    qa = float(sides[1, counts[1] - 1, 1])
+def read_shape(sides: Ints, counts: Ints, tick: float, lot: float, out: Floats, warm: Bools) -> None:
+    """Micro-structure, and imbalance and pressure as far as the book alone tells them."""
+    bids, asks = counts[0], counts[1]
+    pb, qb = float(sides[0, bids - 1, 0]), float(sides[0, bids - 1, 1])
+    pa, qa = float(sides[1, asks - 1, 0]), float(sides[1, asks - 1, 1])
     mid = (pb + pa) / 2
-    out[0] = (pa - pb) * tick
-    out[1] = (pa - pb) / mid
-    out[2] = mid * tick
-    out[3] = (pb * qa + pa * qb) / (qa + qb) * tick
-    out[4] = bid[3] / bid[0] * tick
-    out[5] = ask[3] / ask[0] * tick
-    out[6] = bid[0] * lot
-    out[7] = ask[0] * lot
-    out[8] = bid[1] * lot
-    out[9] = ask[1] * lot
-    out[10] = bid[2] * lot
-    out[11] = ask[2] * lot
-    out[12] = ratio(bid[2], ask[2])
-    out[13] = balance(bid[0], ask[0])
-    out[14] = balance(bid[1], ask[1])
-    out[15] = balance(bid[2], ask[2])
-    out[16] = (bid[0] * pa - ask[0] * pb) / (bid[0] + ask[0]) / mid
-    out[17] = (bid[0] - ask[0] - flow[DELTA_BEFORE]) * lot
-    out[18] = flow[OFI_SUM] * lot
-    out[19] = balance(bid[4], ask[4])
-    out[20] = flow[COUNT] / 10.0
-    out[21] = flow[TOUCHES] / 10.0
-    deep = counts[0] >= 10 and counts[1] >= 10
-    warm[:22] = True
-    warm[8] = warm[9] = warm[14] = deep
-    full_window = flow[FIRST_TS] > 0 and now - flow[FIRST_TS] >= WINDOW_NS
-    warm[17] = warm[18] = warm[20] = warm[21] = full_window
+    out[_SPREAD_ABS] = (pa - pb) * tick
+    out[_SPREAD_REL] = (pa - pb) / mid
+    out[_MID] = mid * tick
+    out[_MICRO] = (pb + (pa - pb) * (qb / (qa + qb))) * tick
+    warm[_SPREAD_ABS : _MICRO + 1] = True
+    for which in range(2):
+        count = counts[which]
+        side = sides[which]
+        out[_VWAP_5 + which] = mean_price(side, count, 5) * tick
+        out[_VWAP_10 + which] = mean_price(side, count, 10) * tick
+        out[_DEPTH_5 + which] = depth(side, count, 5) * lot
+        out[_DEPTH_10 + which] = depth(side, count, 10) * lot
+        out[_TOTAL + which] = depth(side, count, TRACKED_DEPTH) * lot
+        out[_INTENSITY + which] = intensity(side, count, sides[0, bids - 1, 0] + sides[1, asks - 1, 0]) / lot
+        warm[_VWAP_5 + which] = warm[_DEPTH_5 + which] = count >= 5
+        warm[_VWAP_10 + which] = warm[_DEPTH_10 + which] = count >= DEEP
+        warm[_TOTAL + which] = warm[_INTENSITY + which] = count >= DEEP
+    b5, a5 = float(depth(sides[0], bids, 5)), float(depth(sides[1], asks, 5))
+    b50, a50 = float(depth(sides[0], bids, TRACKED_DEPTH)), float(depth(sides[1], asks, TRACKED_DEPTH))
+    out[_DEPTH_RATIO] = ratio(b50, a50, 1.0)
+    out[_IMBALANCE_5] = balance(b5, a5)
+    out[_IMBALANCE_10] = balance(float(depth(sides[0], bids, 10)), float(depth(sides[1], asks, 10)))
+    out[_IMBALANCE_TOTAL] = balance(b50, a50)
+    out[_PRESSURE] = (b5 * pa - a5 * pb) / (b5 + a5) / mid
+    thinner = min(bids, asks)
+    warm[_IMBALANCE_5] = warm[_PRESSURE] = thinner >= 5
+    warm[_DEPTH_RATIO] = warm[_IMBALANCE_10] = warm[_IMBALANCE_TOTAL] = thinner >= DEEP
+
+
+@kernel
+def read_liquidity(
+    sides: Ints, counts: Ints, tick: float, lot: float, reference: float, out: Floats, warm: Bools
+) -> None:
+    """Liquidity as far as the book alone tells it; `reference` is the notional of `effective_spread` in USDT.
+
+    Where the first 50 levels hold less, its cost is that of what they hold, and it is not warm.
+    """
+    bids, asks = counts[0], counts[1]
+    bid_price = sides[0, bids - 1, 0]
+    ask_price = sides[1, asks - 1, 0]
+    mid = (bid_price + ask_price) / 2
+    money = tick * lot
+    bid_value = value(sides[0], bids, 5)
+    ask_value = value(sides[1], asks, 5)
+    out[_LIQUIDITY] = bid_value * money
+    out[_LIQUIDITY + 1] = ask_value * money
+    out[_ASYMMETRY] = ratio(bid_value, ask_value, mid)
+    down, unsold = sweep(sides[0], bids, reference / money)
+    up, unbought = sweep(sides[1], asks, reference / money)
+    out[_EFFECTIVE_SPREAD] = (ask_price - bid_price + up + down) / mid
+    out[_DECAYED_IMBALANCE] = balance(decayed(sides[0], bids), decayed(sides[1], asks))
+    thinner = min(bids, asks)
+    warm[_LIQUIDITY] = bids >= 5
+    warm[_LIQUIDITY + 1] = asks >= 5
+    warm[_ASYMMETRY] = thinner >= 5
+    warm[_EFFECTIVE_SPREAD] = unsold == 0.0 and unbought == 0.0
+    warm[_DECAYED_IMBALANCE] = thinner >= DEEP

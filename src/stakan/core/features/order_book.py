@@ -1,20 +1,57 @@
-"""Order-book features: what the book looks like now, and how it flowed over the last ten seconds."""
+"""Features of the order book and of the prints against it: what it looks like now, and how it flowed."""
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from stakan.core.features import _order_book_kernels as kernels
+from stakan.core.domain.errors import ConfigError
+from stakan.core.features import _cluster_kernels as cluster_kernels
+from stakan.core.features import _flow_kernels as flow_kernels
+from stakan.core.features import _order_book_kernels as book_kernels
+from stakan.core.features import _trade_kernels as trade_kernels
+from stakan.core.features import _window_kernels as kernels
 from stakan.core.market.book import Book
+from stakan.core.market.tape import Tape
 
-_FIRST_CAPACITY = 1024
+_FIRST_ROWS = 256
 
-Grid = tuple[float, float]
-"""Tick size and lot size as floats: statistics, not money."""
+Values = npt.NDArray[np.float64]
+Warmth = npt.NDArray[np.bool_]
 
 
-def _ring() -> npt.NDArray[np.int64]:
-    return np.zeros((_FIRST_CAPACITY, 4), np.int64)
+class OrderBookParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the definitions of some order-book features leave open."""
+
+    cluster_multiple: float = 3.0
+    """A level of a cluster is at least so many times the median level of its side."""
+    min_cluster_volume: float = 10_000.0
+    """USDT that a cluster holds at least; 0 for any."""
+    reference_notional: float = 10_000.0
+    """USDT whose round trip `effective_spread` costs."""
+
+    def __post_init__(self) -> None:
+        if not self.cluster_multiple > 0:
+            raise ConfigError(f"features.cluster_multiple must be positive, got {self.cluster_multiple}")
+        if not self.min_cluster_volume >= 0:
+            raise ConfigError(f"features.min_cluster_volume must not be negative, got {self.min_cluster_volume}")
+        if not self.reference_notional > 0:
+            raise ConfigError(f"features.reference_notional must be positive, got {self.reference_notional}")
+
+
+def _changes() -> npt.NDArray[np.int64]:
+    return np.zeros((_FIRST_ROWS, kernels.CHANGE_COLUMNS), np.int64)
+
+
+def _shapes() -> npt.NDArray[np.float64]:
+    return np.zeros((_FIRST_ROWS, kernels.SHAPE_COLUMNS))
+
+
+def _lives() -> npt.NDArray[np.int64]:
+    return np.zeros((_FIRST_ROWS, kernels.LIFE_COLUMNS), np.int64)
+
+
+def _top() -> npt.NDArray[np.int64]:
+    return np.zeros((2, 2 * kernels.TOP_LEVELS, 2), np.int64)
 
 
 def _flow() -> npt.NDArray[np.int64]:
@@ -22,36 +59,84 @@ def _flow() -> npt.NDArray[np.int64]:
 
 
 class OrderBookFeatures(msgspec.Struct, eq=False):
-    """State behind the order-book features of one instrument."""
+    """State behind the order-book features of one instrument (see `_window_kernels` for its arrays).
 
-    ring: np.ndarray[tuple[int, int], np.dtype[np.int64]] = msgspec.field(default_factory=_ring)
+    The reading methods write into a whole vector and its warmth, each the features of one group; `now` is exchange
+    time, not before that of the newest message. They change nothing.
+    """
+
+    tick: float
+    lot: float
+    """Tick and lot size as floats: statistics, not money."""
+    params: OrderBookParams = OrderBookParams()
+    changes: np.ndarray[tuple[int, int], np.dtype[np.int64]] = msgspec.field(default_factory=_changes)
+    shapes: np.ndarray[tuple[int, int], np.dtype[np.float64]] = msgspec.field(default_factory=_shapes)
+    lives: np.ndarray[tuple[int, int], np.dtype[np.int64]] = msgspec.field(default_factory=_lives)
+    top: np.ndarray[tuple[int, int, int], np.dtype[np.int64]] = msgspec.field(default_factory=_top)
     flow: np.ndarray[tuple[int], np.dtype[np.int64]] = msgspec.field(default_factory=_flow)
 
     def observe(self, book: Book) -> None:
         """Take in a book after a message; the book must be usable."""
-        while kernels.observe(book.sides, book.counts, book.ts_event, self.ring, self.flow) == kernels.FULL:
-            self._grow()
+        while answer := kernels.observe(
+            book.sides, book.counts, book.ts_event, self.changes, self.shapes, self.lives, self.top, self.flow
+        ):
+            self._grow(answer)
 
     def restart(self) -> None:
         """Forget the flow: the book was interrupted and its changes were not all seen."""
         self.flow[:] = 0
 
-    def read(
-        self,
-        book: Book,
-        grid: Grid,
-        now: int,
-        out: npt.NDArray[np.float64],
-        warm: npt.NDArray[np.bool_],
-    ) -> None:
-        """Write the features at exchange time `now` into `out` and their warmth into `warm`."""
-        tick, lot = grid
-        kernels.read(book.sides, book.counts, tick, lot, now, self.ring, self.flow, out, warm)
+    def read_shape(self, book: Book, out: Values, warm: Warmth) -> None:
+        """Micro-structure, imbalance and pressure of now."""
+        book_kernels.read_shape(book.sides, book.counts, self.tick, self.lot, out, warm)
 
-    def _grow(self) -> None:
-        head = int(self.flow[kernels.HEAD])
-        capacity = len(self.ring)
-        grown = np.zeros((2 * capacity, 4), np.int64)
-        grown[:capacity] = np.roll(self.ring, -head, axis=0)
-        self.ring = grown
-        self.flow[kernels.HEAD] = 0
+    def read_liquidity(self, book: Book, out: Values, warm: Warmth) -> None:
+        """Liquidity of now."""
+        reference = self.params.reference_notional
+        book_kernels.read_liquidity(book.sides, book.counts, self.tick, self.lot, reference, out, warm)
+
+    def read_clusters(self, book: Book, out: Values, warm: Warmth) -> None:
+        """Clusters and levels of now."""
+        params = self.params
+        cluster_kernels.read(
+            book.sides,
+            book.counts,
+            self.tick,
+            self.lot,
+            params.cluster_multiple,
+            params.min_cluster_volume,
+            out,
+            warm,
+        )
+
+    def read_short(self, now: int, out: Values, warm: Warmth) -> None:
+        """What the book did in ten seconds."""
+        flow_kernels.read_short(now, self.changes, self.flow, self.lot, out, warm)
+
+    def read_long(self, now: int, out: Values, warm: Warmth) -> None:
+        """What the book did in a minute."""
+        flow_kernels.read_long(now, self.changes, self.shapes, self.lives, self.flow, out, warm)
+
+    def read_trades(self, tape: Tape, now: int, out: Values, warm: Warmth) -> None:
+        """What was traded, and how mid moved with it."""
+        prints = (tape.times, tape.prices, tape.sizes, tape.signs, tape.start, tape.end, tape.complete_since)
+        trade_kernels.read_prints(*prints, now, self.tick, out, warm)
+        trade_kernels.read_impact(*prints, now, self.changes, self.flow, self.tick, self.lot, out, warm)
+
+    def _grow(self, answer: int) -> None:
+        """Double the ring that is full, its oldest row first."""
+        flow = self.flow
+        if answer == kernels.LIVES_FULL:
+            self.lives = _grown(self.lives, int(flow[kernels.LIVES_HEAD]))
+            flow[kernels.LIVES_HEAD] = 0
+            return
+        head = int(flow[kernels.HEAD])
+        self.changes, self.shapes = _grown(self.changes, head), _grown(self.shapes, head)
+        flow[kernels.HEAD] = 0
+
+
+def _grown(ring: np.ndarray, head: int) -> np.ndarray:
+    capacity = len(ring)
+    grown = np.zeros((2 * capacity, ring.shape[1]), ring.dtype)
+    grown[:capacity] = np.roll(ring, -head, axis=0)
+    return grown

@@ -1,62 +1,109 @@
-"""One instrument's features: observes every book message, reads a whole vector on demand."""
+"""One instrument's features: observes every book message, reads a vector on demand."""
 
-from typing import ClassVar
+from functools import partial
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from stakan.core.domain.errors import DataError
 from stakan.core.domain.instrument import Instrument
-from stakan.core.domain.units import MINUTE, SECOND
 from stakan.core.features import _candle_kernels as candle_kernels
-from stakan.core.features.catalogue import CANDLES, FEATURE_COUNT, Feature
-from stakan.core.features.order_book import OrderBookFeatures
+from stakan.core.features.catalogue import FEATURE_COUNT, Feature
+from stakan.core.features.definitions import NEUTRAL
+from stakan.core.features.order_book import OrderBookFeatures, OrderBookParams
 from stakan.core.features.trend import Trend, trend
 from stakan.core.features.vector import FeatureVector
-from stakan.core.market.book import Book
+from stakan.core.market.book import Book, BookState
 from stakan.core.market.candles import CandleBuilder, Column
+from stakan.core.market.health import HealthReason
 from stakan.core.market.picture import MarketPicture
-from stakan.core.market.tape import Tape
 
-_RATIO_LIMIT = 100.0
 _PRICES = (Column.OPEN, Column.HIGH, Column.LOW, Column.CLOSE)
+_CANDLES = slice(Feature.RETURNS, Feature.REALIZED_VOLATILITY + 1)
+"""What the candle kernel writes."""
+
+_SHAPE, _LIQUIDITY, _CLUSTERS, _SHORT, _LONG, _TRADES = (1 << bit for bit in range(6))
+_GROUPS = {
+    _LIQUIDITY: (
+        Feature.LIQUIDITY_BID_5,
+        Feature.LIQUIDITY_ASK_5,
+        Feature.LIQUIDITY_ASYMMETRY,
+        Feature.EFFECTIVE_SPREAD,
+        Feature.DEPTH_IMBALANCE_RATIO,
+    ),
+    _CLUSTERS: tuple(Feature(index) for index in range(Feature.LARGEST_BID_CLUSTER_PRICE, Feature.LIQUIDITY_BID_5)),
+    _SHORT: (
+        Feature.VOLUME_DELTA_5,
+        Feature.ORDER_FLOW_IMBALANCE,
+        Feature.UPDATE_FREQUENCY,
+        Feature.QUOTE_INTENSITY,
+    ),
+    _LONG: (
+        Feature.LEVEL_TTL_AVG,
+        Feature.LEVEL_TTL_STD,
+        Feature.ORDERBOOK_VOLATILITY,
+        Feature.SPREAD_VOLATILITY,
+    ),
+    _TRADES: (
+        Feature.BUY_SELL_RATIO,
+        Feature.SMART_MONEY_INDEX,
+        Feature.KYLE_LAMBDA,
+        Feature.AMIHUD_ILLIQUIDITY,
+        Feature.ROLL_SPREAD,
+        Feature.TRADE_ARRIVAL_RATE,
+    ),
+}
+"""Order-book features that are computed together; all others of the channel are of the book's shape."""
+_ALL = _SHAPE | _LIQUIDITY | _CLUSTERS | _SHORT | _LONG | _TRADES
+
+
+def _group_of(feature: Feature) -> int:
+    if feature >= Feature.OPEN:
+        return 0
+    return next((group for group, members in _GROUPS.items() if feature in members), _SHAPE)
+
+
+_GROUP_OF = tuple(_group_of(feature) for feature in Feature)
 
 
 def _values() -> npt.NDArray[np.float64]:
-    return np.zeros(FEATURE_COUNT)
+    return NEUTRAL.copy()
 
 
 def _warmth() -> npt.NDArray[np.bool_]:
     return np.zeros(FEATURE_COUNT, np.bool_)
 
 
+def obstacle(book: Book) -> HealthReason | None:
+    """Why a book gives no vector: empty (also on one side only), or invalid (crossed, with a gap, interrupted)."""
+    if book.is_usable:
+        return None
+    return HealthReason.INVALID if book.state is BookState.INVALID else HealthReason.EMPTY
+
+
 class FeaturePipeline(msgspec.Struct, eq=False):
     """State behind all features of one instrument.
 
-    Order-book and trade features are of now, candle features of the last closed candle (computed when it closes).
+    Order-book features are of now; a group of them is computed when the vector is first asked for one of it. Candle
+    features are of the last closed candle, and computed when it closes.
     """
 
-    RATIO_WINDOW_NS: ClassVar[int] = MINUTE
-    ARRIVAL_WINDOW_NS: ClassVar[int] = 10 * SECOND
-
-    tick: float
-    lot: float
     order_book: OrderBookFeatures
     values: np.ndarray[tuple[int], np.dtype[np.float64]] = msgspec.field(default_factory=_values)
     warm: np.ndarray[tuple[int], np.dtype[np.bool_]] = msgspec.field(default_factory=_warmth)
+    computed: int = 0
+    """Bits of the groups that were computed since the last reading."""
     candle_revision: int = -1
     """Of the candles that features and trend were computed from."""
     trend: Trend = Trend.NONE
     """Of the closed candles."""
-    prints: int = -1
-    """Prints that the market had shown when trade features were computed last."""
-    trades_until: int = 0
-    """Exchange time at which trade features change even without another print."""
 
     @classmethod
-    def start(cls, instrument: Instrument) -> "FeaturePipeline":
+    def start(cls, instrument: Instrument, params: OrderBookParams | None = None) -> "FeaturePipeline":
         """Features of an instrument that has shown nothing yet."""
-        return cls(float(instrument.tick_size), float(instrument.lot_size), OrderBookFeatures())
+        tick, lot = float(instrument.tick_size), float(instrument.lot_size)
+        return cls(OrderBookFeatures(tick, lot, OrderBookParams() if params is None else params))
 
     def observe(self, book: Book) -> None:
         """Take in a usable book after each message."""
@@ -65,34 +112,37 @@ class FeaturePipeline(msgspec.Struct, eq=False):
     def restart(self) -> None:
         """The book was interrupted."""
         self.order_book.restart()
-        self.trades_until = 0
 
     def read(self, market: MarketPicture, now: int) -> FeatureVector:
-        """The vector at exchange time `now`; the book must be usable. It is overwritten by the next reading."""
-        values, warm = self.values, self.warm
-        self.order_book.read(market.book, (self.tick, self.lot), now, values, warm)
-        if now >= self.trades_until or market.prints != self.prints:
-            self.prints = market.prints
-            self.trades_until = self._read_trades(market.tape, now)
+        """The vector at exchange time `now`; it is overwritten by the next reading.
+
+        Raises DataError, which says why, where the book has none to give: see `obstacle`.
+        """
+        if (why := obstacle(market.book)) is not None:
+            raise DataError(f"{market.book.instrument}: no features, the book is {why.value}")
+        self.computed = 0
         if market.candles.revision != self.candle_revision:
             self._read_candles(market.candles)
-        return FeatureVector(values, warm, now)
+        return FeatureVector(self.values, self.warm, now, partial(self._compute, market, now))
 
-    def _read_trades(self, tape: Tape, now: int) -> int:
-        """Trade features; returns the exchange time up to which they hold if nothing is traded."""
-        values, warm = self.values, self.warm
-        buys, sells, count, until = tape.recent(now, self.RATIO_WINDOW_NS, self.ARRIVAL_WINDOW_NS)
-        ratio = (buys + 1.0) / (sells + 1.0)
-        values[Feature.BUY_SELL_RATIO] = min(_RATIO_LIMIT, max(1 / _RATIO_LIMIT, ratio))
-        values[Feature.TRADE_ARRIVAL_RATE] = count * SECOND / self.ARRIVAL_WINDOW_NS
-        for feature, window in (
-            (Feature.BUY_SELL_RATIO, self.RATIO_WINDOW_NS),
-            (Feature.TRADE_ARRIVAL_RATE, self.ARRIVAL_WINDOW_NS),
-        ):
-            warm[feature] = tape.reaches(now - window)
-            if not warm[feature] and tape.complete_since >= 0:
-                until = min(until, tape.complete_since + window)
-        return until
+    def _compute(self, market: MarketPicture, now: int, feature: Feature | None) -> None:
+        missing = (_ALL if feature is None else _GROUP_OF[feature]) & ~self.computed
+        if not missing:
+            return
+        self.computed |= missing
+        features, book, out = self.order_book, market.book, (self.values, self.warm)
+        if missing & _SHAPE:
+            features.read_shape(book, *out)
+        if missing & _LIQUIDITY:
+            features.read_liquidity(book, *out)
+        if missing & _CLUSTERS:
+            features.read_clusters(book, *out)
+        if missing & _SHORT:
+            features.read_short(now, *out)
+        if missing & _LONG:
+            features.read_long(now, *out)
+        if missing & _TRADES:
+            features.read_trades(market.tape, now, *out)
 
     def _read_candles(self, candles: CandleBuilder) -> None:
         self.candle_revision = candles.revision
@@ -101,4 +151,4 @@ class FeaturePipeline(msgspec.Struct, eq=False):
             return
         last = max(0, candles.count - candle_kernels.VOLATILITY_WINDOW - 1)
         prices = np.ascontiguousarray(candles.table[list(_PRICES), last : candles.count].T, dtype=np.float64)
-        candle_kernels.read(prices, self.values[CANDLES], self.warm[CANDLES])
+        candle_kernels.read(prices, self.values[_CANDLES], self.warm[_CANDLES])

@@ -1,31 +1,63 @@
 """A feature vector: finite numbers by name, and which of them rest on enough history."""
 
+from collections.abc import Callable
+from typing import ClassVar
+
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from stakan.core.features.catalogue import FEATURE_NAMES, Feature
+from stakan.core.features.catalogue import CHANNELS, FEATURE_NAMES, FEATURE_SET, Channel, Feature
 
 
 class FeatureVector(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """Values and warmth of one instrument at one exchange time; a view that the next reading overwrites."""
+    """Values and warmth of one instrument at one exchange time; a view that the next reading overwrites.
 
-    values: npt.NDArray[np.float64]
-    """Shape (FEATURE_COUNT,), in the order of `Feature`."""
-    warm: npt.NDArray[np.bool_]
+    Groups of features are computed when one of them is asked for, so that nobody waits for what nobody reads.
+    """
+
+    version: ClassVar[str] = FEATURE_SET
+
+    kept_values: npt.NDArray[np.float64]
+    kept_warmth: npt.NDArray[np.bool_]
+    """Shape (FEATURE_COUNT,) both, in the order of `Feature`; right for the groups that were computed."""
     ts_event: int
+    compute: Callable[[Feature | None], None]
+    """Makes sure that a feature, or (None) every feature, is computed."""
+
+    @property
+    def values(self) -> npt.NDArray[np.float64]:
+        """All values, shape (FEATURE_COUNT,), in the order of `Feature`."""
+        self.compute(None)
+        return self.kept_values
+
+    @property
+    def warm(self) -> npt.NDArray[np.bool_]:
+        """Which of them rest on enough history; the others have their neutral value or, of a thin book, what it gives."""
+        self.compute(None)
+        return self.kept_warmth
 
     def of(self, feature: Feature) -> float:
         """One value."""
-        return float(self.values[feature])
+        self.compute(feature)
+        return float(self.kept_values[feature])
 
     def is_warm(self, *features: Feature) -> bool:
         """Whether all of them rest on enough history."""
-        return all(self.warm[feature] for feature in features)
+        for feature in features:
+            self.compute(feature)
+            if not self.kept_warmth[feature]:
+                return False
+        return True
 
     def to_array(self) -> npt.NDArray[np.float32]:
         """A copy, shape (FEATURE_COUNT,)."""
         return self.values.astype(np.float32)
+
+    def to_channels(self) -> dict[Channel, npt.NDArray[np.float32]]:
+        """Copies of the order book's 50, the candle's 25 and the indicators' 35 features."""
+        array = self.to_array()
+        return {channel: array[stretch].copy() for channel, stretch in CHANNELS.items()}
 
     def as_dict(self) -> dict[str, float]:
         """Name to value, in the order of the contract: for the why-record."""

@@ -44,48 +44,51 @@ def flow(
 
 
 @kernel
-def recent(
-    times: Ints, sizes: Ints, signs: Signs, start: int, end: int, now: int, long_ns: int, short_ns: int
-) -> tuple[int, int, int, int]:
-    """Buy lots and sell lots of ordinary prints younger than `long_ns`, and how many are younger than `short_ns`.
+def at_most(sizes: Ints, signs: Signs, first: int, limit: int) -> int:
+    """Ordinary prints from row `first` on of at most `limit` lots."""
+    found = 0
+    for i in range(first, sizes.shape[0]):
+        found += (sizes[i] <= limit) and (abs(signs[i]) != RPI)
+    return found
 
-    The same windows as `flow`, for rows [start, end) of whole columns. The fourth is the first moment after `now` at
-    which one of the three can change without another print.
-    """
-    buy_lots = sell_lots = count = 0
-    until = NEVER
-    i = end - 1
-    while i >= start and times[i] > now - long_ns:
-        if times[i] > now:
-            until = min(until, times[i])
-        elif abs(signs[i]) != RPI:
-            if signs[i] > 0:
-                buy_lots += sizes[i]
-            else:
-                sell_lots += sizes[i]
-            until = min(until, times[i] + long_ns)
-            if times[i] > now - short_ns:
-                count += 1
-                until = min(until, times[i] + short_ns)
-        i -= 1
-    return buy_lots, sell_lots, count, until
+
+@kernel
+def least_above(sizes: Ints, signs: Signs, first: int, limit: int) -> int:
+    """The smallest ordinary size above `limit` from row `first` on; `limit` where there is none."""
+    least = NEVER
+    for i in range(first, sizes.shape[0]):
+        if sizes[i] > limit and abs(signs[i]) != RPI:
+            least = min(least, sizes[i])
+    return least if least != NEVER else limit
 
 
 @kernel
 def size_percentile(sizes: Ints, signs: Signs, count: int, share: float) -> float:
-    """The `share` quantile (0 to 1, linear between neighbours) of the newest `count` ordinary sizes; 0.0 for none."""
-    picked = np.empty(min(count, sizes.shape[0]), np.int64)
+    """The `share` quantile (0 to 1, linear between neighbours) of the newest `count` ordinary sizes; 0.0 for none.
+
+    Found by halving the range of sizes: a few passes over the prints, and no sorted copy.
+    """
     n = 0
-    i = sizes.shape[0] - 1
-    while i >= 0 and n < picked.shape[0]:
-        if abs(signs[i]) != RPI:
-            picked[n] = sizes[i]
+    first = sizes.shape[0]
+    low = NEVER
+    high = 0
+    while first > 0 and n < count:
+        first -= 1
+        if abs(signs[first]) != RPI:
             n += 1
-        i -= 1
+            low = min(low, int(sizes[first]))
+            high = max(high, int(sizes[first]))
     if n == 0:
         return 0.0
-    ordered = np.sort(picked[:n])
     rank = share * (n - 1)
-    low = int(np.floor(rank))
-    high = min(low + 1, n - 1)
-    return float(ordered[low] + (ordered[high] - ordered[low]) * (rank - low))
+    whole = int(np.floor(rank))
+    while low < high:
+        middle = (low + high) >> 1
+        if at_most(sizes, signs, first, middle) > whole:
+            high = middle
+        else:
+            low = middle + 1
+    above = low
+    if at_most(sizes, signs, first, low) == whole + 1:
+        above = least_above(sizes, signs, first, low)
+    return float(low + (above - low) * (rank - whole))

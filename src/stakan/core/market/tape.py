@@ -153,13 +153,6 @@ class Tape(msgspec.Struct, eq=False):
             )
         )
 
-    def recent(self, now: int, long_ns: int, short_ns: int) -> tuple[int, int, int, int]:
-        """Buy lots and sell lots of `window(now, long_ns)` and the count of `window(now, short_ns)`, in one reading.
-
-        The fourth is the first moment after `now` at which one of them can change without another print.
-        """
-        return kernels.recent(self.times, self.sizes, self.signs, self.start, self.end, now, long_ns, short_ns)
-
     def reaches(self, ts: int) -> bool:
         """Whether every print since `ts` is here: it was seen and has not had to make room."""
         return 0 <= self.complete_since <= ts

@@ -1,0 +1,84 @@
+"""`stakan features`: what a feature vector holds."""
+
+from typing import Annotated
+
+import msgspec
+import typer
+
+from stakan.apps.cli.output import out, reports_errors, write_json
+from stakan.core.features.catalogue import FEATURE_SET, SCHEMA_HASH, Feature
+from stakan.core.features.definitions import DEFINITIONS, channel_of
+
+
+class FeatureView(msgspec.Struct, frozen=True):
+    """One feature for `--json`."""
+
+    index: int
+    name: str
+    channel: str
+    formula: str
+    unit: str
+    window: str
+    neutral: float
+    source: str
+
+
+def catalogue() -> list[FeatureView]:
+    """All features in their order."""
+    return [
+        FeatureView(
+            index=int(feature),
+            name=feature.name.lower(),
+            channel=channel_of(feature).value,
+            formula=DEFINITIONS[feature].formula,
+            unit=DEFINITIONS[feature].unit,
+            window=DEFINITIONS[feature].window,
+            neutral=DEFINITIONS[feature].neutral,
+            source=DEFINITIONS[feature].source,
+        )
+        for feature in Feature
+    ]
+
+
+def page() -> str:
+    """The reference page `docs/features.md`."""
+    lines = [
+        "# Features",
+        "",
+        "Written by `stakan features --markdown`; a test compares it with the code.",
+        "",
+        f"Feature set `{FEATURE_SET}`, schema `{SCHEMA_HASH}`: names, order and meaning are a contract. Windows are in",
+        "exchange time. A feature is never NaN: where history is too short or a denominator is zero it has its neutral value,",
+        "and the vector's `warm` mask says what rests on too little. A crossed or one-sided book gives no vector.",
+        "",
+        "In the formulas `pb1 qb1 pa1 qa1` are price and size of the best bid and ask, `B5` and `A5` the sizes of five bids",
+        "and asks; `o h l c v` are of the last closed candle, with `'` of the one before. A cluster is a run of neighbouring",
+        "levels, each at least `features.cluster_multiple` times the median level of its side, that holds at least",
+        "`features.min_cluster_volume` USDT; the reference notional is `features.reference_notional`.",
+        "",
+        "| | name | formula | unit | window | neutral | from |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {one.index + 1} | `{one.name}` | {_cell(one.formula)} | {one.unit} | {one.window} | {one.neutral:g} | {one.source} |"
+        for one in catalogue()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+@reports_errors
+def features_command(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As the reference page of the documentation.")] = False,
+) -> None:
+    """Every feature with its formula, unit, window and neutral value."""
+    if as_json:
+        write_json(catalogue())
+        return
+    text = page() if markdown else "\n".join(f"{one.index + 1:3} {one.name:28} {one.formula}" for one in catalogue())
+    out().print(text, markup=False, highlight=False, soft_wrap=True, end="" if markdown else "\n")
