@@ -19,7 +19,7 @@ from stakan.core.market.picture import MarketPicture
 from stakan.core.portfolio.portfolio import Portfolio
 from stakan.core.portfolio.reconcile import Difference
 
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
 
 
 class Plan(msgspec.Struct):
