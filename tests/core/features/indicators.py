@@ -1,6 +1,7 @@
 """How tests read the indicator channel, by name, and compare it with TA-Lib."""
 
 import numpy as np
+import pytest
 
 from stakan.core.features import _indicator_kernels as kernels
 
@@ -25,3 +26,12 @@ def minutes(count, first=20_000 * DAY):
 def columns(table):
     """Open, high, low, close, volume, turnover, each contiguous."""
     return tuple(np.ascontiguousarray(column) for column in table.T)
+
+
+def compare_with(expected, neutral, table, absolute=1e-9):
+    """Hold the indicators that `neutral` names against the values expected of them, to 1e-9 relative."""
+    values, warm = read(table)
+    for name, otherwise in neutral.items():
+        assert warm[name] == (len(table) >= NEEDED), name
+        assert not np.isnan(expected[name]) or not warm[name], name
+        assert values[name] == pytest.approx(expected[name] if warm[name] else otherwise, rel=1e-9, abs=absolute), name

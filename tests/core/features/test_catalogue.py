@@ -1,5 +1,7 @@
 """The catalogue: names in their order as they were agreed, and a definition for each."""
 
+from stakan.core.features import _candle_channel_kernels as candle_kernels
+from stakan.core.features import _indicator_kernels as indicator_kernels
 from stakan.core.features.catalogue import (
     CHANNELS,
     FEATURE_COUNT,
@@ -53,3 +55,10 @@ def test_every_feature_is_defined_in_the_order_of_the_contract():
     assert list(DEFINITIONS) == list(Feature)
     assert all(one.formula and one.unit and one.window and one.source for one in DEFINITIONS.values())
     assert NEUTRAL.tolist() == [one.neutral for one in DEFINITIONS.values()]
+
+
+def test_channels_agree_with_their_kernels_about_names_and_neutral_values():
+    kept = {**candle_kernels.NEUTRAL, **indicator_kernels.NEUTRAL}
+    stretch = [feature for feature in Feature if feature >= Feature.OPEN]
+    assert list(kept) == [feature.name.lower() for feature in stretch]
+    assert list(kept.values()) == [DEFINITIONS[feature].neutral for feature in stretch]

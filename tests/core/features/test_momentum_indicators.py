@@ -1,14 +1,12 @@
 """RSI, stochastic, Williams %R, CCI, momentum, ROC and MFI against TA-Lib and their bounds."""
 
-import math
-
 import numpy as np
 import pytest
 import talib
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.features.candle_tables import CANDLES, a_walk, in_quote_currency, recorded_table, tables, windows
-from tests.core.features.indicators import NEEDED, columns, read
+from tests.core.features.indicators import NEEDED, columns, compare_with, read
 
 from stakan.core.features._momentum_indicators import NEUTRAL
 
@@ -59,14 +57,10 @@ def slow_stochastic(table):
 
 
 def compare(table):
-    values, warm = read(table)
     expected = theirs(table)
-    if warm["stochastic_k"] and any(np.ptp(table[len(table) - b - 14 : len(table) - b, 1:3]) == 0 for b in range(5)):
+    if len(table) >= NEEDED and any(np.ptp(table[len(table) - b - 14 : len(table) - b, 1:3]) == 0 for b in range(5)):
         expected |= slow_stochastic(table)
-    for name, neutral in NEUTRAL.items():
-        assert warm[name] == (len(table) >= NEEDED), name
-        assert not math.isnan(expected[name]) or not warm[name], name
-        assert values[name] == pytest.approx(expected[name] if warm[name] else neutral, rel=1e-9, abs=1e-9), name
+    compare_with(expected, NEUTRAL, table)
 
 
 @given(tables(min_size=1))

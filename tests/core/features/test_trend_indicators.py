@@ -6,7 +6,7 @@ import talib
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.features.candle_tables import CANDLES, in_quote_currency, recorded_table, tables, windows
-from tests.core.features.indicators import NEEDED, columns, read
+from tests.core.features.indicators import NEEDED, columns, compare_with, read
 
 from stakan.core.features._trend_indicators import NEUTRAL
 
@@ -33,12 +33,7 @@ def theirs(table):
 
 
 def compare(table):
-    values, warm = read(table)
-    expected = theirs(table)
-    for name, neutral in NEUTRAL.items():
-        assert warm[name] == (len(table) >= NEEDED), name
-        assert not np.isnan(expected[name]) or not warm[name], name
-        assert values[name] == pytest.approx(expected[name] if warm[name] else neutral, rel=1e-9, abs=1e-9), name
+    compare_with(theirs(table), NEUTRAL, table)
 
 
 @given(tables(min_size=1))

@@ -9,7 +9,7 @@ import talib
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.features.candle_tables import CANDLES, in_quote_currency, recorded_table, tables, windows
-from tests.core.features.indicators import NEEDED, columns, read
+from tests.core.features.indicators import NEEDED, columns, compare_with, read
 
 from stakan.core.features._volatility_indicators import NEUTRAL
 
@@ -40,12 +40,7 @@ def exact(closes):
 
 
 def compare(table):
-    values, warm = read(table)
-    expected = theirs(table)
-    for name, neutral in NEUTRAL.items():
-        assert warm[name] == (len(table) >= NEEDED), name
-        assert not math.isnan(expected[name]) or not warm[name], name
-        assert values[name] == pytest.approx(expected[name] if warm[name] else neutral, rel=1e-9, abs=1e-12), name
+    compare_with(theirs(table), NEUTRAL, table, absolute=1e-12)
 
 
 @given(tables(min_size=1))

@@ -30,11 +30,7 @@ def catalogue() -> list[FeatureView]:
             index=int(feature),
             name=feature.name.lower(),
             channel=channel_of(feature).value,
-            formula=DEFINITIONS[feature].formula,
-            unit=DEFINITIONS[feature].unit,
-            window=DEFINITIONS[feature].window,
-            neutral=DEFINITIONS[feature].neutral,
-            source=DEFINITIONS[feature].source,
+            **DEFINITIONS[feature]._asdict(),
         )
         for feature in Feature
     ]

@@ -25,7 +25,7 @@ from stakan.core.engine import Engine
 
 SNAPSHOT_NS = MINUTE
 SNAPSHOT_STEPS = 50_000
-"""Or after as many steps: a start computes what came after the last one again, a second for each."""
+"""A snapshot is due after so many steps too: a start computes again what came after it, about a second of work."""
 """How often the engine's whole state is written."""
 FLUSH_NS = SECOND
 """How much of the market a killed process loses at most."""

@@ -28,11 +28,12 @@ from stakan.core.engine import account, exits
 from stakan.core.engine.state import InstrumentState, Plan, fresh_market
 from stakan.core.engine.turn import Turn
 from stakan.core.features.pipeline import FeaturePipeline
+from stakan.core.portfolio.position import Position
 
 GUARD_NS = Nanos(SECOND)
 """How long a stop that is gone may be explained by executions that are told late, before it is asked for again."""
 GUARD_AGAIN_NS = Nanos(SECOND // 2)
-"""After a refusal."""
+"""How long after a refusal another one, further away, is asked for: by then a newer mark is known."""
 
 
 def apply(turn: Turn, state: InstrumentState, event: VenueEvent) -> None:
@@ -114,7 +115,7 @@ def _stop_is_told(turn: Turn, state: InstrumentState, stop: Ticks | None) -> Non
     if state.plan is None:
         return
     state.plan.is_stop_refused = False
-    if stop is None and _is_naked(turn, state):
+    if stop is None and _naked(turn, state) is not None:
         subject = f"{state.rules.id} {state.plan.intent}"
         for key, after in ((f"guard {subject}", GUARD_NS), (f"protect {subject}", turn.config.protection_timeout_ns)):
             if key not in turn.state.timers:
@@ -128,13 +129,14 @@ def _stop_is_refused(turn: Turn, state: InstrumentState) -> None:
     state.plan.wanted_stop = None
     state.plan.is_stop_refused = True
     key = f"guard {state.rules.id} {state.plan.intent}"
-    if _is_naked(turn, state) and key not in turn.state.timers:
+    if key not in turn.state.timers and _naked(turn, state) is not None:
         turn.wake_at(key, turn.now + GUARD_AGAIN_NS)
 
 
-def _is_naked(turn: Turn, state: InstrumentState) -> bool:
+def _naked(turn: Turn, state: InstrumentState) -> Position | None:
+    """What is held there, if it has no stop."""
     position = turn.state.portfolio.position(state.rules.id)
-    return position is not None and position.size > 0 and position.stop_loss is None
+    return position if position is not None and position.size > 0 and position.stop_loss is None else None
 
 
 def _leave_what_was_not_asked_for(turn: Turn, state: InstrumentState) -> None:
@@ -183,7 +185,7 @@ def timer_fired(turn: Turn, key: str) -> None:
         return
     if state.plan is None or state.plan.intent != subject:
         return
-    position = turn.state.portfolio.position(state.rules.id)
+    naked = _naked(turn, state)
     match purpose:
         case "entry":
             if turn.cancel_entries(state.rules.id):
@@ -192,12 +194,12 @@ def timer_fired(turn: Turn, key: str) -> None:
             exits.close(turn, state, Reason.HORIZON_REACHED)
         case "close":
             exits.push_close(turn, state)
-        case "guard" if position is not None and _is_naked(turn, state):
-            exits.put_stop_back(turn, state, position)
-        case "protect" if position is not None and _is_naked(turn, state):
+        case "guard" if naked is not None:
+            exits.put_stop_back(turn, state, naked)
+        case "protect" if naked is not None:
             exits.close(turn, state, Reason.UNPROTECTED)
             # It may take as long as decision 3's proof until a close is known to be lost: the stop is asked for too.
-            exits.put_stop_back(turn, state, position)
+            exits.put_stop_back(turn, state, naked)
             turn.wake_at(key, turn.now + turn.config.protection_timeout_ns)
         case _:
             pass
