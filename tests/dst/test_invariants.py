@@ -103,7 +103,7 @@ class Hand:
         signal = Signal(
             instrument=order.instrument, side=order.side, strength=1.0, ts_event=1, entry=FAR_BELOW, stop_loss=1
         )
-        return IntentApproved(intent=Intent(id=order.intent, signal=signal, size=order.size, ts_recv=1), features={})
+        return IntentApproved(intent=Intent(id=order.intent, signal=signal, size=order.size, ts_recv=1))
 
     def step(self, *facts, commands=(), event=A_TIMER):
         self.number += 1

@@ -21,6 +21,7 @@ from stakan.core.domain.events import (
 )
 from stakan.core.domain.facts import (
     Discrepancy,
+    EntryFeatures,
     ExitDecided,
     FillBooked,
     FundingBooked,
@@ -106,7 +107,6 @@ def test_closed_positions_are_what_their_story_says_and_what_their_fills_add_up_
             assert any(fact.subject.startswith("finished order") for fact in facts_of(steps, Discrepancy))
         else:
             assert row["at_entry"]["signal"]["strategy"] == row["strategy"] == story.strategy
-            assert row["at_entry"]["features"]
         assert row["at_exit"]["mid_ticks"] > 0
     assert len(stories) == sum(row["opened_ts"] is not None for row in rows[t.positions].values())
 
@@ -275,7 +275,10 @@ def test_decisions_are_all_there_and_approved_ones_have_their_features():
         "approved": kinds["IntentApproved"],
         "exit": kinds["ExitDecided"],
     }
-    assert all(row["features"] for row in rows[t.decisions].values() if row["verdict"] == "approved")
+    seen = {fact.intent: fact.features for fact in facts_of(steps, EntryFeatures)}
+    assert seen == {
+        row["intent"]: row["features"] for row in rows[t.decisions].values() if row["verdict"] == "approved"
+    }
     assert len(rows[t.market_stats]) == kinds["CandleClosed"]
 
 

@@ -22,6 +22,7 @@ from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.events import FillOrigin, TimerFired
 from stakan.core.domain.facts import (
     BookGap,
+    EntryFeatures,
     EquityMarked,
     FillBooked,
     IntentApproved,
@@ -165,9 +166,10 @@ class Script:
         self.step(
             opened,
             SignalProposed(signal=signal),
-            IntentApproved(intent=intent, features=features),
+            IntentApproved(intent=intent),
             commands=(SubmitOrder(order=new),),
         )
+        self.step(opened, EntryFeatures(intent=intent.id, instrument=instrument, features=features))
         self.fill(
             opened,
             side,

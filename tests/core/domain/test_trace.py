@@ -25,6 +25,7 @@ from stakan.core.domain.facts import (
     AnyFact,
     BookGap,
     Discrepancy,
+    EntryFeatures,
     EquityMarked,
     ExitDecided,
     FillBooked,
@@ -40,7 +41,15 @@ from stakan.core.domain.trace import Owners, Traces, trace_of
 from stakan.core.domain.units import Side
 
 RUN = "20261002-120000-paper"
-OF_INTENT = (IntentApproved, OrderTransitioned, FillBooked, PositionTransitioned, PositionClosed, ExitDecided)
+OF_INTENT = (
+    IntentApproved,
+    EntryFeatures,
+    OrderTransitioned,
+    FillBooked,
+    PositionTransitioned,
+    PositionClosed,
+    ExitDecided,
+)
 
 
 @functools.cache

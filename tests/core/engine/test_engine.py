@@ -22,6 +22,7 @@ from stakan.core.domain.events import (
 )
 from stakan.core.domain.facts import (
     BookGap,
+    EntryFeatures,
     IntentApproved,
     IntentRefused,
     PositionClosed,
@@ -68,7 +69,29 @@ def test_an_entry_carries_its_stop_in_the_same_order():
     (order,) = orders(steps, Purpose.ENTRY)
     assert order.stop_loss is not None
     assert order.stop_loss < order.price
-    assert facts(steps, IntentApproved)[0].features["imbalance_5"] == 0.0
+
+
+def test_the_features_of_an_entry_are_those_it_was_decided_with_and_follow_its_order():
+    """The order does not wait for 110 numbers, and what happens next does not colour them."""
+    engine, alike = an_engine(Eager()), an_engine()
+    alike.step(a_snapshot(ts=SECOND))
+    state = alike.state.instruments[BTC]
+    expected = state.features.read(state.market, SECOND).as_dict()
+    first = engine.step(a_snapshot(ts=SECOND))
+    assert [type(fact) for fact in first.facts].count(IntentApproved) == 1
+    second = engine.step(a_delta(bids=[(640_000, 9_000)], asks=[(640_001, 1)], ts=SECOND + 1, sequence=2))
+    assert second.facts[0] == EntryFeatures(
+        intent=facts([(None, first)], IntentApproved)[0].intent.id, instrument=BTC, features=expected
+    )
+    assert engine.state.entered is None
+
+
+def test_a_snapshot_between_an_entry_and_its_features_loses_none():
+    engine, restored = an_engine(Eager()), an_engine(Eager())
+    engine.step(a_snapshot(ts=SECOND))
+    restored.restore(engine.snapshot())
+    event = a_delta(bids=[(640_000, 9_000)], ts=SECOND + 1, sequence=2)
+    assert restored.step(event) == engine.step(event)
 
 
 def test_one_position_per_instrument_owned_by_one_intent():

@@ -181,6 +181,7 @@ _FACTS: dict[type, Handler] = {
     f.SignalProposed: decisions.proposed,
     f.SignalRefused: decisions.passed_over,
     f.IntentApproved: decisions.approved,
+    f.EntryFeatures: decisions.entry_seen,
     f.IntentRefused: decisions.refused,
     f.ExitDecided: decisions.exit_decided,
     f.TradingStateChanged: account.trading_changed,

@@ -22,7 +22,7 @@ from stakan.core.domain.trace import Traces, trace_of
 from stakan.core.domain.trading import ExitSignal, TradingState
 
 DEBUG, INFO, WARNING = logging.DEBUG, logging.INFO, logging.WARNING
-_SILENT = (f.EquityMarked, f.CandleClosed, f.LatePrint, c.SetTimer)
+_SILENT = (f.EquityMarked, f.CandleClosed, f.LatePrint, f.EntryFeatures, c.SetTimer)
 """Of every second, or of the engine's own business."""
 TOLD_EVENTS: frozenset[type] = frozenset(
     (e.OutcomeLost, e.FeedDown, e.InstrumentChanged, e.CancelRejected, e.ProtectionChanged)
@@ -141,7 +141,6 @@ def _flat(item: Any) -> Mapping[str, Any]:
     fields = msgspec.structs.asdict(item)
     match item:
         case f.IntentApproved() | f.IntentRefused():
-            # The features are in the journal: they are no line for people.
             fields = {key: fields[key] for key in ("rule", "reason", "detail") if key in fields}
             intent = item.intent
             return {"intent": intent.id, "size": intent.size, **msgspec.structs.asdict(intent.signal), **fields}

@@ -7,7 +7,7 @@ import msgspec
 
 from stakan.apps.results.groups import HORIZONS
 from stakan.apps.results.model import FillRow, OrderRow, TradeRow
-from stakan.core.domain.facts import FillBooked, IntentApproved, OrderTransitioned, PositionClosed
+from stakan.core.domain.facts import EntryFeatures, FillBooked, IntentApproved, OrderTransitioned, PositionClosed
 from stakan.core.domain.ids import ClientOrderId, InstrumentId, IntentId, PositionId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.orders import NewOrder, OrderStatus
@@ -60,6 +60,7 @@ class ExecutionRecord:
         self._by_position: dict[PositionId, list[int]] = {}
         self._orders: dict[ClientOrderId, _Order] = {}
         self._approved: dict[IntentId, IntentApproved] = {}
+        self._features: dict[IntentId, dict[str, float]] = {}
 
     def mark(self, instrument: InstrumentId, ts: int, mid: float) -> None:
         """A new mid: markouts that fell due before it take the mid that was in force."""
@@ -77,7 +78,13 @@ class ExecutionRecord:
         """Keep what risk saw until the position closes; the oldest give way."""
         self._approved[fact.intent.id] = fact
         if len(self._approved) > MAX_PENDING_INTENTS:
-            del self._approved[next(iter(self._approved))]
+            oldest = next(iter(self._approved))
+            del self._approved[oldest]
+            self._features.pop(oldest, None)
+
+    def saw(self, fact: EntryFeatures) -> None:
+        """Keep what an intent was approved with, as long as the intent."""
+        self._features[fact.intent] = fact.features
 
     def transitioned(self, fact: OrderTransitioned) -> None:
         """An order changed its state."""
@@ -119,7 +126,7 @@ class ExecutionRecord:
             strength=approved.intent.signal.strength if approved else None,
             entry_reasons=fact.entry_reasons,
             exit_reason=fact.exit_reason,
-            features=dict(approved.features) if approved else {},
+            features=self._features.pop(fact.intent, {}),
         )
         self.trades.append(row)
 

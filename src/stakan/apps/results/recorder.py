@@ -98,6 +98,8 @@ class RunRecorder:
                 self._refusal(fact.rule, fact.reason, fact.detail)
             case f.IntentApproved():
                 self.executions.approved(fact)
+            case f.EntryFeatures():
+                self.executions.saw(fact)
             case f.TradingStateChanged():
                 self.states.append(StateRow(ts=ts, state=fact.state, reason=fact.reason, detail=fact.detail))
             case f.OrderTransitioned():

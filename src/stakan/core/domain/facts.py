@@ -88,9 +88,16 @@ class SignalRefused(Fact, frozen=True, kw_only=True, tag=True):
 
 
 class IntentApproved(Fact, frozen=True, kw_only=True, tag=True):
-    """Risk let an intent pass; the numbers behind it are kept for the why-record."""
+    """Risk let an intent pass; `EntryFeatures` in the next step says what it saw."""
 
     intent: Intent
+
+
+class EntryFeatures(Fact, frozen=True, kw_only=True, tag=True):
+    """The whole feature vector as it was when an intent was approved, one step before: its order did not wait for it."""
+
+    intent: IntentId
+    instrument: InstrumentId
     features: dict[str, float]
 
 
@@ -290,6 +297,7 @@ AnyFact = (
     | SignalProposed
     | SignalRefused
     | IntentApproved
+    | EntryFeatures
     | IntentRefused
     | ExitDecided
     | TradingStateChanged

@@ -20,6 +20,7 @@ from stakan.core.domain.facts import (
     BookGap,
     BookRecovered,
     CandleClosed,
+    EntryFeatures,
     FillBooked,
     IntentApproved,
     IntentRefused,
@@ -135,6 +136,8 @@ def intent_of(
     match item:
         case IntentApproved() | IntentRefused():
             return item.intent.id
+        case EntryFeatures():
+            return item.intent
         case SubmitOrder():
             return item.order.intent
         case PositionTransitioned() | PositionClosed():

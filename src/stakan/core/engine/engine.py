@@ -124,6 +124,8 @@ class Engine:
             raise DataError(f"receive time goes back from {state.now} to {ts_recv} ({type(event).__name__})")
         state.number += 1
         state.now = ts_recv
+        if state.entered is not None:
+            entries.record(turn, state.entered)
         self._handlers[type(event)](event)
         return turn.end()
 

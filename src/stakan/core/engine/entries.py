@@ -4,7 +4,7 @@ import msgspec
 
 from stakan.core.decision.checks import objection
 from stakan.core.decision.choose import choose
-from stakan.core.domain.facts import IntentApproved, IntentRefused, SignalProposed, SignalRefused
+from stakan.core.domain.facts import EntryFeatures, IntentApproved, IntentRefused, SignalProposed, SignalRefused
 from stakan.core.domain.ids import IntentId
 from stakan.core.domain.orders import NewOrder, OrderType, Purpose
 from stakan.core.domain.reasons import Reason
@@ -12,7 +12,7 @@ from stakan.core.domain.trading import Intent, Signal, TradingState
 from stakan.core.domain.units import SECOND, Nanos, Ticks
 from stakan.core.engine.account import account_for_entry
 from stakan.core.engine.exits import RESTING
-from stakan.core.engine.state import InstrumentState, Plan
+from stakan.core.engine.state import Entered, InstrumentState, Plan
 from stakan.core.engine.turn import Turn
 from stakan.core.features.vector import FeatureVector
 from stakan.core.market.health import book_health
@@ -44,6 +44,14 @@ def consider(turn: Turn, state: InstrumentState, view: View) -> None:
         refuse(turn, choice.winner, refusal)
         return
     _enter(turn, state, choice.winner, view.features)
+
+
+def record(turn: Turn, entered: Entered) -> None:
+    """Note the features of the last step's entry: nothing has changed since, and its order did not wait for it."""
+    state = turn.state.instruments[entered.instrument]
+    features = state.features.read(state.market, entered.ts_event)
+    turn.note(EntryFeatures(intent=entered.intent, instrument=entered.instrument, features=features.as_dict()))
+    turn.state.entered = None
 
 
 def refuse(turn: Turn, signal: Signal, refusal: Refusal) -> None:
@@ -114,7 +122,8 @@ def _enter(turn: Turn, state: InstrumentState, signal: Signal, features: Feature
         if refusal is not None:
             turn.note(IntentRefused(intent=intent, rule=name, reason=refusal.reason, detail=refusal.detail))
             return
-    turn.note(IntentApproved(intent=intent, features=features.as_dict()))
+    turn.note(IntentApproved(intent=intent))
+    turn.state.entered = Entered(intent.id, signal.instrument, features.ts_event)
     _send(turn, state, intent)
 
 

@@ -19,7 +19,7 @@ from stakan.core.market.picture import MarketPicture
 from stakan.core.portfolio.portfolio import Portfolio
 from stakan.core.portfolio.reconcile import Difference
 
-SNAPSHOT_VERSION = 2
+SNAPSHOT_VERSION = 3
 
 
 class Plan(msgspec.Struct):
@@ -57,6 +57,14 @@ class InstrumentState(msgspec.Struct):
     """Receive time at which its position, its protection or the balance by it last changed."""
     new_rules: Instrument | None = None
     """Rules with another grid, waiting until nothing of ours is expressed in the old one."""
+
+
+class Entered(msgspec.Struct, frozen=True):
+    """An intent that the last step approved, and the exchange time of the features that it was approved with."""
+
+    intent: IntentId
+    instrument: InstrumentId
+    ts_event: int
 
 
 class Suspect(msgspec.Struct, frozen=True):
@@ -97,6 +105,8 @@ class EngineState(msgspec.Struct):
     timers: dict[str, int] = msgspec.field(default_factory=dict)
     """Those asked for and not fired yet: key and receive time."""
     intents: int = 0
+    entered: Entered | None = None
+    """By the last step; its features are noted by the next one."""
     next_equity_mark: int = 0
 
 

@@ -3,10 +3,18 @@
 import math
 from typing import Any
 
+from stakan.adapters.sql.batch import Key
 from stakan.adapters.sql.folding.draft import Draft, builtins, plain, side_name
 from stakan.adapters.sql.folding.positions import leaving
 from stakan.adapters.sql.tables import decisions, densities
-from stakan.core.domain.facts import ExitDecided, IntentApproved, IntentRefused, SignalProposed, SignalRefused
+from stakan.core.domain.facts import (
+    EntryFeatures,
+    ExitDecided,
+    IntentApproved,
+    IntentRefused,
+    SignalProposed,
+    SignalRefused,
+)
 from stakan.core.domain.trading import Intent, Signal
 
 
@@ -41,7 +49,8 @@ def approved(draft: Draft, fact: IntentApproved) -> None:
     """Risk let it pass: an order follows."""
     intent = fact.intent
     detail = "; ".join(intent.signal.reasons)
-    _row(draft, "approved", draft.trace(fact), **_of_intent(intent), detail=detail, features=fact.features)
+    key = _row(draft, "approved", draft.trace(fact), **_of_intent(intent), detail=detail)
+    draft.state.entered = (intent.id, key)
     signal = intent.signal
     draft.audit(
         "decision",
@@ -58,6 +67,15 @@ def approved(draft: Draft, fact: IntentApproved) -> None:
             "stop_loss_ticks": signal.stop_loss,
         },
     )
+
+
+def entry_seen(draft: Draft, fact: EntryFeatures) -> None:
+    """The step after: what the approved intent saw, in its row; a system event where that row is not known."""
+    if draft.state.entered is None or draft.state.entered[0] != fact.intent:
+        draft.note("EntryFeatures", fact.instrument, fact, draft.trace(fact))
+        return
+    draft.change(decisions, draft.state.entered[1], features=fact.features)
+    draft.state.entered = None
 
 
 def exit_decided(draft: Draft, fact: ExitDecided) -> None:
@@ -87,7 +105,7 @@ def exit_decided(draft: Draft, fact: ExitDecided) -> None:
     )
 
 
-def _row(draft: Draft, verdict: str, trace: str, *, detail: str, **values: Any) -> None:
+def _row(draft: Draft, verdict: str, trace: str, *, detail: str, **values: Any) -> Key:
     empty = {
         "side": None,
         "intent": None,
@@ -98,7 +116,7 @@ def _row(draft: Draft, verdict: str, trace: str, *, detail: str, **values: Any) 
         "signal": None,
         "features": None,
     }
-    draft.insert(decisions, **{**empty, **values}, verdict=verdict, trace_id=trace, detail=plain(detail))
+    return draft.insert(decisions, **{**empty, **values}, verdict=verdict, trace_id=trace, detail=plain(detail))
 
 
 def _of_signal(signal: Signal) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any, get_args
 import msgspec
 from sqlalchemy import Table
 
-from stakan.adapters.sql.batch import AuditEntry, Batch, Key, Values
+from stakan.adapters.sql.batch import AuditEntry, Batch, Key, Values, key_of
 from stakan.adapters.sql.folding.state import ProjectionState
 from stakan.adapters.sql.moments import Moment
 from stakan.adapters.sql.tables import system_events
@@ -89,9 +89,11 @@ class Draft:
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
-    def insert(self, table: Table, **values: Any) -> None:
-        """A new row with the next place in the journal."""
-        self.batch.insert(table, {**self._place(), **values})
+    def insert(self, table: Table, **values: Any) -> Key:
+        """A new row with the next place in the journal; gives its key."""
+        row = {**self._place(), **values}
+        self.batch.insert(table, row)
+        return key_of(table, row)
 
     def insert_row(self, table: Table, row: msgspec.Struct, **more: Any) -> None:
         """A new row that has a key of its own."""

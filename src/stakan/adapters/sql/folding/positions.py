@@ -75,7 +75,7 @@ def _begun(draft: Draft, fact: PositionTransitioned) -> PositionMemory:
     at_entry = None
     if approved is not None:
         intent = approved.intent
-        at_entry = {"signal": builtins(intent.signal), "size_lots": intent.size, "features": approved.features}
+        at_entry = {"signal": builtins(intent.signal), "size_lots": intent.size}
     memory = PositionMemory(row=row)
     draft.state.positions[fact.position] = memory
     draft.insert_row(positions, row, at_entry=at_entry, at_exit=None)

@@ -11,7 +11,7 @@ from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.trace import Owners, Traces
 from stakan.core.portfolio.money import ZERO
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 OWNERS_KEPT = 500
 """Orders, and positions, whose intent is known at least (and at most twice as many), for what comes late."""
 
@@ -156,6 +156,8 @@ class ProjectionState(msgspec.Struct, kw_only=True):
     traces: Traces = msgspec.field(default_factory=lambda: fresh_traces(""))
     account: AccountMemory = msgspec.field(default_factory=AccountMemory)
     samples: dict[InstrumentId, Sample] = msgspec.field(default_factory=dict)
+    entered: tuple[IntentId, tuple[Any, ...]] | None = None
+    """The intent approved last, and the key of its row, while its features have not followed."""
     leaned_on: dict[str, int] = msgspec.field(default_factory=dict)
     """Price of the density that a strategy leaned on last, by instrument and strategy."""
 
