@@ -31,6 +31,7 @@ from stakan.core.domain.reasons import Reason
 from stakan.core.domain.trading import ExitSignal, TradingState
 from stakan.core.domain.units import DAY, Side
 from stakan.core.engine.account import account_for_entry
+from stakan.core.engine.state import SNAPSHOT_VERSION
 from stakan.core.risk.daily_loss import DailyLoss
 from tests.core.engine.builders import (
     BTC,
@@ -319,6 +320,13 @@ def test_a_snapshot_of_another_engine_is_refused():
         an_engine(Eager(stop_bps=51.0)).restore(data)
     with pytest.raises(DataError, match="ETHUSDT"):
         an_engine(Eager(), instruments=[an_instrument(ETH)]).restore(data)
+
+
+@pytest.mark.parametrize("version", [0, SNAPSHOT_VERSION - 1, SNAPSHOT_VERSION + 1])
+def test_a_snapshot_of_another_release_is_refused_by_its_version_whatever_its_shape(version):
+    of_another = msgspec.msgpack.encode({"version": version, "state": {"shape": "of then"}})
+    with pytest.raises(DataError, match=f"snapshot version {version}, this release reads {SNAPSHOT_VERSION}"):
+        an_engine().restore(of_another)
 
 
 def test_spot_binds_its_whole_value():

@@ -110,8 +110,11 @@ class EngineState(msgspec.Struct):
     next_equity_mark: int = 0
 
 
-class _Snapshot(msgspec.Struct):
+class _Version(msgspec.Struct):
     version: int
+
+
+class _Snapshot(_Version):
     identity: str
     state: EngineState
     memories: dict[InstrumentId, list[msgspec.Raw]]
@@ -169,9 +172,11 @@ def from_bytes(data: bytes, config: EngineConfig, instruments: set[InstrumentId]
     Raises DataError where version, configuration, instruments or shape are not this engine's.
     """
     try:
+        # Before the rest, which may have any shape in another release.
+        version = msgspec.msgpack.decode(data, type=_Version).version
+        if version != SNAPSHOT_VERSION:
+            raise DataError(f"snapshot version {version}, this release reads {SNAPSHOT_VERSION}")
         snapshot = _DECODER.decode(data)
-        if snapshot.version != SNAPSHOT_VERSION:
-            raise DataError(f"snapshot version {snapshot.version}, this release reads {SNAPSHOT_VERSION}")
         if snapshot.identity != identity(config):
             raise DataError("the snapshot was made with another configuration: start with the one it was made with")
         if snapshot.state.instruments.keys() != instruments:
