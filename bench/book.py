@@ -100,16 +100,18 @@ def kernel_sample(
 
     def sample() -> float:
         sides, counts = np.zeros((2, 16_384, 2), np.int64), np.zeros(2, np.int64)
-        kernels.apply_levels(sides, counts, snapshot[0], snapshot[1], REACH_PER_MILLE)
-        return rate(len(levels), lambda: _apply_all(sides, counts, levels, starts, bid_counts, REACH_PER_MILLE))
+        before = np.zeros(16_384, np.int64)
+        kernels.apply_levels(sides, counts, snapshot[0], snapshot[1], REACH_PER_MILLE, before)
+        return rate(len(levels), lambda: _apply_all(sides, counts, levels, starts, bid_counts, REACH_PER_MILLE, before))
 
     return sample
 
 
 @njit
-def _apply_all(sides, counts, levels, starts, bid_counts, reach):
+def _apply_all(sides, counts, levels, starts, bid_counts, reach, before):
     for i in range(len(bid_counts)):
-        bits = kernels.apply_levels(sides, counts, levels[starts[i] : starts[i + 1]], bid_counts[i], reach)
+        message = levels[starts[i] : starts[i + 1]]
+        bits = kernels.apply_levels(sides, counts, message, bid_counts[i], reach, before)
         if bits & (kernels.CORRUPT | kernels.NEEDS_ROOM | kernels.CROSSED):
             return -1 - i
     return counts[0] + counts[1]

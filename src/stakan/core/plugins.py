@@ -4,7 +4,7 @@ Adding a file adds the plugin, deleting the file deletes it; there is no registr
 defaults. A contract suite finds every file by itself and runs the laws of its kind.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from importlib import import_module
 from pkgutil import iter_modules
@@ -14,6 +14,8 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import msgspec
 
 from stakan.core.domain.errors import ConfigError
+from stakan.core.domain.events import BookEvent, TradePrint
+from stakan.core.domain.findings import Finding
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.trading import ExitSignal, Intent, Signal
@@ -31,6 +33,8 @@ class View(msgspec.Struct, frozen=True, eq=False, gc=False):
     features: FeatureVector
     trend: Trend
     """Of the closed candles."""
+    findings: Sequence[Finding]
+    """What detectors found lately, oldest first."""
     now: Nanos
     """Exchange time of the newest market event."""
 
@@ -76,6 +80,30 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return None
 
 
+class Detector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of detectors: parameters now, findings later.
+
+    A detector sees every message of one instrument's book and tape after the market took it in, and answers what it
+    finds; most answers are empty, so they must cost microseconds. It reads no clock and does no I/O. What it must
+    remember is a msgspec Struct made by `start`, one per instrument, bounded, part of the engine's snapshot.
+    """
+
+    def start(self, instrument: Instrument) -> msgspec.Struct:  # noqa: ARG002 - the contract
+        """A fresh state for one instrument."""
+        return NoState()
+
+    def on_book(self, market: MarketPicture, event: BookEvent, state: Any) -> Sequence[Finding]:  # noqa: ARG002
+        """A message that the book took in and is usable after; `market.book.before` has what a delta's levels held."""
+        return ()
+
+    def on_print(self, market: MarketPicture, event: TradePrint, state: Any) -> Sequence[Finding]:  # noqa: ARG002
+        """A new print, RPI prints among them; it may be older or newer than the book."""
+        return ()
+
+    def restart(self, state: Any) -> None:
+        """The feed was interrupted: what was under way is not known any more; the next book message is a snapshot."""
+
+
 class AccountView(NamedTuple):
     """What a risk rule sees: money at mark in settlement currency, orders in flight counted as filled."""
 
@@ -111,7 +139,7 @@ class RiskRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return None
 
 
-Plugin = TypeVar("Plugin", Strategy, RiskRule)
+Plugin = TypeVar("Plugin", Strategy, Detector, RiskRule)
 
 
 def load(package: str, kind: type[Plugin], name: str, parameters: Mapping[str, object]) -> Plugin:

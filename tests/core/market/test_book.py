@@ -68,6 +68,16 @@ def test_a_book_of_deltas_is_the_dictionary_of_their_last_sizes(changes):
 
 
 @given(messages)
+def test_it_says_what_the_levels_of_the_last_delta_held_before(changes):
+    oracle, book = DictBook(), a_book((), ())
+    for number, (bids, asks) in enumerate(changes):
+        expected = [oracle.bids.get(price, 0) for price, _ in bids] + [oracle.asks.get(price, 0) for price, _ in asks]
+        book.apply(a_delta(bids, asks, sequence=2 + number))
+        assert book.before[: len(expected)].tolist() == expected
+        oracle.apply(bids, asks)
+
+
+@given(messages)
 def test_a_snapshot_and_its_deltas_equal_the_later_snapshot(changes):
     book = fed(changes)
     bids, asks = sides(book)

@@ -102,6 +102,11 @@ def _noted(draft: Draft, message: Any) -> None:
     draft.note(type(message).__name__, getattr(message, "instrument", None) or None, message, draft.trace(message))
 
 
+def _found(draft: Draft, fact: f.FindingMade) -> None:
+    """A detector's finding: a system event of its instrument."""
+    draft.note("FindingMade", fact.finding.instrument, fact.finding, draft.trace(fact))
+
+
 def _unknown(draft: Draft, fact: Any) -> None:
     """A kind of fact that this release has no table for: nothing is lost, and as nobody can judge it, it is audited."""
     _noted(draft, fact)
@@ -178,6 +183,7 @@ _FACTS: dict[type, Handler] = {
     f.BookRecovered: _noted,
     f.LatePrint: _noted,
     f.CandleClosed: market.candle_closed,
+    f.FindingMade: _found,
     f.SignalProposed: decisions.proposed,
     f.SignalRefused: decisions.passed_over,
     f.IntentApproved: decisions.approved,

@@ -5,6 +5,7 @@ from decimal import Decimal
 import msgspec
 
 from stakan.core.domain.events import FillOrigin
+from stakan.core.domain.findings import Finding
 from stakan.core.domain.ids import ClientOrderId, ExecutionId, InstrumentId, IntentId, PositionId
 from stakan.core.domain.orders import OrderStatus, PositionStatus
 from stakan.core.domain.reasons import Reason
@@ -69,6 +70,12 @@ class CandleClosed(Fact, frozen=True, kw_only=True, tag=True):
 
 
 # --- decision and risk ----------------------------------------------------------------------------------------------
+
+
+class FindingMade(Fact, frozen=True, kw_only=True, tag=True):
+    """A detector found something."""
+
+    finding: Finding
 
 
 class SignalProposed(Fact, frozen=True, kw_only=True, tag=True):
@@ -294,6 +301,7 @@ AnyFact = (
     | BookRecovered
     | LatePrint
     | CandleClosed
+    | FindingMade
     | SignalProposed
     | SignalRefused
     | IntentApproved

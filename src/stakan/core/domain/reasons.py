@@ -18,6 +18,8 @@ class Reason(StrEnum):
     SIGNAL_STALE = "signal_stale"
     DENSITY_GONE = "density_gone"
     ENTRY_TOO_FAR = "entry_too_far"
+    MANIPULATION = "manipulation"
+    """It leans on what looks like a manipulation."""
     # risk
     NO_STOP = "no_stop"
     STOP_WRONG_SIDE = "stop_wrong_side"

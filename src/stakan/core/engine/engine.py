@@ -227,7 +227,7 @@ class Engine:
         if not book.is_usable or self._turn.now - book.ts_recv > self.config.max_feed_age_ns:
             return
         features = state.features.read(market, now)
-        view = View(state.rules, market, features, state.features.trend, now)  # type: ignore[arg-type]  # Nanos
+        view = View(state.rules, market, features, state.features.trend, state.findings, now)  # type: ignore[arg-type]  # Nanos
         if state.plan is not None:
             self._tend(state, view)
         if state.plan is None or not triggered:

@@ -7,6 +7,7 @@ import msgspec
 
 from stakan.core.domain.errors import DataError
 from stakan.core.domain.events import decode_array, encode_array
+from stakan.core.domain.findings import Finding
 from stakan.core.domain.ids import ClientOrderId, InstrumentId, IntentId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.reasons import Reason
@@ -44,6 +45,8 @@ class InstrumentState(msgspec.Struct):
     rules: Instrument
     market: MarketPicture
     features: FeaturePipeline
+    findings: list[Finding] = msgspec.field(default_factory=list)
+    """The newest of the detectors, oldest first."""
     plan: Plan | None = None
     next_decision: int = 0
     """Exchange time."""

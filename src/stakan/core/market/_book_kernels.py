@@ -117,10 +117,10 @@ def set_row(side: Ints, count: int, row: int, price: int, size: int) -> int:
 
 
 @kernel
-def apply_levels(sides: Ints, counts: Ints, levels: Ints, bid_count: int, reach: int) -> int:
-    """Apply one message atomically; returns bits.
+def apply_levels(sides: Ints, counts: Ints, levels: Ints, bid_count: int, reach: int, before: Ints) -> int:
+    """Apply one message atomically; returns bits, and in `before` the size that each of its levels had.
 
-    `levels` has shape (n, 2), the first `bid_count` rows bids. Levels farther than `reach` (share of the best
+    `levels` has shape (n, 2), the first `bid_count` rows bids; `before` has n rows or more. Levels farther than `reach` (share of the best
     price of their side, in 1/1000) are not kept. Nothing is changed when the result is CORRUPT or NEEDS_ROOM.
     """
     total = levels.shape[0]
@@ -146,6 +146,7 @@ def apply_levels(sides: Ints, counts: Ints, levels: Ints, bid_count: int, reach:
             size = levels[i, SIZE]
             is_far = sign * price < sign * limit
             row = locate_near(side, count, price, sign, row)
+            before[i] = side[row, SIZE] if row < count and side[row, PRICE] == price else 0
             # What is out of reach is not kept, and what was kept of it must not grow stale.
             result = set_row(side, count, row, price, 0 if is_far else size)
             if result >= 0:

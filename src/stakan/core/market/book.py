@@ -47,6 +47,10 @@ def _sides() -> npt.NDArray[np.int64]:
     return np.zeros((2, _FIRST_CAPACITY, 2), np.int64)
 
 
+def _sizes() -> npt.NDArray[np.int64]:
+    return np.zeros(_FIRST_CAPACITY, np.int64)
+
+
 def _counts() -> npt.NDArray[np.int64]:
     return np.zeros(2, np.int64)
 
@@ -65,6 +69,8 @@ class Book(msgspec.Struct, eq=False):
     """Whether both sides had a level after the last message."""
     sides: np.ndarray[tuple[int, int, int], np.dtype[np.int64]] = msgspec.field(default_factory=_sides)
     counts: np.ndarray[tuple[int], np.dtype[np.int64]] = msgspec.field(default_factory=_counts)
+    before: np.ndarray[tuple[int], np.dtype[np.int64]] = msgspec.field(default_factory=_sizes)
+    """Lots that each level of the last delta had before it, in the order of its rows; more rows than it has."""
     stale: int = 0
     """Messages dropped because they were older than the book."""
     unknown_deletes: int = 0
@@ -106,11 +112,14 @@ class Book(msgspec.Struct, eq=False):
             self.state = BookState.INVALID
 
     def _merge(self, event: BookEvent) -> AnyFact | None:
-        bits = kernels.apply_levels(self.sides, self.counts, event.levels, event.bid_count, REACH_PER_MILLE)
+        levels = event.levels
+        if len(levels) > len(self.before):
+            self.before = np.zeros(2 * len(levels), np.int64)
+        bits = kernels.apply_levels(self.sides, self.counts, levels, event.bid_count, REACH_PER_MILLE, self.before)
         self.is_two_sided = True
         if bits & ~(BID_TOUCHED | ASK_TOUCHED):
             if bits & NEEDS_ROOM:
-                self._make_room(len(event.levels))
+                self._make_room(len(levels))
                 return self._merge(event)
             if bits & CORRUPT:
                 self.state = BookState.INVALID
