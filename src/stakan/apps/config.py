@@ -251,13 +251,33 @@ class DatabaseSection(Section):
         return value
 
 
-class StrategySection(Section):
-    """One strategy: a file under `stakan.core.strategies`, or a file of your own."""
+class PluginSection(Section):
+    """One plugin: a file of the package of its kind, or a file of your own."""
 
     name: str = Field(min_length=1, description="What records and reports call it; the file's name without .py")
     plugin: str | None = Field(None, description="File name without .py where it is not the name: one file, used twice")
-    file: Path | None = Field(None, description="Path of a strategy file outside the package")
+    file: Path | None = Field(None, description="Path of a file outside the package")
     parameters: dict[str, Any] = Field(default_factory=dict, description="Overrides of the spec's defaults")
+
+
+class StrategySection(PluginSection):
+    """One strategy: a file under `stakan.core.strategies`, or a file of your own."""
+
+
+class DetectorSection(PluginSection):
+    """One detector: a file under `stakan.core.detectors`, or a file of your own."""
+
+
+class SuspicionSection(Section):
+    """What findings of detectors do to signals."""
+
+    memory: Duration = Field("30s", description="A finding counts for so long")
+    veto: float = Field(
+        0.8, ge=0, description="Confidence from which on a signal that leans on the suspicious price is refused"
+    )
+    weight: float = Field(
+        0.5, ge=0, le=1, description="Share of its strength that a signal loses to a finding of confidence 1"
+    )
 
 
 class RuleSection(Section):
@@ -268,6 +288,7 @@ class RuleSection(Section):
 
 
 _STRATEGIES = tuple(StrategySection(name=name) for name in ("imbalance", "density_breakout", "density_bounce"))
+_DETECTORS: tuple[DetectorSection, ...] = ()
 _RULES = tuple(
     RuleSection(name=name) for name in ("mandatory_stop", "order_size", "position_count", "exposure", "daily_loss")
 )
@@ -310,6 +331,11 @@ class Settings(BaseSettings):
     strategies: tuple[StrategySection, ...] = Field(
         _STRATEGIES, description="Name, parameters and, for a file of your own, its path"
     )
+    detectors: tuple[DetectorSection, ...] = Field(
+        _DETECTORS,
+        description="What looks out for manipulation: name, parameters and, for a file of your own, its path",
+    )
+    suspicion: SuspicionSection = SuspicionSection()
     risk: tuple[RuleSection, ...] = Field(_RULES, description="Risk rules and their parameters; all must agree")
     venue: VenueSection = VenueSection()
     universe: UniverseSection = UniverseSection()

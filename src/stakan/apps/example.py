@@ -8,10 +8,10 @@ import msgspec
 from stakan.adapters.exchanges.simulated.exchange import SimulationConfig
 from stakan.adapters.exchanges.simulated.models import FeeRates
 from stakan.apps.config import Section, Settings, to_toml
-from stakan.apps.wiring import RISK_RULES, STRATEGIES
+from stakan.apps.wiring import DETECTORS, RISK_RULES, STRATEGIES
 from stakan.core.features.order_book import OrderBookParams
 from stakan.core.market.densities import DensityParams
-from stakan.core.plugins import Plugin, RiskRule, Strategy, load, names
+from stakan.core.plugins import Detector, Plugin, RiskRule, Strategy, load, names
 
 
 def example(settings: Settings) -> str:
@@ -21,7 +21,11 @@ def example(settings: Settings) -> str:
     """
     described = _descriptions()
     unset = _unset(settings)
-    plugins = {"strategies": _parameters(STRATEGIES, Strategy), "risk": _parameters(RISK_RULES, RiskRule)}
+    plugins = {
+        "strategies": _parameters(STRATEGIES, Strategy),
+        "detectors": _parameters(DETECTORS, Detector),
+        "risk": _parameters(RISK_RULES, RiskRule),
+    }
     lines = ["# Every key with its default. Leave out what you do not change."]
     section = ""
     for line in to_toml(settings).splitlines():

@@ -11,17 +11,19 @@ import msgspec
 from stakan.adapters.exchanges.simulated.exchange import SimulationConfig
 from stakan.adapters.exchanges.simulated.models import ConstantLatency
 from stakan.adapters.instruments import resolve
-from stakan.apps.config import Settings, StrategySection, duration_ns, to_toml
+from stakan.apps.config import DetectorSection, PluginSection, Settings, StrategySection, duration_ns, to_toml
 from stakan.core.decision.sizing import Sizing
+from stakan.core.decision.suspicion import Suspicion
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.units import Nanos
 from stakan.core.engine import EngineConfig
 from stakan.core.features.order_book import OrderBookParams
 from stakan.core.market.densities import DensityParams
-from stakan.core.plugins import RiskRule, Strategy, build, load, not_numbers
+from stakan.core.plugins import Detector, Plugin, RiskRule, Strategy, build, load, not_numbers
 
 STRATEGIES = "stakan.core.strategies"
+DETECTORS = "stakan.core.detectors"
 RISK_RULES = "stakan.core.risk"
 
 _OWN = "instruments"
@@ -39,6 +41,7 @@ def engine_config(settings: Settings, run_epoch: str, instruments: Collection[In
     engine = settings.engine
     densities = {key: value for key, value in settings.densities.items() if key != _OWN}
     _refuse_repeats("strategies", (entry.name for entry in settings.strategies))
+    _refuse_repeats("detectors", (entry.name for entry in settings.detectors))
     _refuse_repeats("risk", (entry.name for entry in settings.risk))
     return EngineConfig(
         account=settings.account.name,
@@ -46,6 +49,12 @@ def engine_config(settings: Settings, run_epoch: str, instruments: Collection[In
         starting_balance=settings.account.starting_balance,
         leverage=settings.account.leverage,
         strategies=tuple((entry.name, strategy(entry)) for entry in settings.strategies),
+        detectors=tuple((entry.name, detector(entry)) for entry in settings.detectors),
+        suspicion=Suspicion(
+            memory_ns=Nanos(duration_ns(settings.suspicion.memory)),
+            veto=settings.suspicion.veto,
+            weight=settings.suspicion.weight,
+        ),
         risk_rules=tuple(
             (entry.name, load(RISK_RULES, RiskRule, entry.name, entry.parameters)) for entry in settings.risk
         ),
@@ -95,15 +104,25 @@ def paper_config(settings: Settings) -> SimulationConfig:
 
 def strategy(entry: StrategySection) -> Strategy:
     """The spec of one configured strategy, from the package or from a file of the user's."""
+    return _plugin(entry, STRATEGIES, Strategy)
+
+
+def detector(entry: DetectorSection) -> Detector:
+    """The spec of one configured detector, from the package or from a file of the user's."""
+    return _plugin(entry, DETECTORS, Detector)
+
+
+def _plugin(entry: PluginSection, package: str, kind: type[Plugin]) -> Plugin:
     if entry.file is None:
-        return load(STRATEGIES, Strategy, entry.plugin or entry.name, entry.parameters)
+        return load(package, kind, entry.plugin or entry.name, entry.parameters)
+    what = f"{kind.__name__.lower()} {entry.name!r}"
     path = entry.file.expanduser()
     if not path.is_file():
-        raise ConfigError(f"strategy {entry.name!r}: there is no file {path}")
-    module_name = f"stakan_user_strategies.{path.stem}"
+        raise ConfigError(f"{what}: there is no file {path}")
+    module_name = f"stakan_user_plugins.{path.stem}"
     spec = spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
-        raise ConfigError(f"strategy {entry.name!r}: {path} is not a Python file")
+        raise ConfigError(f"{what}: {path} is not a Python file")
     module = module_from_spec(spec)
     # msgspec resolves annotations through sys.modules.
     sys.modules[module_name] = module
@@ -112,10 +131,8 @@ def strategy(entry: StrategySection) -> Strategy:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[module_name]
-        raise ConfigError(
-            f"strategy {entry.name!r}: {path} cannot be loaded: {type(error).__name__}: {error}"
-        ) from error
-    return build(module, Strategy, entry.name, entry.parameters)
+        raise ConfigError(f"{what}: {path} cannot be loaded: {type(error).__name__}: {error}") from error
+    return build(module, kind, entry.name, entry.parameters)
 
 
 def own_densities(settings: Settings) -> dict[str, dict[str, Any]]:

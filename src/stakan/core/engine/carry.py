@@ -7,10 +7,20 @@ from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.trading import TradingState
 from stakan.core.engine.config import EngineConfig
-from stakan.core.engine.state import EngineState, InstrumentState, Memories, Plan, fresh_memories, fresh_state
-from stakan.core.plugins import Strategy
+from stakan.core.engine.state import (
+    EngineState,
+    InstrumentState,
+    Memories,
+    Memory,
+    Plan,
+    fresh_memories,
+    fresh_state,
+)
+from stakan.core.plugins import Detector, Strategy
 from stakan.core.portfolio.portfolio import Portfolio
 from stakan.core.portfolio.position import Position
+
+Named = tuple[tuple[str, Strategy], ...] | tuple[tuple[str, Detector], ...]
 
 
 def carried(
@@ -85,20 +95,27 @@ def _is_seen_alike(config: EngineConfig, earlier: EngineConfig, old: InstrumentS
 
 def _take_market(new: InstrumentState, old: InstrumentState) -> None:
     new.market, new.features, new.next_decision = old.market, old.features, old.next_decision
+    new.findings = old.findings
     new.market.interrupt()
     new.features.restart()
 
 
-def _remembered(
-    config: EngineConfig, earlier: EngineConfig, new: list[msgspec.Struct], old: list[msgspec.Struct]
+def _remembered(config: EngineConfig, earlier: EngineConfig, new: Memory, old: Memory) -> Memory:
+    """What a plugin remembers is its own as long as its name and its parameters are the same."""
+    memory = Memory(
+        _kept(config.strategies, new.strategies, earlier.strategies, old.strategies),
+        _kept(config.detectors, new.detectors, earlier.detectors, old.detectors),
+    )
+    for (_, spec), own in zip(config.detectors, memory.detectors, strict=True):
+        spec.restart(own)
+    return memory
+
+
+def _kept(
+    named: Named, new: list[msgspec.Struct], named_earlier: Named, old: list[msgspec.Struct]
 ) -> list[msgspec.Struct]:
-    """What a strategy remembers is its own as long as its name and its parameters are the same."""
-    known = dict(zip((_named(name, spec) for name, spec in earlier.strategies), old, strict=True))
-    return [known.get(_named(name, spec), fresh) for (name, spec), fresh in zip(config.strategies, new, strict=True)]
-
-
-def _named(name: str, spec: Strategy) -> tuple[str, type[Strategy], Strategy]:
-    return name, type(spec), spec
+    known = {(name, type(spec), spec): own for (name, spec), own in zip(named_earlier, old, strict=True)}
+    return [known.get((name, type(spec), spec), fresh) for (name, spec), fresh in zip(named, new, strict=True)]
 
 
 def _trading(state: EngineState) -> TradingState:

@@ -5,12 +5,13 @@ from decimal import Decimal
 import msgspec
 
 from stakan.core.decision.sizing import Sizing
+from stakan.core.decision.suspicion import Suspicion
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.trading import Orphans
 from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND, Nanos
 from stakan.core.features.order_book import OrderBookParams
 from stakan.core.market.densities import DensityParams
-from stakan.core.plugins import RiskRule, Strategy
+from stakan.core.plugins import Detector, RiskRule, Strategy
 
 
 class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +24,9 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     leverage: Decimal = Decimal(10)
     strategies: tuple[tuple[str, Strategy], ...] = ()
     """Name and spec; the name is what configuration, records and reports call it."""
+    detectors: tuple[tuple[str, Detector], ...] = ()
+    """Name and spec, as of strategies."""
+    suspicion: Suspicion = Suspicion()
     risk_rules: tuple[tuple[str, RiskRule], ...] = ()
     sizing: Sizing = Sizing()
     densities: DensityParams = DensityParams()

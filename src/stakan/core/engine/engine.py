@@ -47,7 +47,7 @@ from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.step import Step
 from stakan.core.domain.units import SECOND, Nanos
-from stakan.core.engine import account, entries, exits, lifecycle, recovery
+from stakan.core.engine import account, detection, entries, exits, lifecycle, recovery
 from stakan.core.engine.carry import carried
 from stakan.core.engine.config import EngineConfig
 from stakan.core.engine.state import EngineState, InstrumentState, fresh_memories, fresh_state, from_bytes, to_bytes
@@ -159,12 +159,18 @@ class Engine:
         problem = state.market.apply_book(event)
         if problem is not None:
             self._turn.note(problem)
-            state.features.restart()
+            self._restart(state)
         if book.state is not LIVE:
             self._ask_for_snapshot(state)
         elif book.is_fresh and book.is_two_sided:
             state.features.observe(book)
+            detection.see_book(self._turn, state, event)
         self._after_market(state, event)
+
+    def _restart(self, state: InstrumentState) -> None:
+        """The feed was interrupted: what was under way in the market is not known any more."""
+        state.features.restart()
+        detection.restart(self._turn, state)
 
     def _ask_for_snapshot(self, state: InstrumentState) -> None:
         """We are blind: ask for the book, again every so often, and do not let entries rest."""
@@ -177,9 +183,12 @@ class Engine:
         state = self._instrument(event)
         if state.new_rules is not None:
             return
+        known = state.market.prints
         facts = state.market.apply_print(event)
         if facts:
             self._turn.note_all(facts)
+        if state.market.prints != known:
+            detection.see_print(self._turn, state, event)
         self._after_market(state, event)
 
     def _on_quote(self, event: BestQuote) -> None:
@@ -200,7 +209,7 @@ class Engine:
     def _on_feed_down(self, event: FeedDown) -> None:
         state = self._instrument(event)
         state.market.interrupt()
-        state.features.restart()
+        self._restart(state)
         self._turn.cancel_entries(event.instrument)
 
     def _on_rules(self, event: InstrumentChanged) -> None:

@@ -4,6 +4,7 @@ import msgspec
 
 from stakan.core.decision.checks import objection
 from stakan.core.decision.choose import choose
+from stakan.core.decision.suspicion import weigh
 from stakan.core.domain.facts import EntryFeatures, IntentApproved, IntentRefused, SignalProposed, SignalRefused
 from stakan.core.domain.ids import IntentId
 from stakan.core.domain.orders import NewOrder, OrderType, Purpose
@@ -29,9 +30,13 @@ def consider(turn: Turn, state: InstrumentState, view: View) -> None:
         opinion = spec.decide(view, memory)
         if opinion is not None:
             # Whatever it says, a strategy speaks for itself and of the instrument that it was asked about.
-            signal = msgspec.structs.replace(opinion, strategy=name, instrument=state.rules.id)
-            signals.append(signal)
+            own = msgspec.structs.replace(opinion, strategy=name, instrument=state.rules.id)
+            signal, veto = weigh(own, state.findings, turn.config.suspicion, view.now)
             turn.note(SignalProposed(signal=signal))
+            if veto is None:
+                signals.append(signal)
+            else:
+                refuse(turn, signal, Refusal(Reason.MANIPULATION, veto))
     if not signals:
         return
     choice = choose(signals, turn.config.min_strength)

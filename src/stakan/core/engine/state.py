@@ -2,6 +2,7 @@
 
 import hashlib
 from decimal import Decimal
+from typing import NamedTuple
 
 import msgspec
 
@@ -120,14 +121,18 @@ class _Version(msgspec.Struct):
 class _Snapshot(_Version):
     identity: str
     state: EngineState
-    memories: dict[InstrumentId, list[msgspec.Raw]]
+    memories: dict[InstrumentId, tuple[list[msgspec.Raw], list[msgspec.Raw]]]
 
 
-Memories = dict[InstrumentId, list[msgspec.Struct]]
-"""What each configured strategy remembers of each instrument, in the order of the configuration.
+class Memory(NamedTuple):
+    """What each configured plugin remembers of one instrument, in the order of the configuration."""
 
-Kept beside `EngineState` because only the configuration knows their types.
-"""
+    strategies: list[msgspec.Struct]
+    detectors: list[msgspec.Struct]
+
+
+Memories = dict[InstrumentId, Memory]
+"""Kept beside `EngineState` because only the configuration knows their types."""
 
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=encode_array)
 _DECODER = msgspec.msgpack.Decoder(_Snapshot, dec_hook=decode_array)
@@ -159,13 +164,18 @@ def fresh_market(config: EngineConfig, rules: Instrument) -> MarketPicture:
 
 
 def fresh_memories(config: EngineConfig, instruments: list[Instrument]) -> Memories:
-    """What strategies remember at the start."""
-    return {rules.id: [spec.start() for _, spec in config.strategies] for rules in instruments}
+    """What plugins remember at the start."""
+    return {rules.id: fresh_memory(config, rules) for rules in instruments}
+
+
+def fresh_memory(config: EngineConfig, rules: Instrument) -> Memory:
+    """What plugins remember of one instrument at the start."""
+    return Memory([spec.start() for _, spec in config.strategies], [spec.start(rules) for _, spec in config.detectors])
 
 
 def to_bytes(state: EngineState, memories: Memories, config: EngineConfig) -> bytes:
     """A snapshot: msgpack with a version and the identity of the configuration that it was made with."""
-    raw = {key: [msgspec.Raw(_ENCODER.encode(memory)) for memory in row] for key, row in memories.items()}
+    raw = {key: (_raw(memory.strategies), _raw(memory.detectors)) for key, memory in memories.items()}
     return _ENCODER.encode(_Snapshot(SNAPSHOT_VERSION, identity(config), state, raw))
 
 
@@ -185,22 +195,31 @@ def from_bytes(data: bytes, config: EngineConfig, instruments: set[InstrumentId]
         if snapshot.state.instruments.keys() != instruments:
             held = ", ".join(sorted(snapshot.state.instruments))
             raise DataError(f"the snapshot holds {held}; this engine trades {', '.join(sorted(instruments))}")
-        kinds = [type(spec.start()) for _, spec in config.strategies]
         memories: Memories = {
-            key: [
-                msgspec.msgpack.decode(raw, type=kind, dec_hook=decode_array)
-                for raw, kind in zip(row, kinds, strict=True)
-            ]
-            for key, row in snapshot.memories.items()
+            key: Memory(*map(_typed, raw, fresh_memory(config, snapshot.state.instruments[key].rules)))
+            for key, raw in snapshot.memories.items()
         }
     except msgspec.MsgspecError as error:
         raise DataError(f"the snapshot cannot be read: {error}") from error
     return snapshot.state, memories
 
 
+def _raw(memory: list[msgspec.Struct]) -> list[msgspec.Raw]:
+    return [msgspec.Raw(_ENCODER.encode(one)) for one in memory]
+
+
+def _typed(raw: list[msgspec.Raw], fresh: list[msgspec.Struct]) -> list[msgspec.Struct]:
+    """Memories of the types that the configured plugins begin with."""
+    return [
+        msgspec.msgpack.decode(one, type=type(kind), dec_hook=decode_array)
+        for one, kind in zip(raw, fresh, strict=True)
+    ]
+
+
 def identity(config: EngineConfig) -> str:
     """Names a configuration: 32 hexadecimal digits over its values and the types of its plugins."""
     kinds = [
-        f"{type(spec).__module__}.{type(spec).__qualname__}" for _, spec in (*config.strategies, *config.risk_rules)
+        f"{type(spec).__module__}.{type(spec).__qualname__}"
+        for _, spec in (*config.strategies, *config.detectors, *config.risk_rules)
     ]
     return hashlib.blake2b(_ENCODER.encode((config, kinds)), digest_size=16).hexdigest()

@@ -8,29 +8,31 @@ import msgspec
 from stakan.core.domain.commands import AnyCommand, CancelOrder, SetTimer, SubmitOrder
 from stakan.core.domain.facts import AnyFact, TradingStateChanged
 from stakan.core.domain.ids import ClientOrderId, InstrumentId, IntentId, client_order_id
+from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.orders import NewOrder, Purpose
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.step import Step
 from stakan.core.domain.trading import Intent, TradingState
 from stakan.core.domain.units import Nanos
 from stakan.core.engine.config import EngineConfig
-from stakan.core.engine.state import EngineState, Memories
-from stakan.core.plugins import Strategy
+from stakan.core.engine.state import EngineState, Memories, Memory, fresh_memory
+from stakan.core.plugins import Detector, Strategy
 
 
 class Turn:
     """One engine's turn at an event; reused from step to step, empty between them."""
 
-    __slots__ = ("_strategies", "commands", "config", "facts", "memories", "state")
+    __slots__ = ("_detectors", "_strategies", "commands", "config", "facts", "memories", "state")
 
     def __init__(self, config: EngineConfig, state: EngineState, memories: Memories) -> None:
         self.config = config
         self.state = state
         self.memories = memories
         self._strategies = {
-            key: [(name, spec, memory) for (name, spec), memory in zip(config.strategies, row, strict=True)]
-            for key, row in memories.items()
+            key: [(name, spec, own) for (name, spec), own in zip(config.strategies, memory.strategies, strict=True)]
+            for key, memory in memories.items()
         }
+        self._detectors = {key: self._watching(memory) for key, memory in memories.items()}
         self.facts: list[AnyFact] = []
         self.commands: list[AnyCommand] = []
 
@@ -92,6 +94,16 @@ class Turn:
         """Name, spec and memory of every strategy for an instrument."""
         return self._strategies[instrument]
 
+    def detectors(self, instrument: InstrumentId) -> Iterable[tuple[str, Detector, msgspec.Struct]]:
+        """Name, spec and memory of every detector for an instrument."""
+        return self._detectors[instrument]
+
+    def begin_watch(self, rules: Instrument) -> None:
+        """Detectors begin anew in an instrument: what they remember is in units that no longer exist."""
+        memory = self.memories[rules.id]
+        memory.detectors[:] = fresh_memory(self.config, rules).detectors
+        self._detectors[rules.id] = self._watching(memory)
+
     def marks(self, of: Iterable[InstrumentId]) -> dict[InstrumentId, Decimal]:
         """Mark price, or mid where none is told, of those instruments that have one now."""
         found = {}
@@ -112,3 +124,6 @@ class Turn:
         if trading is not state.trading:
             state.trading = trading
             self.note(TradingStateChanged(state=trading, reason=reason, detail=detail))
+
+    def _watching(self, memory: Memory) -> list[tuple[str, Detector, msgspec.Struct]]:
+        return [(name, spec, own) for (name, spec), own in zip(self.config.detectors, memory.detectors, strict=True)]

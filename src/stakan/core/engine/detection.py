@@ -1,0 +1,45 @@
+"""Detectors at work: what they see, and what becomes of their findings."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from stakan.core.domain.events import BookEvent, TradePrint
+from stakan.core.domain.facts import FindingMade
+from stakan.core.domain.findings import Finding
+from stakan.core.engine.state import InstrumentState
+from stakan.core.engine.turn import Turn
+
+KEPT = 100
+"""Newest findings of an instrument that strategies and the decision can look at."""
+
+
+def see_book(turn: Turn, state: InstrumentState, event: BookEvent) -> None:
+    """The book took a message in and is usable."""
+    for name, spec, memory in turn.detectors(state.rules.id):
+        found = spec.on_book(state.market, event, memory)
+        if found:
+            _keep(turn, state, name, found)
+
+
+def see_print(turn: Turn, state: InstrumentState, event: TradePrint) -> None:
+    """The tape took a new print in."""
+    for name, spec, memory in turn.detectors(state.rules.id):
+        found = spec.on_print(state.market, event, memory)
+        if found:
+            _keep(turn, state, name, found)
+
+
+def restart(turn: Turn, state: InstrumentState) -> None:
+    """The feed was interrupted."""
+    for _, spec, memory in turn.detectors(state.rules.id):
+        spec.restart(memory)
+
+
+def _keep(turn: Turn, state: InstrumentState, name: str, found: Sequence[Finding]) -> None:
+    for finding in found:
+        # Whatever it says, a detector speaks for itself and of the instrument that it was shown.
+        own = msgspec.structs.replace(finding, detector=name, instrument=state.rules.id)
+        state.findings.append(own)
+        turn.note(FindingMade(finding=own))
+    del state.findings[:-KEPT]

@@ -1,0 +1,180 @@
+"""Detectors in the engine: what they are shown, what becomes of their findings, what outlives a run."""
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from stakan.core.domain.commands import SubmitOrder
+from stakan.core.domain.events import FeedDown, InstrumentChanged
+from stakan.core.domain.facts import FindingMade, IntentApproved, SignalProposed, SignalRefused
+from stakan.core.domain.findings import Finding, Pattern, Stage
+from stakan.core.domain.reasons import Reason
+from stakan.core.domain.units import Side
+from stakan.core.engine.detection import KEPT
+from stakan.core.plugins import Detector
+from tests.core.engine.builders import (
+    BTC,
+    ETH,
+    MS,
+    SECOND,
+    Eager,
+    a_delta,
+    a_print,
+    a_snapshot,
+    an_engine,
+    an_instrument,
+    facts,
+    live,
+)
+
+
+class Seen(msgspec.Struct):
+    """How often a watcher was called, and what it saw last."""
+
+    tick: Decimal
+    books: int = 0
+    prints: int = 0
+    restarts: int = 0
+    before: list[int] = []
+
+
+class Watcher(Detector, frozen=True, kw_only=True):
+    """Suspects the bids at every so many book messages."""
+
+    every: int = 2
+    confidence: float = 0.5
+    low: int = 639_000
+    high: int = 640_000
+
+    def start(self, instrument):
+        return Seen(tick=instrument.tick_size)
+
+    def on_book(self, market, event, state):
+        state.books += 1
+        state.before = market.book.before[: len(event.levels)].tolist()
+        return () if state.books % self.every else (self._finding(market, state.books),)
+
+    def on_print(self, market, event, state):
+        state.prints += 1
+        return ()
+
+    def restart(self, state):
+        state.restarts += 1
+
+    def _finding(self, market, number):
+        ts = market.ts_event
+        about = {"pattern": Pattern.SPOOFING, "stage": Stage.SUSPECTED, "episode": number, "side": Side.BUY}
+        prices = {"low": self.low, "high": self.high}
+        return Finding(
+            instrument="somebody else's", **about, **prices, began=ts, ts_event=ts, confidence=self.confidence
+        )
+
+
+class Leaning(Eager, frozen=True, kw_only=True):
+    """Eager, and leans on a price."""
+
+    price: int = 639_500
+
+    def decide(self, view, state):
+        return msgspec.structs.replace(super().decide(view, state), leans_on=self.price)
+
+
+def watched(*strategies, detector=None, **changes):
+    return an_engine(*strategies, detectors=(("walls", detector or Watcher()),), **changes)
+
+
+def memory(engine, key=BTC):
+    return engine._turn.memories[key].detectors[0]
+
+
+def deltas(count, start=SECOND, key=BTC, first=2):
+    return [a_delta([(639_990, 5 + i)], ts=start + i * MS, sequence=first + i, key=key) for i in range(count)]
+
+
+def test_a_detector_sees_every_book_message_and_every_print_once():
+    engine = watched()
+    live(engine, [a_snapshot(ts=SECOND), *deltas(3), a_print(ts=2 * SECOND), a_print(ts=2 * SECOND)])
+    assert (memory(engine).books, memory(engine).prints) == (4, 1)
+    assert memory(engine).before == [6]
+
+
+def test_a_stale_message_and_a_broken_book_are_not_shown_and_an_interruption_is_told():
+    engine = watched()
+    live(engine, [a_snapshot(ts=SECOND), a_delta(ts=SECOND, sequence=1), a_delta(ts=SECOND, sequence=9)])
+    assert (memory(engine).books, memory(engine).restarts) == (1, 1)
+    engine.step(FeedDown(instrument=BTC, ts_event=0, ts_recv=2 * SECOND, why="cut"))
+    assert memory(engine).restarts == 2
+
+
+def test_findings_are_facts_and_speak_for_the_detector_and_the_instrument_that_was_shown():
+    steps = live(watched(instruments=[an_instrument(), an_instrument(ETH)]), [a_snapshot(key=ETH), *deltas(3, key=ETH)])
+    found = [fact.finding for fact in facts(steps, FindingMade)]
+    assert [(one.instrument, one.detector, one.episode) for one in found] == [(ETH, "walls", 2), (ETH, "walls", 4)]
+
+
+def test_the_newest_findings_are_kept():
+    engine = watched(detector=Watcher(every=1))
+    live(engine, [a_snapshot(ts=SECOND), *deltas(KEPT + 20)])
+    kept = engine.state.instruments[BTC].findings
+    assert [one.episode for one in kept] == list(range(22, KEPT + 22))
+
+
+def test_a_signal_that_follows_a_pretence_is_weaker_in_every_record():
+    engine = watched(Eager(), detector=Watcher(every=1))
+    steps = live(engine, [a_snapshot(ts=SECOND)])
+    (proposed,), (approved,) = facts(steps, SignalProposed), facts(steps, IntentApproved)
+    assert proposed.signal == approved.intent.signal
+    assert proposed.signal.strength == pytest.approx(0.75)
+    assert proposed.signal.reasons[-1].startswith("strength 1.00 to 0.75: spoofing of buys")
+
+
+def test_one_that_becomes_too_weak_is_passed_over():
+    steps = live(watched(Eager(strength=0.6), detector=Watcher(every=1, confidence=1.0)), [a_snapshot(ts=SECOND)])
+    assert [fact.reason for fact in facts(steps, SignalRefused)] == [Reason.TOO_WEAK]
+
+
+def test_one_that_leans_on_it_is_vetoed_and_says_why():
+    steps = live(watched(Leaning(), detector=Watcher(every=1, confidence=0.9)), [a_snapshot(ts=SECOND)])
+    (refused,) = facts(steps, SignalRefused)
+    assert refused.reason is Reason.MANIPULATION
+    assert "spoofing of buys at 639000 to 640000" in refused.detail
+    assert not [command for _, step in steps for command in step.commands if isinstance(command, SubmitOrder)]
+
+
+def test_the_other_direction_is_not_held_back():
+    steps = live(watched(Eager(side=-1), detector=Watcher(every=1, confidence=1.0)), [a_snapshot(ts=SECOND)])
+    assert facts(steps, SignalProposed)[0].signal.strength == 1.0
+
+
+def test_detectors_and_findings_are_part_of_a_snapshot():
+    engine, restored = watched(Eager()), watched(Eager())
+    live(engine, [a_snapshot(ts=SECOND), *deltas(3)])
+    restored.restore(engine.snapshot())
+    assert memory(restored) == memory(engine)
+    events = deltas(5, start=9 * SECOND, first=5)
+    assert [restored.step(event) for event in events] == [engine.step(event) for event in events]
+
+
+def test_a_run_that_goes_on_keeps_what_its_detectors_knew_and_tells_them_of_the_pause():
+    engine = watched()
+    live(engine, [a_snapshot(ts=SECOND), *deltas(3)])
+    books, restarts = memory(engine).books, memory(engine).restarts
+    other, stranger = watched(run_epoch="1"), watched(run_epoch="1", detector=Watcher(every=3))
+    other.carry(engine)
+    assert (memory(other).books, memory(other).restarts) == (books, restarts + 1)
+    assert other.state.instruments[BTC].findings
+    live(engine := watched(), [a_snapshot(ts=SECOND), *deltas(3)])
+    stranger.carry(engine)
+    assert memory(stranger).books == 0
+
+
+def test_on_another_grid_detectors_begin_anew():
+    engine = watched()
+    live(engine, [a_snapshot(ts=SECOND), *deltas(3)])
+    rules = an_instrument(tick_size=Decimal("0.5"))
+    engine.step(InstrumentChanged(instrument=BTC, ts_event=0, ts_recv=2 * SECOND, rules=rules))
+    assert memory(engine) == Seen(tick=Decimal("0.5"))
+    assert engine.state.instruments[BTC].findings == []
+    live(engine, [a_snapshot(ts=3 * SECOND)])
+    assert memory(engine).books == 1
