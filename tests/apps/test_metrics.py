@@ -37,8 +37,10 @@ from stakan.apps.metrics.counting import MOST_SUBJECTS, OTHERS
 from stakan.apps.metrics.families import COUNTER, FAMILIES, HISTOGRAM, BotCollector, page
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.events import BookDelta, Halt, OrderFilled
-from stakan.core.domain.facts import Discrepancy, FillBooked, OrderTransitioned
+from stakan.core.domain.facts import Discrepancy, FillBooked, FindingMade, OrderTransitioned
+from stakan.core.domain.findings import Finding, Pattern, Stage
 from stakan.core.domain.step import Step
+from stakan.core.domain.units import Side
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "metrics.md"
@@ -108,6 +110,21 @@ def test_what_is_counted_is_what_happened():
     ]
     assert of(found, "stakan_orders_ended_total", status="filled") == ended.count("filled") > 0
     assert sum(value for (name, _), value in found.items() if name == "stakan_refusals_total") > 0
+
+
+def test_an_episode_is_counted_once_by_pattern_symbol_and_side():
+    metrics = some_metrics()
+    about = {"instrument": BTC, "detector": "walls", "began": SECOND, "ts_event": SECOND, "confidence": 0.5}
+    suspected = Finding(pattern=Pattern.SPOOFING, stage=Stage.SUSPECTED, episode=1, side=Side.BUY, **about)
+    confirmed = msgspec.structs.replace(suspected, stage=Stage.CONFIRMED)
+    others = [msgspec.structs.replace(suspected, episode=2, pattern=Pattern.WASH_TRADING, side=None)]
+    others.append(msgspec.structs.replace(suspected, episode=3, pattern=Pattern.LAYERING, side=Side.SELL))
+    metrics.count(Step(1, 1, tuple(FindingMade(finding=one) for one in (suspected, confirmed, *others))))
+    found = samples(metrics)
+    assert of(found, "stakan_findings_total", pattern="spoofing", symbol="BTCUSDT", side="buy") == 1
+    assert of(found, "stakan_findings_total", pattern="wash_trading", symbol="BTCUSDT", side="none") == 1
+    assert of(found, "spoofing_events_total", symbol="BTCUSDT", side="buy") == 1
+    assert of(found, "layering_events_total", symbol="BTCUSDT", side="sell") == 1
 
 
 def test_money_positions_and_state_are_the_engines():
@@ -297,7 +314,7 @@ def test_names_are_those_that_prometheus_wants():
     names = [family.name for family in FAMILIES]
     assert len(set(names)) == len(names)
     for family in FAMILIES:
-        assert re.fullmatch(r"stakan_[a-z_]+", family.name)
+        assert re.fullmatch(r"(stakan|spoofing|layering)_[a-z_]+", family.name)  # two whose names dashboards rely on
         assert family.name.endswith("_total") == (family.kind == COUNTER)
         if family.kind == HISTOGRAM:
             assert family.name.endswith("_seconds")

@@ -175,13 +175,13 @@ class EquityPoint(Record, frozen=True, kw_only=True):
 
 
 class DecisionView(Record, frozen=True, kw_only=True):
-    """One line of the decision feed: a signal and what became of it, an exit, a change of state, a discrepancy."""
+    """One line of the decision feed: a finding, a signal and what became of it, an exit, a change of state, a discrepancy."""
 
     number: int
     """Of the step."""
     ts: Nanos
     kind: str
-    """signal, refused, approved, exit, state, order, discrepancy, book."""
+    """finding, signal, refused, approved, exit, state, order, discrepancy, book."""
     instrument: InstrumentId | None
     strategy: str = ""
     side: Side | None = None

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -25,6 +26,7 @@ from stakan.core.domain.facts import (
     EntryFeatures,
     EquityMarked,
     FillBooked,
+    FindingMade,
     IntentApproved,
     IntentRefused,
     OrderTransitioned,
@@ -34,6 +36,7 @@ from stakan.core.domain.facts import (
     SignalRefused,
     TradingStateChanged,
 )
+from stakan.core.domain.findings import Finding, Pattern, Stage
 from stakan.core.domain.ids import ClientOrderId, ExecutionId, InstrumentId, IntentId, PositionId
 from stakan.core.domain.instrument import Category, Instrument
 from stakan.core.domain.orders import NewOrder, OrderStatus, OrderType, PositionStatus, Purpose
@@ -229,6 +232,25 @@ class Script:
         self.step(closed, moved, closing)
         self.mark(closed)
 
+    def find(self, ts: int, *, side: Side | None = Side.BUY, confidence: float = 0.7, **changes: Any) -> None:
+        """A detector suspects something at a tick below the usual entries."""
+        finding = Finding(
+            instrument=BTC,
+            detector="walls",
+            pattern=Pattern.SPOOFING,
+            stage=Stage.SUSPECTED,
+            episode=1,
+            side=side,
+            low=Ticks(639_990),
+            high=Ticks(639_992),
+            size=Lots(900),
+            began=Nanos(ts - SECOND),
+            ts_event=Nanos(ts),
+            confidence=confidence,
+            evidence={"life_s": 1.5, "times_median": 8.0},
+        )
+        self.step(ts, FindingMade(finding=msgspec.structs.replace(finding, **changes)))
+
     def refuse(self, ts: int, reason: Reason = Reason.TOO_WEAK) -> None:
         refused = SignalRefused(
             instrument=BTC, strategy="density_bounce", side=Side.BUY, reason=reason, detail="strength 0.31 < 0.50"
@@ -295,6 +317,11 @@ def a_busy_run(trades: int = 120, seed: int = 7, hours: float = 6.0) -> Script:
         for name, walk in walks.items():
             at = START + second * SECOND
             actions.append((at, 0, lambda n=name, w=walk, a=at, s=second: script.mid(a, w[s] + 0.5, n)))
+    for minute in range(20):
+        at, side = START + 60 * minute * SECOND + 30 * SECOND, (Side.BUY, Side.SELL, None)[minute % 3]
+        actions.append(
+            (at, 1, lambda a=at, s=side: script.find(a, side=s, **({} if s else {"low": None, "high": None})))
+        )
     free = 0
     strategies, exits = (
         ("imbalance_breakout", "density_bounce", "liquidity_sweep"),

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,13 +16,15 @@ from hypothesis import strategies as st
 
 from stakan.apps.results import Fingerprint, RunResult, read_run, write_run
 from stakan.apps.results.files import decode_result, encode_result
+from stakan.apps.results.model import Watch
 from stakan.apps.results.series import MAX_POINTS, EquitySeries, MidSeries, last_of_buckets
 from stakan.core.domain.errors import DataError, StorageError
-from stakan.core.domain.facts import FundingBooked, TradingStateChanged
+from stakan.core.domain.facts import FundingBooked, SignalProposed, TradingStateChanged
+from stakan.core.domain.findings import Stage
 from stakan.core.domain.ids import ExecutionId, InstrumentId
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.step import Step
-from stakan.core.domain.trading import TradingState
+from stakan.core.domain.trading import Signal, TradingState
 from stakan.core.domain.units import DAY, SECOND, Nanos, Side
 
 BTC = InstrumentId("bybit:linear:BTCUSDT")
@@ -194,6 +197,24 @@ def test_refusals_are_counted_by_who_and_why(script: Any) -> None:
         ("decision", "too_weak", 3),
         ("decision", "density_gone", 1),
     ]
+
+
+def test_findings_are_kept_with_what_they_did_to_signals(script: Any) -> None:
+    script.find(START + SECOND, confidence=0.8)
+    script.find(START + 2 * SECOND, side=None, low=None, high=None, stage=Stage.CONFIRMED)
+    doubted = Signal(
+        instrument=BTC, side=Side.BUY, strength=0.4, doubt=0.5, ts_event=START, entry=640_000, stop_loss=639_000
+    )
+    for signal in (doubted, msgspec.structs.replace(doubted, doubt=0.0)):
+        script.step(START + 3 * SECOND, SignalProposed(signal=signal))
+    script.refuse(START + 3 * SECOND, Reason.MANIPULATION)
+    result = script.result()
+    assert result.watch == Watch(findings=2, findings_kept=2, signals_weakened=1, signals_vetoed=1)
+    first, second = result.findings
+    assert (first.detector, first.pattern, first.stage, first.side) == ("walls", "spoofing", "suspected", "buy")
+    assert (first.low, first.high, first.size) == (Decimal("63999.0"), Decimal("63999.2"), Decimal("0.900"))
+    assert first.evidence == {"life_s": 1.5, "times_median": 8.0}
+    assert (second.low, second.high, second.side, second.stage) == (None, None, "", "confirmed")
 
 
 def test_trading_states_are_kept(script: Any) -> None:

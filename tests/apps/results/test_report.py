@@ -90,6 +90,21 @@ def test_every_chart_is_drawn(browser: Any, page_file: Path) -> None:
 
 
 @pytest.mark.browser
+def test_findings_are_on_the_price_chart_and_in_a_table(browser: Any, page_file: Path, busy: RunResult) -> None:
+    page, _ = open_page(browser, page_file)
+    drawn = (
+        "document.getElementById('price').data.filter((t) => t.name === 'spoofing').map((t) => [t.x.length, t.y])[0]"
+    )
+    count, prices = page.evaluate(drawn)
+    assert count == len(busy.findings)
+    assert None not in prices
+    told = page.locator("#findings").inner_text()
+    assert f"{len(busy.findings)} findings" in told
+    assert "neither owners nor intent" in told
+    page.close()
+
+
+@pytest.mark.browser
 def test_the_table_pages_sorts_filters_and_tells_why(browser: Any, page_file: Path, busy: RunResult) -> None:
     page, _ = open_page(browser, page_file)
     rows = page.locator("tr.trade")

@@ -48,7 +48,7 @@ def test_findings_never_make_a_signal_stronger_and_change_nothing_but_strength_a
     signal = a_signal(side=side, strength=strength, leans_on=at)
     weighed, veto = weigh(signal, found, PARAMS, NOW)
     assert (1 - PARAMS.weight) * strength <= weighed.strength <= strength
-    assert msgspec.structs.replace(weighed, strength=strength, reasons=()) == signal
+    assert msgspec.structs.replace(weighed, strength=strength, doubt=0.0, reasons=()) == signal
     assert veto is None or at is not None
 
 

@@ -62,6 +62,20 @@ def _approved(fact: f.IntentApproved) -> dict[str, Any]:
     }
 
 
+def _finding(fact: f.FindingMade) -> dict[str, Any]:
+    found = fact.finding
+    evidence = ", ".join(f"{name} {value:.4g}" for name, value in found.evidence.items())
+    where = f"{found.low} to {found.high}, " if found.low is not None else ""
+    return {
+        "kind": "finding",
+        "instrument": found.instrument,
+        "strategy": found.detector,
+        "side": found.side,
+        "reason": f"{found.pattern.value}_{found.stage.value}",
+        "detail": f"confidence {found.confidence:.2f}, {where}{found.size} lots in {found.count}; {evidence}",
+    }
+
+
 def _exit(fact: f.ExitDecided) -> dict[str, Any]:
     reasons = fact.exit.reasons if fact.exit is not None else ()
     return {
@@ -112,6 +126,7 @@ def _recovered(fact: f.BookRecovered) -> dict[str, Any]:
 
 
 _LINES: dict[type, Callable[[Any], dict[str, Any] | None]] = {
+    f.FindingMade: _finding,
     f.SignalProposed: _signal,
     f.SignalRefused: _signal_refused,
     f.IntentRefused: _intent_refused,

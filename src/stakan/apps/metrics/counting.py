@@ -16,7 +16,8 @@ from stakan.apps.live.invariants import ABOUT
 from stakan.apps.live.latency import Latencies
 from stakan.core.domain import facts as f
 from stakan.core.domain.events import AnyEvent
-from stakan.core.domain.ids import InstrumentId
+from stakan.core.domain.findings import Finding, Pattern
+from stakan.core.domain.ids import InstrumentId, split_instrument_id
 from stakan.core.domain.step import Step
 from stakan.core.engine import Engine
 
@@ -102,6 +103,9 @@ class Metrics:
         self.facts: Counter[type] = Counter()
         self.commands: Counter[type] = Counter()
         self.refusals: Counter[str] = Counter()
+        self.findings: Counter[tuple[Pattern, str, str]] = Counter()
+        """Episodes by pattern, symbol and side of the book."""
+        self._episodes: dict[tuple[str, InstrumentId], int] = {}
         self.ended: Counter[str] = Counter()
         """Orders by how they ended."""
         self.differences: Counter[str] = Counter()
@@ -132,6 +136,8 @@ class Metrics:
             match fact:
                 case f.EquityMarked():
                     self.exposure = fact.exposure
+                case f.FindingMade():
+                    self._found(fact.finding)
                 case f.SignalRefused() | f.IntentRefused():
                     self.refusals[fact.reason.value] += 1
                 case f.OrderTransitioned() if fact.after.is_terminal and fact.before is not fact.after:
@@ -142,6 +148,14 @@ class Metrics:
                     self.reconciled_ts = step.ts
                 case _:
                     pass
+
+    def _found(self, finding: Finding) -> None:
+        """Count an episode once, though it may be suspected and confirmed."""
+        whose = finding.detector, finding.instrument
+        if finding.episode > self._episodes.get(whose, -1):
+            self._episodes[whose] = finding.episode
+            side = finding.side.name.lower() if finding.side is not None else "none"
+            self.findings[finding.pattern, split_instrument_id(finding.instrument)[2], side] += 1
 
     def _subject(self, text: str) -> str:
         """What kind of difference it is, without the names of orders, positions and instruments: no word, each."""

@@ -13,6 +13,7 @@ from stakan.apps.live.histogram import Histogram
 from stakan.apps.live.invariants import ABOUT
 from stakan.apps.live.latency import STAGES
 from stakan.apps.metrics.counting import Metrics
+from stakan.core.domain.findings import Pattern
 from stakan.core.domain.ids import split_instrument_id
 from stakan.core.domain.trading import TradingState
 from stakan.core.domain.units import SECOND
@@ -101,6 +102,10 @@ def _by_symbol(metrics: Metrics, read: Callable[[InstrumentState], float]) -> Va
     return (
         ((split_instrument_id(key)[2],), read(state)) for key, state in list(metrics.engine.state.instruments.items())
     )
+
+
+def _episodes(metrics: Metrics, pattern: Pattern) -> Values:
+    return (((symbol, side), count) for (of, symbol, side), count in metrics.findings.items() if of is pattern)
 
 
 def _health(metrics: Metrics) -> Values:
@@ -260,6 +265,30 @@ FAMILIES = (
         lambda m: _one(m.latencies.syncs),
     ),
     Family(_TIME, "stakan_journal_bytes", GAUGE, "Of this run's journal on the disk", _journal_bytes),
+    Family(
+        _MARKET,
+        "stakan_findings_total",
+        COUNTER,
+        "Episodes shaped like a manipulation, by the side of the book that pretends",
+        lambda m: (((pattern.value, *rest), count) for (pattern, *rest), count in m.findings.items()),
+        ("pattern", "symbol", "side"),
+    ),
+    Family(
+        _MARKET,
+        "spoofing_events_total",
+        COUNTER,
+        "Those of the pattern spoofing",
+        lambda m: _episodes(m, Pattern.SPOOFING),
+        ("symbol", "side"),
+    ),
+    Family(
+        _MARKET,
+        "layering_events_total",
+        COUNTER,
+        "Those of the pattern layering",
+        lambda m: _episodes(m, Pattern.LAYERING),
+        ("symbol", "side"),
+    ),
     Family(_MARKET, "stakan_book_health", GAUGE, "0 (not traded on) to 1", _health, ("symbol",)),
     Family(_MARKET, "stakan_book_age_seconds", GAUGE, "Since the newest message of a book", _book_age, ("symbol",)),
     Family(

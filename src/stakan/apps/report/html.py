@@ -25,6 +25,7 @@ def render_report(result: RunResult) -> str:
         Section("groups", "Groups", "Where it was won and lost", sections.breakdown_tables(result)),
         Section("fills", "Fills", "Fill quality", sections.fill_quality(result)),
         Section("funnel", "Signals", "From signal to fill", sections.funnel(result)),
+        Section("findings", "Findings", "What detectors found", sections.findings(result)),
         Section("health", "Data", "Market data", sections.health(result)),
         Section("trades", "Positions", "Positions", sections.trade_table(result)),
         Section("identity", "Identity", "Identity", sections.identity(result)),

@@ -9,13 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from stakan.apps.report.words import plain
-from stakan.apps.results.model import RunResult, TradeRow
+from stakan.apps.results.model import FindingRow, RunResult, TradeRow
 from stakan.core.domain.units import MILLISECOND, SECOND
 
 EQUITY_POINTS = 4_000
 PRICE_POINTS = 40_000
 """Of all price charts together."""
 MAX_PRICE_CHARTS = 24
+MOST_FINDINGS = 4_000
+"""That are drawn: the newest."""
 
 
 class Equity(msgspec.Struct, frozen=True):
@@ -62,6 +64,16 @@ class Trade(msgspec.Struct, frozen=True):
     features: dict[str, float]
 
 
+class Mark(msgspec.Struct, frozen=True):
+    """A finding on the price chart; `price` is the middle of its prices, None where it is of no price."""
+
+    instrument: str
+    ts: float
+    price: float | None
+    pattern: str
+    text: str
+
+
 class CostBars(msgspec.Struct, frozen=True):
     """The bars from the result at mid down to the net result."""
 
@@ -87,6 +99,7 @@ class Payload(msgspec.Struct, frozen=True):
     equity: Equity
     prices: list[Price]
     trades: list[Trade]
+    findings: list[Mark]
     costs: CostBars
     markouts: list[Markout]
 
@@ -99,6 +112,7 @@ def payload(result: RunResult) -> Payload:
         equity=_equity(result),
         prices=_prices(result),
         trades=[_trade(t) for t in result.trades],
+        findings=[_mark(found) for found in result.findings[-MOST_FINDINGS:]],
         costs=CostBars(
             float(costs.at_mid), float(costs.slippage), float(costs.fees), float(costs.funding), float(costs.net)
         ),
@@ -173,6 +187,14 @@ def _trade(trade: TradeRow) -> Trade:
         exit_reason=plain(trade.exit_reason),
         features=trade.features,
     )
+
+
+def _mark(found: FindingRow) -> Mark:
+    price = None if found.low is None or found.high is None else float(found.low + found.high) / 2
+    side = f" of {found.side}s" if found.side else ""
+    evidence = "<br>".join(f"{plain(name)} {value:.4g}" for name, value in found.evidence.items())
+    text = f"{plain(found.pattern)}{side}, {found.stage}, confidence {found.confidence:.2f}<br>{evidence}"
+    return Mark(found.instrument, found.ts_event / MILLISECOND, price, plain(found.pattern), text)
 
 
 def shown_price(value: Decimal) -> str:

@@ -37,10 +37,23 @@ const paintPrice = draw("price", () => {
   $("marks-note").textContent = every > 1 ? "Of " + all.length + " positions one in " + every + " is drawn; all are in the table." : "";
   const paths = { x: [], y: [], mode: "lines", line: { color: colour("dim"), width: 1, dash: "dot" }, hoverinfo: "skip", showlegend: false };
   for (const t of trades) { paths.x.push(t.opened, t.closed, null); paths.y.push(Number(t.entry), Number(t.exit), null); }
+  const midAt = (ts) => {
+    let low = 0, high = series.ts.length - 1;
+    while (low < high) { const middle = (low + high + 1) >> 1; if (series.ts[middle] <= ts) low = middle; else high = middle - 1; }
+    return series.mid[low];
+  };
+  const found = DATA.findings.filter((one) => one.instrument === series.instrument);
+  const shapes = [...new Set(found.map((one) => one.pattern))].map((pattern, k) => {
+    const own = found.filter((one) => one.pattern === pattern);
+    return {
+      x: own.map((one) => one.ts), y: own.map((one) => one.price ?? midAt(one.ts)), mode: "markers", name: pattern, text: own.map((one) => one.text), hovertemplate: "%{text}<extra></extra>",
+      marker: { size: 8, symbol: ["circle-open", "square-open", "diamond-open", "hexagon-open"][k % 4], color: colour("warn"), line: { width: 1.5, color: colour("warn") } },
+    };
+  });
   return {
     traces: [{ x: series.ts, y: series.mid, mode: "lines", name: "Mid", line: { color: colour("accent"), width: 1.3 }, hovertemplate: "%{y}<extra>mid</extra>" }, paths,
       marks(trades.filter((t) => t.side === "long"), "Long", "triangle-up", "gain", true), marks(trades.filter((t) => t.side !== "long"), "Short", "triangle-down", "loss", true),
-      marks(trades.filter((t) => Number(t.net) > 0), "Exit, won", "x-thin", "gain", false), marks(trades.filter((t) => Number(t.net) <= 0), "Exit, lost", "x-thin", "loss", false)],
+      marks(trades.filter((t) => Number(t.net) > 0), "Exit, won", "x-thin", "gain", false), marks(trades.filter((t) => Number(t.net) <= 0), "Exit, lost", "x-thin", "loss", false), ...shapes],
     layout: { hovermode: "closest", xaxis: { type: "date" }, yaxis: { tickformat: ",.10~g", title: { text: "Price" } } },
   };
 });

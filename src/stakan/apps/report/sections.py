@@ -1,12 +1,13 @@
 """The parts of a run's page, as HTML; charts and the trade table are empty places that the script fills."""
 
 from decimal import Decimal
+from statistics import median
 
 from stakan.apps.report.page import escape, table
 from stakan.apps.report.payload import MAX_PRICE_CHARTS
 from stakan.apps.report.tiles import honesty, tiles
 from stakan.apps.report.words import NOTHING, duration, moment, money, number, percent, plain, short
-from stakan.apps.results.model import Breakdown, FillGroup, GroupRow, RunResult
+from stakan.apps.results.model import Breakdown, FillGroup, FindingRow, GroupRow, RunResult
 from stakan.core.domain.units import SECOND
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "costs",
     "distributions",
     "fill_quality",
+    "findings",
     "funnel",
     "health",
     "honesty",
@@ -165,6 +167,34 @@ def funnel(result: RunResult) -> str:
     )
     states_head = "<h3>Trading state</h3>" if states else ""
     return f'<div class="funnel">{bars}</div><p class="note">{rest}</p><h3>Refusals</h3>{refused}{states_head}{changes}'
+
+
+def findings(result: RunResult) -> str:
+    """What detectors found, and what it did to signals."""
+    watch = result.watch
+    if not result.findings:
+        return '<p class="note">Nothing was found, or no detector was configured.</p>'
+    groups: dict[tuple[str, str, str], list[FindingRow]] = {}
+    for row in result.findings:
+        groups.setdefault((row.detector, row.pattern, row.stage), []).append(row)
+    rows = [
+        (
+            *(escape(plain(word)) for word in key),
+            f"{len(found):,}",
+            *(f"{sum(row.side == side for row in found):,}" for side in ("buy", "sell")),
+            number(median(row.confidence for row in found)),
+            number(max(row.confidence for row in found)),
+        )
+        for key, found in sorted(groups.items())
+    ]
+    head = ("Detector", "Shaped like", "Stage", "Times", "Of bids", "Of asks", "Median confidence", "Highest")
+    lost = f" The table is of the first {watch.findings_kept:,}." if watch.findings_kept < watch.findings else ""
+    note = (
+        f"{watch.findings:,} findings.{lost} {watch.signals_weakened:,} signals lost strength to them and "
+        f"{watch.signals_vetoed:,} were vetoed. A book shows neither owners nor intent: these are activities shaped like "
+        "a manipulation. They are circles on the price chart."
+    )
+    return f'{table(head, rows, left=3)}<p class="note">{note}</p>'
 
 
 def health(result: RunResult) -> str:

@@ -21,10 +21,12 @@ from stakan.apps.results.model import (
     Speed,
     Statistics,
     TradeRow,
+    Watch,
 )
 from stakan.apps.results.recorder import RunRecorder
 from stakan.core.domain import facts as f
 from stakan.core.domain.orders import OrderStatus
+from stakan.core.domain.reasons import Reason
 
 
 def assemble(
@@ -58,6 +60,8 @@ def assemble(
         fills=fills,
         orders=seen.executions.orders(),
         signals=tuple(seen.signals),
+        watch=_watch(seen),
+        findings=tuple(seen.findings),
     )
 
 
@@ -132,6 +136,15 @@ def _refusals(seen: RunRecorder) -> tuple[Refusal, ...]:
     return tuple(
         Refusal(stage=key.stage, reason=key.reason, count=count, example=seen.refusal_examples[key])
         for key, count in rows
+    )
+
+
+def _watch(seen: RunRecorder) -> Watch:
+    return Watch(
+        findings=seen.counts[f.FindingMade],
+        findings_kept=len(seen.findings),
+        signals_weakened=seen.weakened,
+        signals_vetoed=sum(count for key, count in seen.refusals.items() if key.reason is Reason.MANIPULATION),
     )
 
 

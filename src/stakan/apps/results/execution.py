@@ -7,7 +7,14 @@ import msgspec
 
 from stakan.apps.results.groups import HORIZONS
 from stakan.apps.results.model import FillRow, OrderRow, TradeRow
-from stakan.core.domain.facts import EntryFeatures, FillBooked, IntentApproved, OrderTransitioned, PositionClosed
+from stakan.core.domain.facts import (
+    EntryFeatures,
+    FillBooked,
+    FundingBooked,
+    IntentApproved,
+    OrderTransitioned,
+    PositionClosed,
+)
 from stakan.core.domain.ids import ClientOrderId, InstrumentId, IntentId, PositionId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.orders import NewOrder, OrderStatus
@@ -101,6 +108,10 @@ class ExecutionRecord:
         self._by_position.setdefault(fact.position, []).append(number)
         watch = self._watches[fact.instrument]
         watch.pending += [_Pending(ts + after, number, k) for k, after in enumerate(HORIZONS)]
+
+    def funded(self, fact: FundingBooked) -> None:
+        """Funding was paid or received."""
+        self.funding += fact.amount
 
     def closed(self, fact: PositionClosed) -> None:
         """The story of a position is complete."""

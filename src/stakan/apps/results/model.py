@@ -160,6 +160,37 @@ class SignalRow(Record, frozen=True, kw_only=True):
     reasons: tuple[str, ...]
 
 
+class FindingRow(Record, frozen=True, kw_only=True):
+    """What a detector found at one moment."""
+
+    ts: int
+    """When we saw it."""
+    ts_event: int
+    began_ts: int
+    instrument: str
+    detector: str
+    pattern: str
+    stage: str
+    episode: int
+    side: str
+    """Of the book: buy or sell; empty where it is of neither."""
+    low: Decimal | None
+    high: Decimal | None
+    size: Decimal
+    count: int
+    confidence: float
+    evidence: dict[str, float]
+
+
+class Watch(Record, frozen=True, kw_only=True):
+    """What detectors found in all, and what that did to signals; each a count."""
+
+    findings: int = 0
+    findings_kept: int = 0
+    signals_weakened: int = 0
+    signals_vetoed: int = 0
+
+
 class EquityCurve(Record, frozen=True, kw_only=True):
     """Parallel columns, thinned for drawing; `drawdown` keeps the worst of each interval, as a fraction below zero."""
 
@@ -360,3 +391,5 @@ class RunResult(Record, frozen=True, kw_only=True):
     fills: tuple[FillRow, ...]
     orders: tuple[OrderRow, ...]
     signals: tuple[SignalRow, ...]
+    watch: Watch = Watch()
+    findings: tuple[FindingRow, ...] = ()

@@ -50,11 +50,12 @@ def weigh(signal: Signal, findings: Sequence[Finding], params: Suspicion, now: i
     if leaned_on is not None and leaned_on.confidence >= params.veto:
         return Weighed(signal, f"leans on {_told(leaned_on)}")
     worst = max(against, key=_confidence)
-    strength = signal.strength * (1.0 - params.weight * worst.confidence)
-    if strength == signal.strength:
+    doubt = params.weight * worst.confidence
+    if doubt == 0:
         return Weighed(signal)
-    reason = f"strength {signal.strength:.2f} to {strength:.2f}: {_told(worst)}"
-    return Weighed(msgspec.structs.replace(signal, strength=strength, reasons=(*signal.reasons, reason)))
+    strength = signal.strength * (1.0 - doubt)
+    reasons = (*signal.reasons, f"strength {signal.strength:.2f} to {strength:.2f}: {_told(worst)}")
+    return Weighed(msgspec.structs.replace(signal, strength=strength, doubt=doubt, reasons=reasons))
 
 
 def _recent(findings: Sequence[Finding], since: int) -> Iterable[Finding]:

@@ -47,6 +47,8 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     """For people: numbers behind the opinion."""
     strategy: str = ""
     """Name of the strategy in the configuration; the engine fills it in."""
+    doubt: float = 0.0
+    """Share of its strength that findings of detectors took; the decision fills it in."""
 
 
 class ExitSignal(msgspec.Struct, frozen=True, kw_only=True):

@@ -120,7 +120,7 @@ const stages = new Table("stages", {
 
 /* --- decision feed -------------------------------------------------------------------------------------------------- */
 
-const TONES = { approved: "up", refused: "warn", signal: "accent", exit: "own", state: "bad", discrepancy: "bad", book: "warn", order: "dim" };
+const TONES = { finding: "warn", approved: "up", refused: "warn", signal: "accent", exit: "own", state: "bad", discrepancy: "bad", book: "warn", order: "dim" };
 const feed = new Table("decisions", {
   key: (row) => row.key,
   empty: "No decisions yet",
