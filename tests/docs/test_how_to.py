@@ -49,6 +49,22 @@ def test_a_misspelt_parameter_is_refused_by_its_name(tmp_path):
     assert "Traceback" not in checked.stderr
 
 
+def test_a_detector_is_added_by_one_file_and_one_configuration_entry(tmp_path):
+    page = "add-a-detector.md"
+    (tmp_path / "burst.py").write_text(block(page, "python"))
+    (tmp_path / "burst.toml").write_text(block(page, "toml"))
+    check, backtest = block(page, "console").strip().splitlines()
+    checked = run(check, tmp_path)
+    assert checked.returncode == 0, checked.stderr
+    ran = run(f"{backtest} --json", tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    result = json.loads(ran.stdout)
+    assert {found["detector"] for found in result["findings"]} == {"burst"}
+    assert result["watch"]["signals_weakened"] > 0
+    doubted = [signal for signal in result["signals"] if "quote_stuffing" in str(signal["reasons"])]
+    assert len(doubted) == result["watch"]["signals_weakened"]
+
+
 @pytest.mark.recorded
 def test_a_recording_is_imported_checked_run_and_replayed(tmp_path, recorded):
     for name in ("usdm_btcusdt_20240718.gz", "usdm_btcusdt_20240719.gz"):

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from stakan.apps.cli.config import config_app
 from stakan.apps.cli.output import EXIT_CONFIG
-from stakan.apps.cli.strategies import strategies_command
+from stakan.apps.cli.plugins import detectors_command, strategies_command
 from stakan.apps.config import load_settings
 
 
@@ -17,6 +17,7 @@ def run(*arguments):
     app = typer.Typer()
     app.add_typer(config_app, name="config")
     app.command("strategies")(strategies_command)
+    app.command("detectors")(detectors_command)
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 

@@ -66,7 +66,10 @@ COMMANDS = {
     ),
     "console": Command("console:console_command", "Serve the browser console and the API of a bot."),
     "strategies": Command(
-        "strategies:strategies_command", "Strategies that come with stakan, with their parameters and defaults."
+        "plugins:strategies_command", "Strategies that come with stakan, with their parameters and defaults."
+    ),
+    "detectors": Command(
+        "plugins:detectors_command", "Detectors that come with stakan, with their parameters and defaults."
     ),
     "features": Command("features:features_command", "Every feature with its formula, unit, window and neutral value."),
     "data": Command("data:data_app", "List, check and show recorded market data."),
