@@ -65,6 +65,20 @@ def test_a_detector_is_added_by_one_file_and_one_configuration_entry(tmp_path):
     assert len(doubted) == result["watch"]["signals_weakened"]
 
 
+def test_features_are_added_by_one_file_and_one_configuration_entry(tmp_path):
+    page = "add-a-feature.md"
+    (tmp_path / "large_prints.py").write_text(block(page, "python"))
+    (tmp_path / "large_prints.toml").write_text(block(page, "toml"))
+    check, backtest = block(page, "console").strip().splitlines()
+    checked = run(check, tmp_path)
+    assert checked.returncode == 0, checked.stderr
+    ran = run(f"{backtest} --json", tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    trades = json.loads(ran.stdout)["trades"]
+    assert trades
+    assert any(trade["features"]["large_prints.large_balance"] for trade in trades)
+
+
 @pytest.mark.recorded
 def test_a_recording_is_imported_checked_run_and_replayed(tmp_path, recorded):
     for name in ("usdm_btcusdt_20240718.gz", "usdm_btcusdt_20240719.gz"):

@@ -264,6 +264,10 @@ class StrategySection(PluginSection):
     """One strategy: a file under `stakan.core.strategies`, or a file of your own."""
 
 
+class FeatureSetSection(PluginSection):
+    """One set of further features: a file under `stakan.core.features.sets`, or a file of your own."""
+
+
 class DetectorSection(PluginSection):
     """One detector: a file under `stakan.core.detectors`, or a file of your own."""
 
@@ -330,6 +334,9 @@ class Settings(BaseSettings):
     sizing: SizingSection = SizingSection()
     strategies: tuple[StrategySection, ...] = Field(
         _STRATEGIES, description="Name, parameters and, for a file of your own, its path"
+    )
+    feature_sets: tuple[FeatureSetSection, ...] = Field(
+        (), description="Features beside the 110: name, parameters and, for a file of your own, its path"
     )
     detectors: tuple[DetectorSection, ...] = Field(
         _DETECTORS,

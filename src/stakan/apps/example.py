@@ -8,7 +8,8 @@ import msgspec
 from stakan.adapters.exchanges.simulated.exchange import SimulationConfig
 from stakan.adapters.exchanges.simulated.models import FeeRates
 from stakan.apps.config import Section, Settings, to_toml
-from stakan.apps.wiring import DETECTORS, RISK_RULES, STRATEGIES
+from stakan.apps.wiring import DETECTORS, FEATURE_SETS, RISK_RULES, STRATEGIES
+from stakan.core.features.further import FeatureSet
 from stakan.core.features.order_book import OrderBookParams
 from stakan.core.market.densities import DensityParams
 from stakan.core.plugins import Detector, Plugin, RiskRule, Strategy, load, names
@@ -23,6 +24,7 @@ def example(settings: Settings) -> str:
     unset = _unset(settings)
     plugins = {
         "strategies": _parameters(STRATEGIES, Strategy),
+        "feature_sets": _parameters(FEATURE_SETS, FeatureSet),
         "detectors": _parameters(DETECTORS, Detector),
         "risk": _parameters(RISK_RULES, RiskRule),
     }

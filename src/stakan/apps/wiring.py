@@ -11,18 +11,28 @@ import msgspec
 from stakan.adapters.exchanges.simulated.exchange import SimulationConfig
 from stakan.adapters.exchanges.simulated.models import ConstantLatency
 from stakan.adapters.instruments import resolve
-from stakan.apps.config import DetectorSection, PluginSection, Settings, StrategySection, duration_ns, to_toml
+from stakan.apps.config import (
+    DetectorSection,
+    FeatureSetSection,
+    PluginSection,
+    Settings,
+    StrategySection,
+    duration_ns,
+    to_toml,
+)
 from stakan.core.decision.sizing import Sizing
 from stakan.core.decision.suspicion import Suspicion
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.units import Nanos
 from stakan.core.engine import EngineConfig
+from stakan.core.features.further import FeatureSet
 from stakan.core.features.order_book import OrderBookParams
 from stakan.core.market.densities import DensityParams
 from stakan.core.plugins import Detector, Plugin, RiskRule, Strategy, build, load, not_numbers
 
 STRATEGIES = "stakan.core.strategies"
+FEATURE_SETS = "stakan.core.features.sets"
 DETECTORS = "stakan.core.detectors"
 RISK_RULES = "stakan.core.risk"
 
@@ -41,6 +51,7 @@ def engine_config(settings: Settings, run_epoch: str, instruments: Collection[In
     engine = settings.engine
     densities = {key: value for key, value in settings.densities.items() if key != _OWN}
     _refuse_repeats("strategies", (entry.name for entry in settings.strategies))
+    _refuse_repeats("feature_sets", (entry.name for entry in settings.feature_sets))
     _refuse_repeats("detectors", (entry.name for entry in settings.detectors))
     _refuse_repeats("risk", (entry.name for entry in settings.risk))
     return EngineConfig(
@@ -49,6 +60,7 @@ def engine_config(settings: Settings, run_epoch: str, instruments: Collection[In
         starting_balance=settings.account.starting_balance,
         leverage=settings.account.leverage,
         strategies=tuple((entry.name, strategy(entry)) for entry in settings.strategies),
+        feature_sets=tuple((entry.name, feature_set(entry)) for entry in settings.feature_sets),
         detectors=tuple((entry.name, detector(entry)) for entry in settings.detectors),
         suspicion=Suspicion(
             memory_ns=Nanos(duration_ns(settings.suspicion.memory)),
@@ -110,6 +122,11 @@ def strategy(entry: StrategySection) -> Strategy:
 def detector(entry: DetectorSection) -> Detector:
     """The spec of one configured detector, from the package or from a file of the user's."""
     return _plugin(entry, DETECTORS, Detector)
+
+
+def feature_set(entry: FeatureSetSection) -> FeatureSet:
+    """The spec of one configured feature set, from the package or from a file of the user's."""
+    return _plugin(entry, FEATURE_SETS, FeatureSet)
 
 
 def _plugin(entry: PluginSection, package: str, kind: type[Plugin]) -> Plugin:

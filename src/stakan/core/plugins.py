@@ -20,6 +20,7 @@ from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.trading import ExitSignal, Intent, Signal
 from stakan.core.domain.units import Lots, Nanos, Side, Ticks
+from stakan.core.features.further import FeatureSet, Further
 from stakan.core.features.trend import Trend
 from stakan.core.features.vector import FeatureVector
 from stakan.core.market.picture import MarketPicture
@@ -31,6 +32,8 @@ class View(msgspec.Struct, frozen=True, eq=False, gc=False):
     instrument: Instrument
     market: MarketPicture
     features: FeatureVector
+    further: Further
+    """Feature sets beside the 110 that are configured, by their names."""
     trend: Trend
     """Of the closed candles."""
     findings: Sequence[Finding]
@@ -139,7 +142,7 @@ class RiskRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return None
 
 
-Plugin = TypeVar("Plugin", Strategy, Detector, RiskRule)
+Plugin = TypeVar("Plugin", Strategy, Detector, RiskRule, FeatureSet)
 
 
 def load(package: str, kind: type[Plugin], name: str, parameters: Mapping[str, object]) -> Plugin:

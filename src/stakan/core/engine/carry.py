@@ -1,5 +1,7 @@
 """What outlives a run: the state of an engine that has ended, as the beginning of the next one (ADR 0013)."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from stakan.core.domain.errors import DataError
@@ -16,11 +18,10 @@ from stakan.core.engine.state import (
     fresh_memories,
     fresh_state,
 )
-from stakan.core.plugins import Detector, Strategy
 from stakan.core.portfolio.portfolio import Portfolio
 from stakan.core.portfolio.position import Position
 
-Named = tuple[tuple[str, Strategy], ...] | tuple[tuple[str, Detector], ...]
+Named = Sequence[tuple[str, msgspec.Struct]]
 
 
 def carried(
@@ -105,7 +106,10 @@ def _remembered(config: EngineConfig, earlier: EngineConfig, new: Memory, old: M
     memory = Memory(
         _kept(config.strategies, new.strategies, earlier.strategies, old.strategies),
         _kept(config.detectors, new.detectors, earlier.detectors, old.detectors),
+        _kept(config.feature_sets, new.feature_sets, earlier.feature_sets, old.feature_sets),
     )
+    for (_, further), own in zip(config.feature_sets, memory.feature_sets, strict=True):
+        further.restart(own)
     for (_, spec), own in zip(config.detectors, memory.detectors, strict=True):
         spec.restart(own)
     return memory

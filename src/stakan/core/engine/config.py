@@ -9,6 +9,7 @@ from stakan.core.decision.suspicion import Suspicion
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.trading import Orphans
 from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND, Nanos
+from stakan.core.features.further import FeatureSet
 from stakan.core.features.order_book import OrderBookParams
 from stakan.core.market.densities import DensityParams
 from stakan.core.plugins import Detector, RiskRule, Strategy
@@ -24,6 +25,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     leverage: Decimal = Decimal(10)
     strategies: tuple[tuple[str, Strategy], ...] = ()
     """Name and spec; the name is what configuration, records and reports call it."""
+    feature_sets: tuple[tuple[str, FeatureSet], ...] = ()
+    """Beside the 110; name and spec, as of strategies."""
     detectors: tuple[tuple[str, Detector], ...] = ()
     """Name and spec, as of strategies."""
     suspicion: Suspicion = Suspicion()
@@ -59,6 +62,11 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     def follows_densities(self) -> bool:
         """Whether some strategy looks at densities."""
         return any(spec.reads_densities for _, spec in self.strategies)
+
+    @property
+    def plugins(self) -> tuple[tuple[str, msgspec.Struct], ...]:
+        """Name and spec of all of them."""
+        return (*self.strategies, *self.feature_sets, *self.detectors, *self.risk_rules)
 
     def densities_of(self, instrument: InstrumentId) -> DensityParams:
         """What makes a density in one instrument."""

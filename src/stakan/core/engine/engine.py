@@ -47,11 +47,12 @@ from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.step import Step
 from stakan.core.domain.units import SECOND, Nanos
-from stakan.core.engine import account, detection, entries, exits, lifecycle, recovery
+from stakan.core.engine import account, entries, exits, lifecycle, observers, recovery
 from stakan.core.engine.carry import carried
 from stakan.core.engine.config import EngineConfig
 from stakan.core.engine.state import EngineState, InstrumentState, fresh_memories, fresh_state, from_bytes, to_bytes
 from stakan.core.engine.turn import Turn
+from stakan.core.features.further import Further
 from stakan.core.market.book import BookState
 from stakan.core.plugins import View
 
@@ -164,13 +165,13 @@ class Engine:
             self._ask_for_snapshot(state)
         elif book.is_fresh and book.is_two_sided:
             state.features.observe(book)
-            detection.see_book(self._turn, state, event)
+            observers.see_book(self._turn, state, event)
         self._after_market(state, event)
 
     def _restart(self, state: InstrumentState) -> None:
         """The feed was interrupted: what was under way in the market is not known any more."""
         state.features.restart()
-        detection.restart(self._turn, state)
+        observers.restart(self._turn, state)
 
     def _ask_for_snapshot(self, state: InstrumentState) -> None:
         """We are blind: ask for the book, again every so often, and do not let entries rest."""
@@ -188,7 +189,7 @@ class Engine:
         if facts:
             self._turn.note_all(facts)
         if state.market.prints != known:
-            detection.see_print(self._turn, state, event)
+            observers.see_print(self._turn, state, event)
         self._after_market(state, event)
 
     def _on_quote(self, event: BestQuote) -> None:
@@ -236,7 +237,8 @@ class Engine:
         if not book.is_usable or self._turn.now - book.ts_recv > self.config.max_feed_age_ns:
             return
         features = state.features.read(market, now)
-        view = View(state.rules, market, features, state.features.trend, state.findings, now)  # type: ignore[arg-type]  # Nanos
+        further = Further(self._turn.feature_sets(state.rules.id), market, now)
+        view = View(state.rules, market, features, further, state.features.trend, state.findings, now)  # type: ignore[arg-type]  # Nanos
         if state.plan is not None:
             self._tend(state, view)
         if state.plan is None or not triggered:

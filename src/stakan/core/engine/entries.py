@@ -15,6 +15,7 @@ from stakan.core.engine.account import account_for_entry
 from stakan.core.engine.exits import RESTING
 from stakan.core.engine.state import Entered, InstrumentState, Plan
 from stakan.core.engine.turn import Turn
+from stakan.core.features.further import Further
 from stakan.core.features.vector import FeatureVector
 from stakan.core.market.health import book_health
 from stakan.core.plugins import Refusal, View
@@ -55,7 +56,9 @@ def record(turn: Turn, entered: Entered) -> None:
     """Note the features of the last step's entry: nothing has changed since, and its order did not wait for it."""
     state = turn.state.instruments[entered.instrument]
     features = state.features.read(state.market, entered.ts_event)
-    turn.note(EntryFeatures(intent=entered.intent, instrument=entered.instrument, features=features.as_dict()))
+    further = Further(turn.feature_sets(entered.instrument), state.market, entered.ts_event)
+    numbers = {**features.as_dict(), **further.as_dict()}
+    turn.note(EntryFeatures(intent=entered.intent, instrument=entered.instrument, features=numbers))
     turn.state.entered = None
 
 

@@ -24,7 +24,7 @@ from stakan.core.domain.orders import OrderStatus, PositionStatus
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.trading import Orphans
 from stakan.core.domain.units import SECOND, Nanos, Ticks
-from stakan.core.engine import account, detection, exits
+from stakan.core.engine import account, exits, observers
 from stakan.core.engine.state import InstrumentState, Plan, fresh_market
 from stakan.core.engine.turn import Turn
 from stakan.core.features.pipeline import FeaturePipeline
@@ -215,7 +215,7 @@ def change_rules(turn: Turn, state: InstrumentState, rules: Instrument) -> None:
     state.new_rules = rules
     state.market.interrupt()
     state.features.restart()
-    detection.restart(turn, state)
+    observers.restart(turn, state)
     if _take_new_grid(turn, state):
         return
     expected = f"tick {old.tick_size}, lot {old.lot_size}"
@@ -233,7 +233,7 @@ def _take_new_grid(turn: Turn, state: InstrumentState) -> bool:
     state.market = fresh_market(turn.config, state.rules)
     state.features = FeaturePipeline.start(state.rules, turn.config.features)
     state.findings.clear()
-    turn.begin_watch(state.rules)
+    turn.observe_anew(state.rules)
     turn.state.portfolio.set_rules(state.rules)
     turn.ask(RequestSnapshot(instrument=state.rules.id))
     return True

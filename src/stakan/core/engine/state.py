@@ -121,7 +121,7 @@ class _Version(msgspec.Struct):
 class _Snapshot(_Version):
     identity: str
     state: EngineState
-    memories: dict[InstrumentId, tuple[list[msgspec.Raw], list[msgspec.Raw]]]
+    memories: dict[InstrumentId, tuple[list[msgspec.Raw], ...]]
 
 
 class Memory(NamedTuple):
@@ -129,6 +129,7 @@ class Memory(NamedTuple):
 
     strategies: list[msgspec.Struct]
     detectors: list[msgspec.Struct]
+    feature_sets: list[msgspec.Struct]
 
 
 Memories = dict[InstrumentId, Memory]
@@ -170,12 +171,16 @@ def fresh_memories(config: EngineConfig, instruments: list[Instrument]) -> Memor
 
 def fresh_memory(config: EngineConfig, rules: Instrument) -> Memory:
     """What plugins remember of one instrument at the start."""
-    return Memory([spec.start() for _, spec in config.strategies], [spec.start(rules) for _, spec in config.detectors])
+    return Memory(
+        [spec.start() for _, spec in config.strategies],
+        [spec.start(rules) for _, spec in config.detectors],
+        [spec.start(rules) for _, spec in config.feature_sets],
+    )
 
 
 def to_bytes(state: EngineState, memories: Memories, config: EngineConfig) -> bytes:
     """A snapshot: msgpack with a version and the identity of the configuration that it was made with."""
-    raw = {key: (_raw(memory.strategies), _raw(memory.detectors)) for key, memory in memories.items()}
+    raw = {key: tuple(_raw(own) for own in memory) for key, memory in memories.items()}
     return _ENCODER.encode(_Snapshot(SNAPSHOT_VERSION, identity(config), state, raw))
 
 
@@ -218,8 +223,5 @@ def _typed(raw: list[msgspec.Raw], fresh: list[msgspec.Struct]) -> list[msgspec.
 
 def identity(config: EngineConfig) -> str:
     """Names a configuration: 32 hexadecimal digits over its values and the types of its plugins."""
-    kinds = [
-        f"{type(spec).__module__}.{type(spec).__qualname__}"
-        for _, spec in (*config.strategies, *config.detectors, *config.risk_rules)
-    ]
+    kinds = [f"{type(spec).__module__}.{type(spec).__qualname__}" for _, spec in config.plugins]
     return hashlib.blake2b(_ENCODER.encode((config, kinds)), digest_size=16).hexdigest()

@@ -1,7 +1,8 @@
 """The working surface of one step: the state, the event's time, and what has happened and been asked for so far."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from typing import TypeVar
 
 import msgspec
 
@@ -15,24 +16,25 @@ from stakan.core.domain.step import Step
 from stakan.core.domain.trading import Intent, TradingState
 from stakan.core.domain.units import Nanos
 from stakan.core.engine.config import EngineConfig
-from stakan.core.engine.state import EngineState, Memories, Memory, fresh_memory
+from stakan.core.engine.state import EngineState, Memories, fresh_memory
+from stakan.core.features.further import FeatureSet
 from stakan.core.plugins import Detector, Strategy
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 
 class Turn:
     """One engine's turn at an event; reused from step to step, empty between them."""
 
-    __slots__ = ("_detectors", "_strategies", "commands", "config", "facts", "memories", "state")
+    __slots__ = ("_detectors", "_feature_sets", "_strategies", "commands", "config", "facts", "memories", "state")
 
     def __init__(self, config: EngineConfig, state: EngineState, memories: Memories) -> None:
         self.config = config
         self.state = state
         self.memories = memories
-        self._strategies = {
-            key: [(name, spec, own) for (name, spec), own in zip(config.strategies, memory.strategies, strict=True)]
-            for key, memory in memories.items()
-        }
-        self._detectors = {key: self._watching(memory) for key, memory in memories.items()}
+        self._strategies = {key: _with_memory(config.strategies, own.strategies) for key, own in memories.items()}
+        self._detectors = {key: _with_memory(config.detectors, own.detectors) for key, own in memories.items()}
+        self._feature_sets = {key: _with_memory(config.feature_sets, own.feature_sets) for key, own in memories.items()}
         self.facts: list[AnyFact] = []
         self.commands: list[AnyCommand] = []
 
@@ -98,11 +100,17 @@ class Turn:
         """Name, spec and memory of every detector for an instrument."""
         return self._detectors[instrument]
 
-    def begin_watch(self, rules: Instrument) -> None:
-        """Detectors begin anew in an instrument: what they remember is in units that no longer exist."""
-        memory = self.memories[rules.id]
-        memory.detectors[:] = fresh_memory(self.config, rules).detectors
-        self._detectors[rules.id] = self._watching(memory)
+    def feature_sets(self, instrument: InstrumentId) -> Sequence[tuple[str, FeatureSet, msgspec.Struct]]:
+        """Name, spec and memory of every further feature set for an instrument."""
+        return self._feature_sets[instrument]
+
+    def observe_anew(self, rules: Instrument) -> None:
+        """Detectors and feature sets begin anew in an instrument: what they knew is in units that no longer exist."""
+        fresh = fresh_memory(self.config, rules)
+        memory = fresh._replace(strategies=self.memories[rules.id].strategies)
+        self.memories[rules.id] = memory
+        self._detectors[rules.id] = _with_memory(self.config.detectors, memory.detectors)
+        self._feature_sets[rules.id] = _with_memory(self.config.feature_sets, memory.feature_sets)
 
     def marks(self, of: Iterable[InstrumentId]) -> dict[InstrumentId, Decimal]:
         """Mark price, or mid where none is told, of those instruments that have one now."""
@@ -125,5 +133,6 @@ class Turn:
             state.trading = trading
             self.note(TradingStateChanged(state=trading, reason=reason, detail=detail))
 
-    def _watching(self, memory: Memory) -> list[tuple[str, Detector, msgspec.Struct]]:
-        return [(name, spec, own) for (name, spec), own in zip(self.config.detectors, memory.detectors, strict=True)]
+
+def _with_memory(named: Sequence[tuple[str, S]], memory: list[msgspec.Struct]) -> list[tuple[str, S, msgspec.Struct]]:
+    return [(name, spec, own) for (name, spec), own in zip(named, memory, strict=True)]

@@ -1,4 +1,4 @@
-"""Detectors at work: what they see, and what becomes of their findings."""
+"""Feature sets and detectors at work: what they see, and what becomes of findings."""
 
 from collections.abc import Sequence
 
@@ -16,6 +16,8 @@ KEPT = 100
 
 def see_book(turn: Turn, state: InstrumentState, event: BookEvent) -> None:
     """The book took a message in and is usable."""
+    for _, further, memory in turn.feature_sets(state.rules.id):
+        further.on_book(state.market, memory)
     for name, spec, memory in turn.detectors(state.rules.id):
         found = spec.on_book(state.market, event, memory)
         if found:
@@ -24,6 +26,8 @@ def see_book(turn: Turn, state: InstrumentState, event: BookEvent) -> None:
 
 def see_print(turn: Turn, state: InstrumentState, event: TradePrint) -> None:
     """The tape took a new print in."""
+    for _, further, memory in turn.feature_sets(state.rules.id):
+        further.on_print(state.market, event, memory)
     for name, spec, memory in turn.detectors(state.rules.id):
         found = spec.on_print(state.market, event, memory)
         if found:
@@ -32,6 +36,8 @@ def see_print(turn: Turn, state: InstrumentState, event: TradePrint) -> None:
 
 def restart(turn: Turn, state: InstrumentState) -> None:
     """The feed was interrupted."""
+    for _, further, memory in turn.feature_sets(state.rules.id):
+        further.restart(memory)
     for _, spec, memory in turn.detectors(state.rules.id):
         spec.restart(memory)
 

@@ -1,17 +1,20 @@
-"""Detectors in the engine: what they are shown, what becomes of their findings, what outlives a run."""
+"""Detectors and feature sets in the engine: what they are shown, what becomes of it, what outlives a run."""
 
 from decimal import Decimal
+from typing import ClassVar
 
 import msgspec
 import pytest
 
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.events import FeedDown, InstrumentChanged
-from stakan.core.domain.facts import FindingMade, IntentApproved, SignalProposed, SignalRefused
+from stakan.core.domain.facts import EntryFeatures, FindingMade, IntentApproved, SignalProposed, SignalRefused
 from stakan.core.domain.findings import Finding, Pattern, Stage
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.units import Side
-from stakan.core.engine.detection import KEPT
+from stakan.core.engine.observers import KEPT
+from stakan.core.features.definitions import Definition
+from stakan.core.features.further import FeatureSet, Further
 from stakan.core.plugins import Detector
 from tests.core.engine.builders import (
     BTC,
@@ -178,3 +181,97 @@ def test_on_another_grid_detectors_begin_anew():
     assert engine.state.instruments[BTC].findings == []
     live(engine, [a_snapshot(ts=3 * SECOND)])
     assert memory(engine).books == 1
+
+
+# --- feature sets -----------------------------------------------------------------------------------------------------
+
+
+class Counted(msgspec.Struct):
+    """Messages since the last interruption."""
+
+    books: int = 0
+    prints: int = 0
+    restarts: int = 0
+
+
+class Counts(FeatureSet, frozen=True, kw_only=True):
+    """How much was seen; warm from `enough` on."""
+
+    version = "counts-1"
+    definitions: ClassVar = {
+        "books": Definition("book messages", "count", "all", "book", -1.0),
+        "prints": Definition("prints", "count", "all", "tape"),
+    }
+    enough: int = 2
+
+    def start(self, instrument):
+        return Counted()
+
+    def on_book(self, market, state):
+        state.books += 1
+
+    def on_print(self, market, event, state):
+        state.prints += 1
+
+    def restart(self, state):
+        state.books = state.prints = 0
+        state.restarts += 1
+
+    def read(self, market, now, state, out, warm):
+        if state.books >= self.enough:
+            out[:], warm[:] = (state.books, state.prints), True
+
+
+class Curious(Eager, frozen=True, kw_only=True):
+    """Says what it read of a feature set; wants in once that is warm."""
+
+    def decide(self, view, state):
+        counts = view.further["counts"]
+        if not counts.is_warm("books", "prints"):
+            return None
+        return msgspec.structs.replace(super().decide(view, state), reasons=(f"{counts.of('books'):.0f} books",))
+
+
+def counting(*strategies, **changes):
+    return an_engine(*strategies, feature_sets=(("counts", Counts()),), **changes)
+
+
+def test_a_strategy_reads_a_further_set_by_its_name_and_its_numbers_are_recorded_with_the_110():
+    steps = live(counting(Curious()), [a_snapshot(ts=SECOND), a_print(ts=SECOND), *deltas(2)])
+    assert facts(steps, SignalProposed)[0].signal.reasons == ("2 books",)
+    numbers = facts(steps, EntryFeatures)[0].features
+    assert (numbers["counts.books"], numbers["counts.prints"]) == (2.0, 1.0)
+    assert len(numbers) == 110 + 2
+
+
+def test_what_is_not_warm_is_neutral():
+    engine = counting()
+    live(engine, [a_snapshot(ts=SECOND)])
+    state = engine.state.instruments[BTC]
+    vector = Further(engine._turn.feature_sets(BTC), state.market, SECOND)["counts"]
+    assert vector.as_dict() == {"books": -1.0, "prints": 0.0}
+    assert not vector.is_warm("books")
+    assert vector.ts_event == SECOND
+
+
+def test_an_unknown_set_or_name_is_refused_with_those_that_there_are():
+    engine = counting()
+    further = Further(engine._turn.feature_sets(BTC), engine.state.instruments[BTC].market, SECOND)
+    with pytest.raises(KeyError, match="no feature set rolling is configured; configured: counts"):
+        further["rolling"]
+    with pytest.raises(KeyError, match="trades is not in counts-1: it has books, prints"):
+        further["counts"].of("trades")
+
+
+def test_feature_sets_are_told_of_interruptions_and_part_of_a_snapshot_and_of_the_next_run():
+    engine, restored, other = counting(), counting(), counting(run_epoch="1")
+    live(
+        engine,
+        [a_snapshot(ts=SECOND), a_delta(ts=SECOND, sequence=9), a_snapshot(ts=2 * SECOND), *deltas(2, 3 * SECOND)],
+    )
+    known = engine._turn.memories[BTC].feature_sets[0]
+    assert (known.books, known.restarts) == (3, 2)
+    restored.restore(engine.snapshot())
+    assert restored._turn.memories[BTC].feature_sets[0] == known
+    other.carry(engine)
+    assert other._turn.memories[BTC].feature_sets[0] == Counted(restarts=3)

@@ -1,0 +1,1 @@
+"""Further sets of features, one file each; those that begin with `_` are none."""
