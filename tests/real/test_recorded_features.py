@@ -16,7 +16,7 @@ from stakan.core.features._order_book_kernels import balance
 from stakan.core.features._window_kernels import ofi_increment
 from stakan.core.features.batch import vectors
 from stakan.core.features.catalogue import FEATURE_NAMES, ORDER_BOOK, Feature
-from stakan.core.features.order_book import OrderBookParams
+from stakan.core.features.params import FeatureParams
 from stakan.core.features.pipeline import FeaturePipeline
 from stakan.core.market.densities import DensityParams
 from stakan.core.market.picture import MarketPicture
@@ -135,7 +135,7 @@ class Both:
     [("btc-2024", BTC), ("eth-2024", ETH), ("bybit-capture", InstrumentId("bybit:linear:DOGEUSDT"))],
 )
 def test_recorded_features_equal_their_definitions(session, name, key):
-    both = Both(instruments.recorded()[key], OrderBookParams(min_cluster_volume=50_000.0))
+    both = Both(instruments.recorded()[key], FeatureParams(min_cluster_volume=50_000.0))
     warm = set()
     due = None
     for event in session(name):

@@ -85,8 +85,7 @@ def _is_seen_alike(config: EngineConfig, earlier: EngineConfig, old: InstrumentS
 
 def _take_market(new: InstrumentState, old: InstrumentState) -> None:
     new.market, new.features, new.next_decision = old.market, old.features, old.next_decision
-    new.market.interrupt()
-    new.features.restart()
+    new.interrupt()
 
 
 def _remembered(

@@ -155,15 +155,11 @@ class Engine:
         state = self._instrument(event)
         if state.new_rules is not None:
             return
-        book = state.market.book
-        problem = state.market.apply_book(event)
+        problem = state.apply_book(event)
         if problem is not None:
             self._turn.note(problem)
-            state.features.restart()
-        if book.state is not LIVE:
+        if state.market.book.state is not LIVE:
             self._ask_for_snapshot(state)
-        elif book.is_fresh and book.is_two_sided:
-            state.features.observe(book)
         self._after_market(state, event)
 
     def _ask_for_snapshot(self, state: InstrumentState) -> None:
@@ -199,8 +195,7 @@ class Engine:
 
     def _on_feed_down(self, event: FeedDown) -> None:
         state = self._instrument(event)
-        state.market.interrupt()
-        state.features.restart()
+        state.interrupt()
         self._turn.cancel_entries(event.instrument)
 
     def _on_rules(self, event: InstrumentChanged) -> None:
