@@ -221,6 +221,13 @@ def nvi(rows):
     return float(index)
 
 
+def least_channel(table):
+    """What CCI is exact to where the market hardly moves: 1e-14 of the price by 1.5 % of its mean deviation."""
+    price = table[-20:, 1:4].sum(axis=1) / 3
+    deviation = float(np.abs(price - price.mean()).mean())
+    return 1e-9 + 1e-14 * price[-1] / (0.015 * deviation) if deviation else 1e-9
+
+
 def of_candles(open_ts, table):
     """Both channels of enough candles by name: the value, and the difference that rounding may make; only what is warm.
 
@@ -238,5 +245,6 @@ def of_candles(open_ts, table):
         **dict.fromkeys(("macd", "macd_signal", "macd_histogram"), price),
         **dict.fromkeys(("obv", "ad_line"), traded),
         **dict.fromkeys(("vpt", "price_volume_trend"), trend),
+        "cci": least_channel(table),
     }
     return {name: (value, least.get(name, 1e-9)) for name, value in (of_candle(table) | indicators).items()}
