@@ -25,7 +25,6 @@ from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.units import DAY, MILLISECOND, SECOND
 from stakan.core.features.batch import vectors
-from stakan.core.features.catalogue import FEATURE_NAMES
 from stakan.core.features.params import FeatureParams
 from stakan.core.features.stream import MultiSymbolFeaturePipeline
 from stakan.core.features.vector import FeatureVector
@@ -192,11 +191,11 @@ def _of_candles(plain: Any, market: MarketPicture, rules: Instrument) -> dict[st
 
 def _differing(vector: FeatureVector, told: dict[str, float]) -> set[str]:
     """Names of warm features that the plain way does not see alike."""
-    pairs = zip(FEATURE_NAMES, vector.values.tolist(), vector.warm.tolist(), strict=True)
+    pairs = zip(vector.as_dict().items(), vector.warm.tolist(), strict=True)
     scale = abs(told["mid_price"]) * 1e-7
     return {
         name
-        for name, value, warm in pairs
+        for (name, value), warm in pairs
         if warm and not math.isclose(value, told[name], rel_tol=1e-6, abs_tol=1e-9 * max(scale, 1.0))
     }
 
