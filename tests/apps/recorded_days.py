@@ -38,7 +38,7 @@ def events(key=BTC, before=BEFORE, after=AFTER, seed=1):
             )
             continue
         side = int(chance.integers(2))
-        offset = int(chance.integers(1, DEPTH))
+        offset = int(chance.integers(DEPTH))
         level = (MID + (1 + offset) * (1 if side else -1), int(chance.integers(0, 3) and chance.integers(1, 4_000)))
         yield BookDelta(
             **head,
