@@ -1,10 +1,12 @@
-"""`stakan features`: what a feature vector holds."""
+"""`stakan features`: what a feature vector holds; files of vectors, and what is in one."""
 
 from typing import Annotated
 
 import msgspec
 import typer
 
+from stakan.apps.cli.features_build import build_command
+from stakan.apps.cli.features_show import show_command
 from stakan.apps.cli.output import out, reports_errors, write_json
 from stakan.core.features.catalogue import FEATURE_SET, SCHEMA_HASH, Feature
 from stakan.core.features.definitions import DEFINITIONS, channel_of
@@ -70,13 +72,22 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+features_app = typer.Typer()
+features_app.command("build")(build_command)
+features_app.command("show")(show_command)
+
+
+@features_app.callback(invoke_without_command=True)
 @reports_errors
 def features_command(
+    context: typer.Context,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="As the reference page of the documentation.")] = False,
 ) -> None:
-    """Every feature with its formula, unit, window and neutral value."""
+    """List every feature with its formula, unit, window and neutral value; build and show vectors of them."""
+    if context.invoked_subcommand is not None:
+        return
     if as_json:
         write_json(catalogue())
         return
