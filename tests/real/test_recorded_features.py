@@ -10,7 +10,7 @@ from stakan.adapters import instruments
 from stakan.adapters.importers.recording import open_recording
 from stakan.core.domain.events import BestQuote, BookDelta, BookSnapshot, TradePrint
 from stakan.core.domain.ids import InstrumentId
-from stakan.core.domain.units import MILLISECOND, SECOND, Nanos
+from stakan.core.domain.units import MILLISECOND, SECOND, Nanos, Side
 from stakan.core.engine import Engine, EngineConfig
 from stakan.core.features._order_book_kernels import balance
 from stakan.core.features._window_kernels import ofi_increment
@@ -104,6 +104,8 @@ class Both:
         self.market = MarketPicture.start(rules, DensityParams(), SECOND, follow_densities=False)
         self.pipeline = FeaturePipeline.start(rules, params)
         self.history = History()
+        self.levels = 0
+        """How often a feature was a level that the tracker knew."""
 
     def tell(self, event):
         if type(event) is TradePrint:
@@ -123,11 +125,24 @@ class Both:
         now = self.market.ts_event
         found = self.pipeline.read(self.market, now)
         told = vector(self.history, now, self.rules.tick_size, self.rules.lot_size, self.params)
+        told |= self.known_levels(told["mid_price"][0])
         for index, name in enumerate(NAMES):
             expected, warm = told[name]
             assert found.values[index] == pytest.approx(float(expected), rel=1e-9, abs=1e-15), name
             assert found.warm[index] == warm, name
         return {name for index, name in enumerate(NAMES) if found.warm[index]}
+
+    def known_levels(self, mid):
+        """What the tracker of levels says goes before what the book shows; the history knows the book only."""
+        told = {}
+        for name, side in (("support", Side.BUY), ("resistance", Side.SELL)):
+            level = self.market.levels.nearest(side, self.market.book.mid)
+            if level is not None:
+                price = level.price * float(self.rules.tick_size)
+                told[f"{name}_level_1"] = (price, True)
+                told[f"distance_to_{name}"] = (abs(price - float(mid)) / float(mid), True)
+                self.levels += 1
+        return told
 
 
 @pytest.mark.parametrize(
@@ -152,6 +167,7 @@ def test_recorded_features_equal_their_definitions(session, name, key):
                 break
     if name != "bybit-capture":
         assert warm == set(NAMES)
+        assert both.levels > 0
 
 
 # --- stream and batch -------------------------------------------------------------------------------------------------
@@ -162,7 +178,7 @@ RECORDED: list = []
 class Record(Strategy, frozen=True, kw_only=True):
     """Keeps what an engine shows to its strategies."""
 
-    reads_densities: ClassVar[bool] = False
+    reads_densities: ClassVar[bool] = True
 
     def decide(self, view, state):
         RECORDED.append((view.now, view.features.values.copy(), view.features.warm.copy()))
@@ -173,8 +189,12 @@ def test_an_engine_s_vectors_equal_those_of_the_batch(session, name, key):
     rules = instruments.recorded()[key]
     events = [event for event in session(name) if getattr(event, "instrument", None) == key]
     events.sort(key=lambda event: event.ts_recv)
+    densities = DensityParams(min_notional=20_000.0)
     config = EngineConfig(
-        strategies=(("record", Record()),), decision_interval_ns=Nanos(500 * MILLISECOND), candle_interval_ns=SECOND
+        strategies=(("record", Record()),),
+        densities=densities,
+        decision_interval_ns=Nanos(500 * MILLISECOND),
+        candle_interval_ns=SECOND,
     )
     RECORDED.clear()
     engine = Engine(config, [rules])
@@ -182,7 +202,8 @@ def test_an_engine_s_vectors_equal_those_of_the_batch(session, name, key):
         engine.step(event)
     # What woke the engine between two moments of the grid comes after the grid's own decision.
     seen = {now: (values, warm) for now, values, warm in reversed(RECORDED)}
-    batch = vectors(events, rules, interval_ns=Nanos(500 * MILLISECOND), candle_interval_ns=SECOND)
+    grid = Nanos(500 * MILLISECOND)
+    batch = vectors(events, rules, interval_ns=grid, candle_interval_ns=SECOND, densities=densities)
     met = [row for row, now in enumerate(batch.ts_event.tolist()) if now in seen]
     assert len(met) > 0.9 * len(batch.ts_event) > 50
     for row in met:

@@ -35,12 +35,17 @@ def vectors(
     interval_ns: Nanos = GRID_NS,
     candle_interval_ns: Nanos = MINUTE,
     params: OrderBookParams | None = None,
+    densities: DensityParams | None = None,
 ) -> Vectors:
     """Vectors of one instrument, read by the first event at or after each multiple of `interval_ns` of exchange time.
 
-    Events are in order of arrival; those of other instruments and of other kinds are passed over.
+    Events are in order of arrival; those of other instruments and of other kinds are passed over. `densities` are the
+    thresholds of an engine whose strategies read densities, None for one that does not follow them: long-lived ones are
+    levels of support and resistance.
     """
-    market = MarketPicture.start(rules, DensityParams(), candle_interval_ns, follow_densities=False)
+    market = MarketPicture.start(
+        rules, densities or DensityParams(), candle_interval_ns, follow_densities=densities is not None
+    )
     pipeline = FeaturePipeline.start(rules, params)
     moments: list[int] = []
     values: list[npt.NDArray[np.float64]] = []
