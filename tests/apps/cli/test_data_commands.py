@@ -13,7 +13,7 @@ from stakan.adapters.parquet.reader import MarketStore
 from stakan.adapters.parquet.schema import Source
 from stakan.adapters.parquet.writer import MarketWriter
 from stakan.apps.cli.data import data_app
-from stakan.apps.cli.importing import import_command
+from stakan.apps.cli.importing import import_command, known_instruments
 from stakan.apps.cli.output import EXIT_CONFIG, EXIT_DATA, ReadMeter, parse_time
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.units import SECOND

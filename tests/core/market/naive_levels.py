@@ -151,7 +151,8 @@ class NaiveLevels:
             setattr(one, name, max(getattr(one, name), getattr(other, name)))
 
     def _look_for_swings(self, bars, interval):
-        wing, least = self.params.wing, self.params.swing_bps / 10_000
+        wing = self.params.wing
+        least = max(1, self.params.swing_ranges * sum(bar[1] - bar[2] for bar in bars) / len(bars))
         for i in range(wing, len(bars) - wing):
             ts, high, low, _ = bars[i]
             if ts in self.swings_seen:
@@ -161,11 +162,11 @@ class NaiveLevels:
             weight = 2 ** (-(bars[-1][0] - ts) / self.params.half_life_ns)
             if high > max(bar[1] for bar in before) and high >= max(bar[1] for bar in after):
                 fall = min(high - min(bar[2] for bar in side) for side in (before, after))
-                if fall >= least * high:
+                if fall >= least:
                     self.support("swings", float(high), weight, ts + interval)
             if low < min(bar[2] for bar in before) and low <= min(bar[2] for bar in after):
                 rise = min(max(bar[1] for bar in side) - low for side in (before, after))
-                if rise >= least * low:
+                if rise >= least:
                     self.support("swings", float(low), weight, ts + interval)
 
     def _look_for_volume(self, bars):

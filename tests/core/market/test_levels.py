@@ -28,7 +28,7 @@ from stakan.core.market.picture import MarketPicture
 MIDDLE = 10_000
 PARAMS = LevelParams(
     wing=2,
-    swing_bps=4.3,
+    swing_ranges=0.43,
     volume_candles=8,
     merge_bps=6.3,
     touch_bps=2.3,
@@ -208,7 +208,7 @@ def test_a_mirrored_market_has_mirrored_levels(before, story):
     """As far as distances in basis points are the same on both sides: near the middle, without volume."""
     story = [told for told in story if told[0] != "candle"]
     params = LevelParams(
-        wing=2, swing_bps=4.3, touch_bps=0.01, leave_bps=0.02, merge_bps=0.01, half_life_ns=Nanos(60 * SECOND)
+        wing=2, swing_ranges=0.43, touch_bps=0.01, leave_bps=0.02, merge_bps=0.01, half_life_ns=Nanos(60 * SECOND)
     )
     one, other = Watched(params), Watched(params, sign=-1)
     for watched in (one, other):
@@ -222,9 +222,9 @@ def test_a_mirrored_market_has_mirrored_levels(before, story):
 # --- swings ---------------------------------------------------------------------------------------------------------
 
 
-def is_swing(highs, lows, least_bps=0.0):
+def is_swing(highs, lows, least=1.0):
     high, low = np.array(highs, np.int64), np.array(lows, np.int64)
-    return swings(high, low, len(highs) // 2, len(highs) // 2, least_bps)
+    return swings(high, low, len(highs) // 2, len(highs) // 2, least)
 
 
 @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ def test_evidence_halves_and_is_forgotten_in_the_end():
 
 def test_history_that_comes_late_is_looked_at_once_and_weighs_by_its_age():
     """Older candles are put before those that are known: their swings count, known ones do not count twice."""
-    params = LevelParams(wing=1, swing_bps=1.0, volume_candles=100, half_life_ns=Nanos(10 * SECOND))
+    params = LevelParams(wing=1, swing_ranges=0.1, volume_candles=100, half_life_ns=Nanos(10 * SECOND))
     path = [0, 40, 0, 0, 0, -40, 0, 0]
 
     def told(order):
@@ -372,7 +372,7 @@ def test_withdrawn_and_young_densities_speak_for_nothing():
 
 def test_the_picture_feeds_it_with_candles_densities_and_the_book():
     params = DensityParams(min_notional=0.0, relative=2.0, share=0.2, reach_bps=9_000.0)
-    levels = LevelParams(wing=1, swing_bps=1.0, density_ns=Nanos(2 * SECOND), volume_candles=100)
+    levels = LevelParams(wing=1, swing_ranges=0.1, density_ns=Nanos(2 * SECOND), volume_candles=100)
     market = MarketPicture.start(an_instrument(), params, SECOND, levels=levels)
     bids = [(9_990, 100), *((9_999 - i, 1) for i in range(5))]
     market.apply_book(a_snapshot(bids, [(10_001 + i, 1) for i in range(5)], ts=SECOND))
@@ -400,7 +400,7 @@ def test_the_picture_feeds_it_with_candles_densities_and_the_book():
         {"touch_bps": 8.0},
         {"touch_bps": 0.0},
         {"merge_bps": 0.0},
-        {"swing_bps": -1.0},
+        {"swing_ranges": -1.0},
         {"volume_multiple": 0.0},
         {"half_life_ns": 0},
         {"break_ns": -1},

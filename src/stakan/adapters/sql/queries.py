@@ -16,6 +16,7 @@ from stakan.adapters.sql.tables import (
     audit_log,
     decisions,
     fills,
+    findings,
     funding_payments,
     order_transitions,
     orders,
@@ -192,6 +193,7 @@ async def audit_of(database: Database, entity: str, limit: int = 1_000) -> list[
 
 
 _TRACED = (
+    findings,
     decisions,
     orders,
     order_transitions,

@@ -207,11 +207,14 @@ def _coverage_cells(rows: list[Coverage]) -> list[str]:
 
 
 def _lives_table(view: LivesView) -> Table:
-    title = f"{view.instrument}: densities from {view.min_notional:,.0f}, {view.seconds:,.0f} s of book"
+    title = (
+        f"{view.instrument}: densities from {view.min_notional:,.0f}, {view.seconds:,.0f} s of book; "
+        "share that lives longer with 95 % bounds"
+    )
     table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in ("size when it appeared", "bps from mid"):
+    for name in ("size at first", "bps from mid"):
         table.add_column(name, no_wrap=True)
-    lived = [f"> {time} s (95 %)" for time in HORIZONS_S]
+    lived = [f"% > {time} s" for time in HORIZONS_S]
     for name in ("count", "consumed", "cancelled", "out of sight", "living", "median life", *lived):
         table.add_column(name, justify="right", no_wrap=True)
     for group in view.groups:
@@ -227,7 +230,11 @@ def _lives_cells(group: Group) -> list[str]:
         f"{group.count:,}",
         *(f"{end / group.count:.0%}" if group.count else "" for end in ends),
         "" if group.median_s is None else f"{group.median_s:,.2f} s",
-        *(f"{share:.0%} ({low:.0%}-{high:.0%})" for share, low, high in group.surviving.values() if group.count),
+        *(
+            f"{100 * share:.0f} ({100 * low:.0f}-{100 * high:.0f})"
+            for share, low, high in group.surviving.values()
+            if group.count
+        ),
     ]
 
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 import msgspec
 
 from stakan.core.domain.events import FillOrigin
-from stakan.core.domain.findings import Finding
+from stakan.core.domain.findings import Circumstances, Finding, Stage
 from stakan.core.domain.ids import ClientOrderId, ExecutionId, InstrumentId, IntentId, PositionId
 from stakan.core.domain.orders import OrderStatus, PositionStatus
 from stakan.core.domain.reasons import Reason
@@ -76,6 +76,20 @@ class FindingMade(Fact, frozen=True, kw_only=True, tag=True):
     """A detector found something."""
 
     finding: Finding
+    circumstances: Circumstances | None = None
+
+
+class FindingSettled(Fact, frozen=True, kw_only=True, tag=True):
+    """What price did after a finding; the finding is named by its detector, episode, stage and time."""
+
+    instrument: InstrumentId
+    detector: str
+    episode: int
+    stage: Stage
+    ts_event: Nanos
+    """Exchange time of the finding."""
+    moves_bps: tuple[float | None, ...]
+    """Of mid since, after each time of `AFTER_NS`; None where the book could not be used then."""
 
 
 class SignalProposed(Fact, frozen=True, kw_only=True, tag=True):
@@ -302,6 +316,7 @@ AnyFact = (
     | LatePrint
     | CandleClosed
     | FindingMade
+    | FindingSettled
     | SignalProposed
     | SignalRefused
     | IntentApproved

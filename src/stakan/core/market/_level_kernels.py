@@ -291,11 +291,11 @@ def age(weights: Floats, story: Ints, tracked: int, share: float, forget: float,
 
 
 @kernel
-def swings(high: Ints, low: Ints, i: int, wing: int, least_bps: float) -> tuple[bool, bool]:
+def swings(high: Ints, low: Ints, i: int, wing: int, least: float) -> tuple[bool, bool]:
     """Whether candle `i` is a swing high, a swing low; `wing` candles must stand on each side of it.
 
     A swing high is above the highs of the `wing` candles before it and not below those after it, and on both sides a
-    low among them lies `least_bps` or more under it. A swing low is its mirror image.
+    low among them lies `least` ticks or more under it. A swing low is its mirror image.
     """
     top, bottom = high[i], low[i]
     is_high = is_low = True
@@ -310,26 +310,25 @@ def swings(high: Ints, low: Ints, i: int, wing: int, least_bps: float) -> tuple[
         after_high = high[i + k] if k == 1 else max(after_high, high[i + k])
     fall = top - max(before_low, after_low)
     rise = min(before_high, after_high) - bottom
-    return (
-        bool(is_high and fall * 10_000.0 >= least_bps * top),
-        bool(is_low and rise * 10_000.0 >= least_bps * bottom),
-    )
+    return bool(is_high and fall >= least), bool(is_low and rise >= least)
 
 
 @kernel
 def support_swings(  # noqa: PLR0913, PLR0917 - scalars cross into a kernel faster than an object of them
     weights: Floats, story: Ints, tracked: int, times: Ints, high: Ints, low: Ints, interval_ns: int, first: int,
-    last: int, wing: int, least_bps: float, merge_bps: float, half_life_ns: int,
+    last: int, wing: int, ranges: float, merge_bps: float, half_life_ns: int,
 ) -> int:  # fmt: skip
     """Swings of closed candles that were not examined yet: those that begin before `first` or after `last`.
 
-    Each weighs 2^(-age / half-life), its age counted from its candle's end to that of the newest candle.
+    They are at least `ranges` times the mean range of a candle deep, and a tick. Each weighs 2^(-age / half-life), its
+    age counted from its candle's end to that of the newest candle.
     """
     count = times.shape[0]
+    least = max(1.0, ranges * (high - low).mean())
     for i in range(wing, count - wing):
         if first <= times[i] <= last:
             continue
-        is_high, is_low = swings(high, low, i, wing, least_bps)
+        is_high, is_low = swings(high, low, i, wing, least)
         weight = 2.0 ** (-(times[count - 1] - times[i]) / half_life_ns)
         ts = times[i] + interval_ns
         if is_high:

@@ -22,8 +22,8 @@ class LevelParams(msgspec.Struct, frozen=True, kw_only=True):
 
     wing: int = 3
     """Candles on each side of a swing."""
-    swing_bps: float = 5.0
-    """How far price came, and went again, at a swing."""
+    swing_ranges: float = 1.5
+    """How far price came, and went again, at a swing: times the mean range of a candle."""
     volume_multiple: float = 2.0
     """A price of high volume has so many times the mean volume of prices that were traded at."""
     volume_candles: int = 30
@@ -48,8 +48,8 @@ class LevelParams(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError(f"levels need a wing and room of at least 1, got {self.wing} and {self.max_tracked}")
         if not 0 < self.touch_bps < self.leave_bps:
             raise ConfigError(f"levels.touch_bps must be positive and below leave_bps, got {self.touch_bps}")
-        if not (self.merge_bps > 0 and self.swing_bps >= 0 and self.volume_multiple > 0):
-            raise ConfigError("levels.merge_bps and volume_multiple must be positive, swing_bps not negative")
+        if not (self.merge_bps > 0 and self.swing_ranges >= 0 and self.volume_multiple > 0):
+            raise ConfigError("levels.merge_bps and volume_multiple must be positive, swing_ranges not negative")
         if self.half_life_ns < 1 or self.break_ns < 0:
             raise ConfigError("levels.half_life_ns must be positive and break_ns not negative")
 
@@ -217,7 +217,7 @@ class LevelTracker(msgspec.Struct, eq=False):
             self.examined_from,
             self.examined_to,
             params.wing,
-            params.swing_bps,
+            params.swing_ranges,
             params.merge_bps,
             params.half_life_ns,
         )
