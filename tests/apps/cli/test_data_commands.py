@@ -283,7 +283,7 @@ def test_densities_says_how_long_they_live_and_what_ends_them(tmp_path, rules):
     (found,) = json.loads(run(*wanted, "--json").stdout)
     everything = found["groups"][0]
     ends = [everything[name] for name in ("count", "consumed", "cancelled", "out_of_sight", "living", "median_s")]
-    assert ends == [3, 0, 2, 0, 1, 8.0]
+    assert ends == [3, 0, 2, 0, 1, 4.0]
     assert found["seconds"] == 18.0
     assert everything["surviving"]["1"][0] == 1.0
     assert everything["surviving"]["10"][0] == 0.0

@@ -230,12 +230,13 @@ def _lives_cells(group: Group) -> list[str]:
         f"{group.count:,}",
         *(f"{end / group.count:.0%}" if group.count else "" for end in ends),
         "" if group.median_s is None else f"{group.median_s:,.2f} s",
-        *(
-            f"{100 * share:.0f} ({100 * low:.0f}-{100 * high:.0f})"
-            for share, low, high in group.surviving.values()
-            if group.count
-        ),
+        *(_share(*bounded) for bounded in group.surviving.values() if group.count),
     ]
+
+
+def _share(share: float, low: float, high: float) -> str:
+    """In percent; bounds of all or nothing say nothing."""
+    return f"{100 * share:.0f}" if low == high else f"{100 * share:.0f} ({100 * low:.0f}-{100 * high:.0f})"
 
 
 def _between(low: float | None, high: float | None) -> str:

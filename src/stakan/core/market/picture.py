@@ -110,7 +110,8 @@ class MarketPicture(msgspec.Struct, eq=False):
             return ()
         if self.densities.is_followed:
             self.densities.on_print(event)
-        if self.large_lots and event.size >= self.large_lots:
+        # An RPI print took what the book never showed: nothing that others could have taken has changed.
+        if self.large_lots and event.size >= self.large_lots and not event.is_rpi:
             self.has_trigger = True
         self.prints += 1
         if self.prints % _LARGE_EVERY == 0:

@@ -17,6 +17,7 @@ SIZE_MULTIPLES = (2.0, 5.0, 10.0)
 """Edges between classes of size, as multiples of the notional from which on a level can be a density."""
 DISTANCES_BPS = (5.0, 25.0, 100.0)
 """Edges between classes of distance from mid."""
+_FIRST_ROOM = 16
 _Z_95 = 1.959963984540054
 
 Ints = npt.NDArray[np.int64]
@@ -117,6 +118,10 @@ class Birth(msgspec.Struct, frozen=True):
     ts: int
 
 
+def _no_ends() -> Ints:
+    return np.zeros((4, 0), np.int64)
+
+
 class DensityLives(msgspec.Struct, eq=False):
     """Lives of the newest densities of one instrument that have ended, and the beginnings of those that live.
 
@@ -130,8 +135,9 @@ class DensityLives(msgspec.Struct, eq=False):
     """Basis points."""
     value_unit: float
     """Quote currency per tick x lot."""
-    ends: np.ndarray[tuple[int, int], np.dtype[np.int64]]
-    """A ring of columns: life in ns, end, class of size, class of distance."""
+    kept: int
+    ends: np.ndarray[tuple[int, int], np.dtype[np.int64]] = msgspec.field(default_factory=_no_ends)
+    """Rows of life in ns, end, class of size, class of distance; grows to `kept` columns and is a ring from then on."""
     told: int = 0
     """Ends so far; the newest ones are kept."""
     living: dict[int, Birth] = msgspec.field(default_factory=dict)
@@ -147,7 +153,7 @@ class DensityLives(msgspec.Struct, eq=False):
             size_edges=edges,
             distance_edges=DISTANCES_BPS,
             value_unit=value_unit,
-            ends=np.zeros((4, kept), np.int64),
+            kept=kept,
         )
 
     def update(self, events: tuple[DensityEvent, ...], mid: float, *, is_new_book: bool = False) -> None:
@@ -172,17 +178,20 @@ class DensityLives(msgspec.Struct, eq=False):
         self.living.clear()
 
     def _end(self, birth: Birth, ts: int, end: int) -> None:
-        self.ends[:, self.told % self.ends.shape[1]] = (ts - birth.ts, end, birth.size_class, birth.distance_class)
+        room = self.ends.shape[1]
+        if self.told == room < self.kept:
+            more = min(max(room, _FIRST_ROOM), self.kept - room)
+            self.ends = np.concatenate((self.ends, np.zeros((4, more), np.int64)), axis=1)
+        self.ends[:, self.told % self.kept] = (ts - birth.ts, end, birth.size_class, birth.distance_class)
         self.told += 1
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
     def table(self, now: int) -> Ints:
         """All that is known at exchange time `now`, shape (4, n): the kept ends, oldest first, then those that live."""
-        kept = self.ends.shape[1]
         ended = self.ends[:, : self.told]
-        if self.told > kept:
-            ended = np.roll(self.ends, -(self.told % kept), axis=1)
+        if self.told > self.kept:
+            ended = np.roll(self.ends, -(self.told % self.kept), axis=1)
         rows = [(now - birth.ts, _LIVING, birth.size_class, birth.distance_class) for birth in self.living.values()]
         return np.concatenate((ended, np.array(rows, np.int64).reshape(-1, 4).T), axis=1)
 
