@@ -8,6 +8,7 @@ from sqlalchemy import select
 from tests.adapters.sql.found_runs import CALM, a_finding, a_run_with, found, settled
 from tests.adapters.sql.journals import DAY_ONE, ListTail
 from tests.adapters.sql.test_projector import FIRST, SOURCE
+from tests.core.engine.builders import BTC
 
 from stakan.adapters.sql import audit, check, pattern_store, upkeep
 from stakan.adapters.sql import tables as t
@@ -15,10 +16,12 @@ from stakan.adapters.sql.batch import By
 from stakan.adapters.sql.owned import label_of, save_label
 from stakan.adapters.sql.pattern_store import Wanted
 from stakan.adapters.sql.projector import Projector
-from stakan.adapters.sql.queries import Span
+from stakan.adapters.sql.queries import Span, levels_tested
 from stakan.core.domain.errors import Conflict, DataError
+from stakan.core.domain.facts import LevelTested
 from stakan.core.domain.findings import Label, Pattern, Stage
 from stakan.core.domain.patterns import PatternLibrary
+from stakan.core.domain.units import Side
 
 OLGA, IVAN = By("olga", DAY_ONE), By("ivan", DAY_ONE + 1)
 WASH = a_finding(9, detector="wash", pattern=Pattern.WASH_TRADING, side=None, low=None, high=None, evidence={"z": 3.0})
@@ -165,3 +168,32 @@ def test_what_price_did_after_a_finding_that_is_not_known_any_more_is_a_system_e
 
     (row,) = in_a_database(sqlite, work, (settled(a_finding(), 1.0, 2.0, 3.0),))
     assert row.detail["moves_bps"] == [1.0, 2.0, 3.0]
+
+
+# --- levels -----------------------------------------------------------------------------------------------------------
+
+
+def tested(price, **changes):
+    values = {
+        "instrument": BTC, "side": Side.BUY, "price": price, "held": True, "strength": 2.5, "touches": 3, "holds": 2,
+        "breaks": 1, "began_ts": DAY_ONE, "touched_ts": DAY_ONE + 1, "ts_event": DAY_ONE + 2,
+    }  # fmt: skip
+    return LevelTested(**{**values, **changes})
+
+
+def test_levels_that_were_tested_are_told_newest_first(place):
+    async def work(database, _):
+        return (
+            await levels_tested(database, Span(), None, 10),
+            await levels_tested(database, Span(), "another", 10),
+            await levels_tested(database, Span(), None, 1),
+        )
+
+    steps = ((tested(640_000.5),), (tested(641_000.0, side=Side.SELL, held=False),))
+    everything, none, one = in_a_database(place, work, *steps)
+    assert [(line.side, line.is_held, line.price) for line in everything] == [
+        ("sell", False, pytest.approx(64_100.0)),
+        ("buy", True, pytest.approx(64_000.05)),
+    ]
+    assert (none, one) == ([], everything[:1])
+    assert (everything[1].touches, everything[1].holds, everything[1].breaks) == (3, 2, 1)

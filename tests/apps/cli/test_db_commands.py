@@ -66,6 +66,7 @@ QUESTIONS = [
     ("trades", "--worst", "2", "--from", "2023-11-14", "--to", "2023-11-15"),
     ("exits",),
     ("signals",),
+    ("levels", "--from", "2023-11-14"),
     ("failures", "--hours", "100000"),
     ("trace", "e-1"),
     ("audit", "e-1"),

@@ -17,7 +17,7 @@ from tests.core.market.naive_levels import NaiveLevels
 
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.events import Candle
-from stakan.core.domain.units import SECOND, Lots, Nanos, Side, Ticks
+from stakan.core.domain.units import MILLISECOND, SECOND, Lots, Nanos, Side, Ticks
 from stakan.core.market._level_kernels import swings
 from stakan.core.market.book import Book
 from stakan.core.market.candles import CandleBuilder, Column
@@ -75,7 +75,7 @@ class Watched:
         self.sequence += 1
         bid = (double - half_spread) // 2
         self.book.apply(a_snapshot([(bid, 1)], [(double - bid, 1)], sequence=self.sequence, ts=self.ts))
-        self.tracker.on_book(self.book)
+        self.told = self.tracker.on_book(self.book)
         self.naive.on_book(double / 2, self.ts)
 
     def density(self, away, seconds):
@@ -293,6 +293,31 @@ def test_a_break_is_one_when_price_stays_away_for_its_time_and_halves_what_speak
     assert at_a_level(0, -8, -2, -8, after_ms=3_000).breaks == 0
 
 
+def test_every_touch_that_ends_is_told_once():
+    told = []
+    watched = Watched(STORY)
+    watched.density(0, 30)
+    watched.price(40)
+    for step, after_ms in (
+        (0, 100),
+        (8, 100),
+        (9, 100),
+        (0, 100),
+        (-8, 100),
+        (-9, 5_000),
+        (-9, 100),
+        (0, 100),
+        (-8, 1),
+    ):
+        watched.price(2 * step, after_ms=after_ms)
+        told += watched.told
+    seen = [(one.side, one.held, one.touches, one.holds, one.breaks) for one in told]
+    assert seen == [(Side.BUY, True, 1, 1, 0), (Side.BUY, False, 2, 1, 1), (Side.SELL, True, 3, 2, 1)]
+    assert all(one.price == MIDDLE and one.began_ts == 970 * SECOND for one in told)
+    assert told[1].ts_event - told[1].touched_ts == 5_100 * MILLISECOND
+    assert told[0].strength == 2.0
+
+
 def test_after_a_break_the_level_waits_for_price_from_the_other_side():
     level = at_a_level(0, -8, -9, -2, -8, after_ms=5_000)
     assert (level.touches, level.breaks, level.holds, level.outcome) == (2, 1, 1, LevelOutcome.HELD)
@@ -388,6 +413,9 @@ def test_the_picture_feeds_it_with_candles_densities_and_the_book():
     asks = [*((10_001 + i, 0) for i in range(5)), (10_049, 1)]
     market.apply_book(a_delta(bids=[(10_048, 1)], asks=asks, sequence=3, ts=8 * SECOND))
     assert {level.price: level.touches for level in market.levels.all()} == {9_990.0: 0, 10_050.0: 1}
+    assert market.tested == ()
+    market.apply_book(a_snapshot([(10_020, 1)], [(10_022, 1)], sequence=4, ts=9 * SECOND))
+    assert [(one.side, one.held, one.price) for one in market.tested] == [(Side.SELL, True, 10_050.0)]
     market.interrupt()
     assert not any(level.is_tested for level in market.levels.all())
 

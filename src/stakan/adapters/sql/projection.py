@@ -180,6 +180,7 @@ _FACTS: dict[type, Handler] = {
     f.BookRecovered: _noted,
     f.LatePrint: _noted,
     f.CandleClosed: market.candle_closed,
+    f.LevelTested: market.level_tested,
     f.FindingMade: findings.found,
     f.FindingSettled: findings.settled,
     f.SignalProposed: decisions.proposed,

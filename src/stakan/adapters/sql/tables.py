@@ -429,6 +429,28 @@ findings = Table(
     Index("ix_findings_ts", "ts"),
 )
 """What detectors found; `id` is the row's place in the journal, `run#number.ordinal`."""
+level_tests = Table(
+    "level_tests",
+    metadata,
+    *_place(),
+    _trace(),
+    Column("instrument", String, nullable=False),
+    Column("side", String, nullable=False),
+    Column("price_ticks", Float, nullable=False),
+    Column("is_held", Boolean, nullable=False),
+    Column("strength", Float, nullable=False),
+    Column("touches", Integer, nullable=False),
+    Column("holds", Integer, nullable=False),
+    Column("breaks", Integer, nullable=False),
+    Column("began_ts", BigInteger, nullable=False),
+    Column("touched_ts", BigInteger, nullable=False),
+    Column("ts_event", BigInteger, nullable=False),
+    PrimaryKeyConstraint(*_IN_ORDER),
+    one_of("side", SIDES),
+    Index("ix_level_tests_instrument", "instrument", "ts"),
+    Index("ix_level_tests_ts", "ts"),
+)
+"""Touches of levels of support (side buy) and resistance that ended."""
 
 # --- what is for ever, and what an operator owns ----------------------------------------------------------------------
 

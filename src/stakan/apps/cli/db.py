@@ -262,6 +262,28 @@ def signals_command(
     show(found, tables.signals_table, as_json=as_json)
 
 
+@db_app.command("levels")
+@reports_errors
+def levels_command(
+    instrument: Annotated[str | None, typer.Argument(help="Only this instrument, by its id.")] = None,
+    *,
+    limit: Limit = 50,
+    start: From = None,
+    stop: To = None,
+    state: StateOption = None,
+    config: ConfigFile = None,
+    override: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Levels of support and resistance that price touched and left again: which held, which broke; the newest first."""
+    span = span_of(start, stop)
+
+    def ask(database: Database) -> Awaitable[list[queries.LevelLine]]:
+        return queries.levels_tested(database, span, instrument, limit)
+
+    show(asked(settings_for(state, config, override), ask), tables.levels_table, as_json=as_json)
+
+
 @db_app.command("failures")
 @reports_errors
 def failures_command(

@@ -11,7 +11,7 @@ from rich.table import Table
 from stakan.adapters.sql.check import Difference
 from stakan.adapters.sql.columns import to_json
 from stakan.adapters.sql.pattern_store import FindingLine
-from stakan.adapters.sql.queries import AuditLine, GroupLine, OrderLine, SignalLine, TraceLine, TradeLine
+from stakan.adapters.sql.queries import AuditLine, GroupLine, LevelLine, OrderLine, SignalLine, TraceLine, TradeLine
 from stakan.adapters.sql.upkeep import Pruned
 from stakan.apps.cli.output import ns_text
 
@@ -97,6 +97,21 @@ def trace_table(lines: Iterable[TraceLine]) -> Table:
     table = _table("Trace", ("time (UTC)", "table", "what"))
     for line in lines:
         _add(table, _time(line.ts), line.table.replace("_", " "), _said(line))
+    return table
+
+
+def levels_table(lines: Iterable[LevelLine]) -> Table:
+    """Levels that were tested."""
+    table = _table(
+        "Levels tested",
+        ("time (UTC)", "instrument", "what", "known since"),
+        ("price", "strength", "touches", "holds", "breaks"),
+    )
+    for line in lines:
+        what = f"{'support' if line.side == 'buy' else 'resistance'} {'held' if line.is_held else 'broke'}"
+        counts = (line.touches, line.holds, line.breaks)
+        price = f"{line.price:,.10g}"
+        _add(table, _time(line.ts), line.instrument, what, _time(line.began_ts), price, f"{line.strength:.2f}", *counts)
     return table
 
 

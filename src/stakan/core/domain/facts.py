@@ -69,6 +69,27 @@ class CandleClosed(Fact, frozen=True, kw_only=True, tag=True):
     volume: Lots
 
 
+class LevelTested(Fact, frozen=True, kw_only=True, tag=True):
+    """Price touched a level of support or resistance and has left it again."""
+
+    instrument: InstrumentId
+    side: Side
+    """BUY for support, which price came to from above."""
+    price: float
+    """Ticks, not always whole."""
+    held: bool
+    """Whether price went back to where it came from; else it broke the level."""
+    strength: float
+    """After that."""
+    touches: int
+    holds: int
+    breaks: int
+    """All that are known of the level, this one included."""
+    began_ts: Nanos
+    touched_ts: Nanos
+    ts_event: Nanos
+
+
 # --- decision and risk ----------------------------------------------------------------------------------------------
 
 
@@ -315,6 +336,7 @@ AnyFact = (
     | BookRecovered
     | LatePrint
     | CandleClosed
+    | LevelTested
     | FindingMade
     | FindingSettled
     | SignalProposed

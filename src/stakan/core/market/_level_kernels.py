@@ -45,7 +45,9 @@ OUTCOME = 5
 PHASE = 6
 SINCE = 7
 """When price went through it."""
-STORY = 8
+NEWS = 8
+"""The outcome of a touch that ended in the last look, NO_OUTCOME for none."""
+STORY = 9
 
 NO_OUTCOME = 0
 HOLD = 1
@@ -143,11 +145,11 @@ def enter(weights: Floats, story: Ints, phase: int, ts: int) -> None:
         story[SINCE] = ts
     elif before in (FROM_ABOVE, FROM_BELOW):
         story[HOLDS] += 1
-        story[OUTCOME] = HOLD
+        story[OUTCOME] = story[NEWS] = HOLD
         weights[HELD] += 1.0
     elif before in (THROUGH_DOWN, THROUGH_UP) and phase in (ABOVE, BELOW):
         story[BREAKS] += 1
-        story[OUTCOME] = BREAK
+        story[OUTCOME] = story[NEWS] = BREAK
         weights[SWINGS:] *= 0.5
 
 
@@ -170,17 +172,21 @@ def narrow(guard: Ints, phase: int, since: int, at: tuple[int, int, int, int], b
 def watch(  # noqa: PLR0913, PLR0917 - scalars cross into a kernel faster than an object of them
     sides: Ints, counts: Ints, weights: Floats, story: Ints, tracked: int, guard: Ints, ts: int,
     touch_bps: float, leave_bps: float, break_ns: int,
-) -> None:  # fmt: skip
-    """Bring all levels up to date with a usable book, and set the guard."""
+) -> int:  # fmt: skip
+    """Bring all levels up to date with a usable book, and set the guard; returns how many touches have ended."""
     price = sides[0, counts[0] - 1, 0] + sides[1, counts[1] - 1, 0]
     guard[LOW], guard[HIGH], guard[DEADLINE] = -NEVER, NEVER, NEVER
+    ended = 0
     for i in range(tracked):
+        story[i, NEWS] = NO_OUTCOME
         at = edges(weights[i, PLACE], touch_bps, leave_bps)
         phase = move(story[i, PHASE], story[i, SINCE], price, ts, at, break_ns)
         while phase != story[i, PHASE]:
             enter(weights[i], story[i], phase, ts)
             phase = move(phase, story[i, SINCE], price, ts, at, break_ns)
         narrow(guard, phase, story[i, SINCE], at, break_ns)
+        ended += story[i, NEWS] != NO_OUTCOME
+    return ended
 
 
 # --- evidence -------------------------------------------------------------------------------------------------------

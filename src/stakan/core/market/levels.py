@@ -1,11 +1,13 @@
 """Support and resistance of one instrument: prices that something speaks for, and what price did when it came there."""
 
+from collections.abc import Iterator
 from enum import IntEnum
 
 import msgspec
 import numpy as np
 
 from stakan.core.domain.errors import ConfigError
+from stakan.core.domain.facts import LevelTested
 from stakan.core.domain.units import HOUR, SECOND, Nanos, Side
 from stakan.core.market import _level_kernels as kernels
 from stakan.core.market.book import Book
@@ -125,12 +127,12 @@ class LevelTracker(msgspec.Struct, eq=False):
 
     # --- what happens -----------------------------------------------------------------------------------------------
 
-    def on_book(self, book: Book) -> None:
-        """Price may have come to a level or left one; the book must be usable."""
+    def on_book(self, book: Book) -> tuple[LevelTested, ...]:
+        """Price may have come to a level or left one, and touches may have ended; the book must be usable."""
         if not self.tracked or kernels.is_quiet(book.sides, book.counts, self.guard, book.ts_event):
-            return
+            return ()
         params = self.params
-        kernels.watch(
+        ended = kernels.watch(
             book.sides,
             book.counts,
             self.weights,
@@ -142,6 +144,7 @@ class LevelTracker(msgspec.Struct, eq=False):
             params.leave_bps,
             params.break_ns,
         )
+        return self._ended(book) if ended else ()
 
     def on_candles(self, candles: CandleBuilder, densities: DensityTracker) -> None:
         """Closed candles have changed: age, then look for swings, prices of high volume and standing densities."""
@@ -187,10 +190,36 @@ class LevelTracker(msgspec.Struct, eq=False):
 
     def all(self) -> list[Level]:
         """Every level, lowest first."""
-        rows = zip(self.weights[: self.tracked].tolist(), self.story[: self.tracked].tolist(), strict=True)
-        return sorted((_level(*row) for row in rows), key=lambda level: level.price)
+        return sorted((_level(*row) for row in self._rows()), key=lambda level: level.price)
 
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _ended(self, book: Book) -> tuple[LevelTested, ...]:
+        """Touches that ended in the last look, lowest level first."""
+        ended = [
+            (_level(weights, story), story[kernels.PHASE], story[kernels.NEWS] == kernels.HOLD)
+            for weights, story in self._rows()
+            if story[kernels.NEWS] != kernels.NO_OUTCOME
+        ]
+        return tuple(
+            LevelTested(
+                instrument=book.instrument,
+                side=Side.BUY if (phase == kernels.ABOVE) == held else Side.SELL,
+                price=level.price,
+                held=held,
+                strength=level.strength,
+                touches=level.touches,
+                holds=level.holds,
+                breaks=level.breaks,
+                began_ts=level.began_ts,
+                touched_ts=level.touched_ts or Nanos(0),
+                ts_event=Nanos(book.ts_event),
+            )
+            for level, phase, held in sorted(ended, key=lambda found: found[0].price)
+        )
+
+    def _rows(self) -> Iterator[tuple[list[float], list[int]]]:
+        return zip(self.weights[: self.tracked].tolist(), self.story[: self.tracked].tolist(), strict=True)
 
     def _age(self, candles: CandleBuilder) -> None:
         newest = int(candles.table[Column.OPEN_TS, candles.count - 1])

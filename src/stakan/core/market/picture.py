@@ -6,7 +6,7 @@ from decimal import Decimal
 import msgspec
 
 from stakan.core.domain.events import BestQuote, BookDelta, BookSnapshot, Candle, Ticker, TradePrint
-from stakan.core.domain.facts import AnyFact
+from stakan.core.domain.facts import AnyFact, LevelTested
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.units import Nanos
 from stakan.core.market.book import Book
@@ -63,6 +63,8 @@ class MarketPicture(msgspec.Struct, eq=False):
     large_lots: float = 0.0
     """A print of at least so many lots is large; 0 until enough were seen."""
     prints: int = 0
+    tested: tuple[LevelTested, ...] = ()
+    """Touches of levels that the last book message ended."""
     next_candle_end: int = _NEVER
     """Exchange time from which on `advance` has a candle to close."""
 
@@ -99,8 +101,7 @@ class MarketPicture(msgspec.Struct, eq=False):
                 self.levels.on_densities(changes)
                 self.lives.update(changes, self.book.mid, is_new_book=type(event) is BookSnapshot)
                 self.has_trigger = self.has_trigger or any(change.kind in _WAKING for change in changes)
-        if self.book.is_fresh and self.book.is_usable:
-            self.levels.on_book(self.book)
+        self.tested = self.levels.on_book(self.book) if self.book.is_fresh and self.book.is_usable else ()
         return problem
 
     def apply_print(self, event: TradePrint) -> Sequence[AnyFact]:

@@ -1,7 +1,4 @@
-"""Findings of detectors, which were system events before, and what traders say of them.
-
-Findings of before stay system events; `stakan db rebuild` makes rows of them.
-"""
+"""What detectors found and what traders say of it; touches of levels that ended."""
 
 from alembic import op
 from sqlalchemy import text
@@ -13,7 +10,7 @@ _MONEY = {"sqlite": "TEXT", "postgresql": "NUMERIC"}
 
 
 def upgrade() -> None:
-    """Two tables."""
+    """Three tables."""
     connection = op.get_bind()
     for statement in _TABLES.format(money=_MONEY[connection.dialect.name]).split(";"):
         if statement.strip():
@@ -21,9 +18,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Neither is left; labels are lost."""
+    """None is left; labels are lost."""
     connection = op.get_bind()
-    for name in ("finding_labels", "findings"):
+    for name in ("finding_labels", "findings", "level_tests"):
         connection.exec_driver_sql(f"DROP TABLE {name}")
 
 
@@ -50,5 +47,17 @@ CREATE TABLE finding_labels (
     changed_ts BIGINT NOT NULL,
     CONSTRAINT pk_finding_labels PRIMARY KEY (finding),
     CONSTRAINT ck_finding_labels_label CHECK (label IN ('real', 'false'))
-)
+);
+
+CREATE TABLE level_tests (
+    run VARCHAR NOT NULL, number BIGINT NOT NULL, ordinal INTEGER NOT NULL, ts BIGINT NOT NULL,
+    trace_id VARCHAR NOT NULL, instrument VARCHAR NOT NULL, side VARCHAR NOT NULL, price_ticks FLOAT NOT NULL,
+    is_held BOOLEAN NOT NULL, strength FLOAT NOT NULL, touches INTEGER NOT NULL, holds INTEGER NOT NULL,
+    breaks INTEGER NOT NULL, began_ts BIGINT NOT NULL, touched_ts BIGINT NOT NULL, ts_event BIGINT NOT NULL,
+    CONSTRAINT pk_level_tests PRIMARY KEY (run, number, ordinal),
+    CONSTRAINT ck_level_tests_side CHECK (side IN ('buy', 'sell'))
+);
+CREATE INDEX ix_level_tests_instrument ON level_tests (instrument, ts);
+CREATE INDEX ix_level_tests_trace_id ON level_tests (trace_id);
+CREATE INDEX ix_level_tests_ts ON level_tests (ts)
 """
