@@ -41,6 +41,7 @@ _ROUNDS = 20
 _MEGABYTE = 1_000_000
 _TABLE = ("open", "high", "low", "close", "volume", "turnover")
 _PARAMS = FeatureParams()
+_OF_LEVELS = frozenset(("support_level_1", "resistance_level_1", "distance_to_support", "distance_to_resistance"))
 
 
 class Both(msgspec.Struct):
@@ -190,13 +191,15 @@ def _of_candles(plain: Any, market: MarketPicture, rules: Instrument) -> dict[st
 
 
 def _differing(vector: FeatureVector, told: dict[str, float]) -> set[str]:
-    """Names of warm features that the plain way does not see alike."""
+    """Names of warm features that the plain way does not see alike; it follows no levels of support and resistance."""
     pairs = zip(vector.as_dict().items(), vector.warm.tolist(), strict=True)
     scale = abs(told["mid_price"]) * 1e-7
     return {
         name
         for (name, value), warm in pairs
-        if warm and not math.isclose(value, told[name], rel_tol=1e-6, abs_tol=1e-9 * max(scale, 1.0))
+        if warm
+        and name not in _OF_LEVELS
+        and not math.isclose(value, told[name], rel_tol=1e-6, abs_tol=1e-9 * max(scale, 1.0))
     }
 
 

@@ -1,7 +1,8 @@
 """Builds files of feature vectors from recorded market data: a job for each instrument and day, in any number of processes.
 
 A day's file does not depend on what else is built: its market is always followed from the same time before the day, the
-lead-in, by the engine itself, without strategies.
+lead-in, as an engine of this configuration follows it. Levels of support and resistance remember longer than that: an
+engine that has run for hours may know more of them.
 """
 
 import hashlib
@@ -27,10 +28,12 @@ from stakan.apps.wiring import engine_config
 from stakan.core.domain.errors import ConfigError, DataError
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
-from stakan.core.domain.units import DAY, MINUTE, Nanos
-from stakan.core.engine import Engine, EngineConfig
+from stakan.core.domain.units import DAY, MINUTE
+from stakan.core.engine import EngineConfig
+from stakan.core.features.stream import MultiSymbolFeaturePipeline
 from stakan.core.features.vector import FeatureVector
 from stakan.core.market.candles import KEPT
+from stakan.core.market.densities import DensityParams
 
 Walked = Callable[[int], None]
 """Told how much receive time of the market was walked through since the last call, nanoseconds."""
@@ -100,10 +103,7 @@ def plan(
     Raises DataError where there are no books in this time, ConfigError where files of other options are in the way.
     """
     keys = list(instruments)
-    config = _followers(settings, keys)
-    options = Options(
-        grid_ns=grid_ns, candle_interval_ns=config.candle_interval_ns, params=msgspec.to_builtins(config.features)
-    )
+    config = engine_config(settings, "features", keys)
     rules = store.instruments()
     known: dict[InstrumentId, list[tuple[Part, PartMetadata]]] = {key: [] for key in keys}
     for part in visible_parts(store.root):
@@ -115,7 +115,7 @@ def plan(
     for key, parts in known.items():
         for day in sorted({part.day for part, _ in parts if part.kind is StoredKind.BOOK}):
             if span[0] <= day <= span[1]:
-                _plan_day(found, _day(store.root, rules[key], day, [one for _, one in parts], out, options, config))
+                _plan_day(found, _day(store.root, rules[key], day, [one for _, one in parts], out, grid_ns, config))
     if not found.days and not found.present:
         raise DataError(
             f"{store.root}: no order books of {', '.join(keys) or 'anything'} in this time; see `stakan data list`"
@@ -129,9 +129,16 @@ def _day(
     day: str,
     parts: list[PartMetadata],
     out: Path,
-    options: Options,
+    grid_ns: int,
     config: EngineConfig,
 ) -> Day:
+    densities = _densities(config, rules.id)
+    options = Options(
+        grid_ns=grid_ns,
+        candle_interval_ns=config.candle_interval_ns,
+        params=msgspec.to_builtins(config.features),
+        densities=None if densities is None else msgspec.to_builtins(densities),
+    )
     ahead = lead_in(options.candle_interval_ns)
     start, stop = first_moment(day) - ahead, first_moment(day) + DAY
     parts = [part for part in parts if part.first_ts < stop and part.last_ts >= start]
@@ -178,18 +185,18 @@ def build_day(day: Day, walked: Walked) -> Built:
 def _vectors(day: Day, walked: Walked) -> Iterator[FeatureVector]:
     begin = first_moment(day.contents.day)
     history = SeededHistory(MarketStore(day.store), [day.rules.id], day.start, begin + DAY)
-    engine = Engine(day.config, [day.rules])
-    reached, due = day.first_ts, 0
+    pipeline = pipeline_of(day.config, day.rules)
+    reached, due, last_ts = day.first_ts, 0, 0
     for window in history.windows():
         for event in window.events():
-            engine.step(event)
-            state = engine.state.instruments[day.rules.id]
-            now = state.market.ts_event
+            pipeline.take(event)
+            market, last_ts = pipeline.market(day.rules.id), event.ts_recv
+            now = market.ts_event
             if now >= due:
                 due = (now // day.contents.options.grid_ns + 1) * day.contents.options.grid_ns
-                if event.ts_recv >= begin and state.market.book.is_usable:
-                    yield state.features.read(state.market, now)
-        last = min(day.last_ts, max(reached, engine.state.now))
+                if last_ts >= begin and market.book.is_usable:
+                    yield pipeline.read(day.rules.id)
+        last = min(day.last_ts, max(reached, last_ts))
         walked(last - reached)
         reached = last
     walked(day.last_ts - reached)
@@ -201,15 +208,18 @@ def _chunks(vectors: Iterator[FeatureVector]) -> Iterator[Chunk]:
         yield Chunk(np.array(times, np.int64), np.array(values), np.array(warm))
 
 
-def engine_for(settings: Settings, instruments: Iterable[Instrument]) -> Engine:
-    """An engine that only follows its markets."""
-    rules = list(instruments)
-    return Engine(_followers(settings, [one.id for one in rules]), rules)
+def pipeline_of(config: EngineConfig, rules: Instrument) -> MultiSymbolFeaturePipeline:
+    """What follows an instrument's market as an engine of this configuration does."""
+    return MultiSymbolFeaturePipeline(
+        [rules],
+        candle_interval_ns=config.candle_interval_ns,
+        params=config.features,
+        densities=_densities(config, rules.id),
+    )
 
 
-def _followers(settings: Settings, instruments: list[InstrumentId]) -> EngineConfig:
-    config = engine_config(settings, "features", instruments)
-    return msgspec.structs.replace(config, strategies=(), decision_interval_ns=Nanos(DAY))
+def _densities(config: EngineConfig, instrument: InstrumentId) -> DensityParams | None:
+    return config.densities_of(instrument) if config.follows_densities else None
 
 
 # --- all of them ------------------------------------------------------------------------------------------------------

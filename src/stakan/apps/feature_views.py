@@ -16,7 +16,8 @@ from stakan.adapters.parquet.reader import MarketStore
 from stakan.apps.api.link import Link
 from stakan.apps.api.model import ReadModel
 from stakan.apps.config import Settings, duration_ns
-from stakan.apps.feature_files import engine_for, lead_in
+from stakan.apps.feature_files import lead_in, pipeline_of
+from stakan.apps.wiring import engine_config
 from stakan.core.domain.errors import DataError, VenueUnavailable
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.features.catalogue import FEATURE_NAMES, FEATURE_SET, Feature
@@ -103,12 +104,11 @@ def of_store(root: Path, name: str, at: int, settings: Settings) -> ShownVector:
     known = store.instruments()
     key = resolve(name, known)
     ahead = lead_in(duration_ns(settings.engine.candle_interval))
-    engine = engine_for(settings, [known[key]])
+    pipeline = pipeline_of(engine_config(settings, "features", [key]), known[key])
     for window in SeededHistory(store, [key], at - ahead, at + 1).windows():
         for event in window.events():
-            engine.step(event)
-    state = engine.state.instruments[key]
-    vector = state.features.read(state.market, state.market.ts_event)
+            pipeline.take(event)
+    vector = pipeline.read(key)
     return _shown(key, vector.ts_event, f"recorded data in {root}", vector.to_array(), vector.warm)
 
 

@@ -25,6 +25,8 @@ from stakan.core.domain.events import TradePrint
 from stakan.core.features.catalogue import FEATURE_COUNT, FEATURE_NAMES, Feature
 
 SHORT = ("--set", "engine.candle_interval=1s")
+LOOK_BACK_FURTHER = ("level_ttl", "smart_money", "support", "resistance", "distance_to")
+"""Features that may know of what was before the lead-in."""
 
 
 def run(*words):
@@ -155,7 +157,7 @@ def test_recorded_data_at_a_moment_is_what_a_file_has_then(home):
     assert (shown["instrument"], shown["ts_event"], shown["rows"]) == (BTC, at - 3_000_000, 0)
     for one in shown["features"]:
         assert one["distribution"] is None
-        if not one["name"].startswith(("level_ttl", "smart_money")):
+        if not one["name"].startswith(LOOK_BACK_FURTHER):
             assert one["value"] == pytest.approx(table[one["name"]][row].as_py(), rel=1e-6), one["name"]
 
 

@@ -41,6 +41,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     candle_interval_ns: int
     params: dict[str, Any] = {}
     """What the definitions of some features leave open."""
+    densities: dict[str, Any] | None = None
+    """Thresholds of densities, as long-lived ones are levels; None where they were not followed."""
 
 
 class Contents(msgspec.Struct, frozen=True, kw_only=True):

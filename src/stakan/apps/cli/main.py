@@ -77,6 +77,9 @@ COMMANDS = {
     ),
     "data": Command("data:data_app", "List, check and show recorded market data."),
     "db": Command("db:db_app", "Look after the database, and ask it."),
+    "findings": Command(
+        "findings:findings_app", "What detectors found: list, show, say what was real, make a library of it."
+    ),
     "journal": Command("journal:journal_app", "Check, show, compute again and thin out the journals of runs."),
     "config": Command("config:config_app", "Show, check and make configuration files."),
 }
