@@ -21,12 +21,21 @@ from stakan.core.features.catalogue import FEATURE_COUNT, FEATURE_SET, SCHEMA_HA
 from stakan.core.features.scaling import Scaling, VectorRows, fit
 from stakan.core.market.book import Book
 from stakan.core.market.candles import KEPT
+from stakan.core.market.densities import DensityParams
 from stakan.core.market.tape import KEEP_NS
 
 GRID = 2 * SECOND
 BOTH = (FIRST, SECOND_DAY)
-WITHOUT_END = [Feature.LEVEL_TTL_AVG, Feature.LEVEL_TTL_STD, Feature.SMART_MONEY_INDEX]
-"""They look back as far as a level lives, or a thousand prints: before any lead-in where the market is slow."""
+WITHOUT_END = [
+    Feature.LEVEL_TTL_AVG,
+    Feature.LEVEL_TTL_STD,
+    Feature.SMART_MONEY_INDEX,
+    Feature.SUPPORT_LEVEL_1,
+    Feature.RESISTANCE_LEVEL_1,
+    Feature.DISTANCE_TO_SUPPORT,
+    Feature.DISTANCE_TO_RESISTANCE,
+]
+"""They look back as far as a level lives or is remembered, or a thousand prints: before any lead-in in a slow market."""
 
 SETTINGS = load_settings(None, ["engine.candle_interval=1s"], {})
 
@@ -68,7 +77,9 @@ def whole(store, tmp_path_factory):
 
 def test_a_file_holds_the_vectors_of_its_day(whole):
     """The first day begins with the recording: its vectors are those of the batch, to the bit of a float32."""
-    batch = vectors(list(events()), rules(), interval_ns=Nanos(GRID), candle_interval_ns=SECOND)
+    batch = vectors(
+        list(events()), rules(), interval_ns=Nanos(GRID), candle_interval_ns=SECOND, densities=DensityParams()
+    )
     found = rows_of(path_of(whole, FIRST))
     known = batch.ts_event + 3_000_000 < first_moment(SECOND_DAY)
     assert len(found.ts_event) == known.sum() > 300
@@ -79,7 +90,9 @@ def test_a_file_holds_the_vectors_of_its_day(whole):
 
 
 def test_after_its_lead_in_a_day_is_as_if_all_had_been_followed(whole):
-    batch = vectors(list(events()), rules(), interval_ns=Nanos(GRID), candle_interval_ns=SECOND)
+    batch = vectors(
+        list(events()), rules(), interval_ns=Nanos(GRID), candle_interval_ns=SECOND, densities=DensityParams()
+    )
     found = rows_of(path_of(whole, SECOND_DAY))
     later = batch.ts_event + 3_000_000 >= first_moment(SECOND_DAY)
     kept = np.delete(np.arange(FEATURE_COUNT), WITHOUT_END)
