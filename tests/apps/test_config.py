@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from stakan.adapters.exchanges.simulated.exchange import SimulationConfig
 from stakan.apps.config import ALIASES, Settings, duration_ns, load_settings, settings_from, to_toml
 from stakan.apps.example import example
+from stakan.apps.wiring import engine_config
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.units import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 from stakan.core.market.densities import DensityParams
@@ -290,3 +291,22 @@ def test_a_journal_s_settings_do_not_listen_to_the_environment():
 def test_an_override_for_one_run_wins_over_the_environment():
     settings = load_settings(None, ["instruments=['ETHUSDT']"], {"TRADING_PAIRS": "BTCUSDT"})
     assert settings.instruments == ("ETHUSDT",)
+
+
+def test_a_library_of_patterns_becomes_part_of_the_configuration(tmp_path):
+    """What the file holds later changes no replay."""
+    known = {"detector": "spoofing", "pattern": "spoofing", "evidence": {"life_s": 1.5}, "verdict": -1.0}
+    file = tmp_path / "known.json"
+    file.write_text(json.dumps({"known": [known], "radius": 1.0, "nearest": 5, "most": 0.5}))
+    settings = load_settings(None, [f"patterns.library={file}", "patterns.radius=2.0"], {})
+    file.unlink()
+    again = tmp_path / "again.toml"
+    again.write_text(to_toml(settings))
+    for one in (settings, load_settings(again, [], {})):
+        patterns = engine_config(one, "1", []).patterns
+        assert (patterns.known[0].verdict, patterns.radius, patterns.most) == (-1.0, 2.0, 0.5)
+
+
+def test_a_library_that_cannot_be_read_is_named_with_the_command_that_makes_one(tmp_path):
+    with pytest.raises(ConfigError, match="stakan findings library --out"):
+        load_settings(None, [f"patterns.library={tmp_path / 'none.json'}"], {})

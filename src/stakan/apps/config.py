@@ -371,6 +371,10 @@ class Settings(BaseSettings):
     features: dict[str, Any] = Field(
         default_factory=dict, description="What some features leave open; docs/features.md says what each one is"
     )
+    patterns: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Judged findings that new ones are compared with; `library` names a file of `stakan findings library`",
+    )
     simulation: dict[str, Any] = Field(
         default_factory=dict, description="Latencies, queue model, seed, fees; docs/simulation.md says what they mean"
     )
@@ -380,6 +384,21 @@ class Settings(BaseSettings):
         if self.feature_store.kind == "redis" and not self.redis.url:
             raise ValueError("feature_store.kind is redis: set redis.url, e.g. redis://127.0.0.1:6379/0")
         return self
+
+    @field_validator("patterns")
+    @classmethod
+    def _with_library(cls, value: dict[str, Any]) -> dict[str, Any]:
+        """What the file holds becomes part of the configuration: a replay must not depend on what it holds later."""
+        if "library" not in value:
+            return value
+        path = Path(str(value["library"])).expanduser()
+        try:
+            library = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        except (OSError, msgspec.MsgspecError) as error:
+            raise ValueError(
+                f"library {path} cannot be read: {error}; make one with `stakan findings library --out {path}`"
+            ) from error
+        return {**library, **{name: own for name, own in value.items() if name != "library"}}
 
     @classmethod
     def settings_customise_sources(

@@ -9,6 +9,7 @@ from stakan.adapters.exchanges.simulated.exchange import SimulationConfig
 from stakan.adapters.exchanges.simulated.models import FeeRates
 from stakan.apps.config import Section, Settings, to_toml
 from stakan.apps.wiring import DETECTORS, FEATURE_SETS, RISK_RULES, STRATEGIES
+from stakan.core.domain.patterns import PatternLibrary
 from stakan.core.features.further import FeatureSet
 from stakan.core.features.params import FeatureParams
 from stakan.core.market.densities import DensityParams
@@ -62,6 +63,7 @@ def _unset(settings: Settings) -> dict[str, list[str]]:
     for name, given, defaults in (
         ("densities", settings.densities, DensityParams()),
         ("features", settings.features, FeatureParams()),
+        ("patterns", settings.patterns, PatternLibrary()),
         ("simulation", settings.simulation, _SIMULATION),
     ):
         values = msgspec.to_builtins(defaults).items()

@@ -24,6 +24,7 @@ from stakan.core.decision.sizing import Sizing
 from stakan.core.decision.suspicion import Suspicion
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.ids import InstrumentId
+from stakan.core.domain.patterns import PatternLibrary
 from stakan.core.domain.units import Nanos
 from stakan.core.engine import EngineConfig
 from stakan.core.features.further import FeatureSet
@@ -62,6 +63,7 @@ def engine_config(settings: Settings, run_epoch: str, instruments: Collection[In
         strategies=tuple((entry.name, strategy(entry)) for entry in settings.strategies),
         feature_sets=tuple((entry.name, feature_set(entry)) for entry in settings.feature_sets),
         detectors=tuple((entry.name, detector(entry)) for entry in settings.detectors),
+        patterns=_struct("patterns", settings.patterns, PatternLibrary),
         suspicion=Suspicion(
             memory_ns=Nanos(duration_ns(settings.suspicion.memory)),
             veto=settings.suspicion.veto,

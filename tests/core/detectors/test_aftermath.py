@@ -20,7 +20,7 @@ class Watched:
 
     def __init__(self):
         self.market = MarketPicture.start(an_instrument(), DensityParams(), SECOND)
-        self.aftermath = Aftermath(instrument=NAME)
+        self.aftermath = Aftermath()
         self.sequence = self.episodes = 0
         self.ts = START
         self.mids = []

@@ -8,8 +8,16 @@ import pytest
 
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.events import FeedDown, InstrumentChanged
-from stakan.core.domain.facts import EntryFeatures, FindingMade, IntentApproved, SignalProposed, SignalRefused
+from stakan.core.domain.facts import (
+    EntryFeatures,
+    FindingMade,
+    FindingSettled,
+    IntentApproved,
+    SignalProposed,
+    SignalRefused,
+)
 from stakan.core.domain.findings import Finding, Pattern, Stage
+from stakan.core.domain.patterns import Known, PatternLibrary
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.units import Side
 from stakan.core.engine.observers import KEPT
@@ -70,7 +78,13 @@ class Watcher(Detector, frozen=True, kw_only=True):
         about = {"pattern": Pattern.SPOOFING, "stage": Stage.SUSPECTED, "episode": number, "side": Side.BUY}
         prices = {"low": self.low, "high": self.high}
         return Finding(
-            instrument="somebody else's", **about, **prices, began=ts, ts_event=ts, confidence=self.confidence
+            instrument="somebody else's",
+            **about,
+            **prices,
+            began=ts,
+            ts_event=ts,
+            confidence=self.confidence,
+            evidence={"life_s": 2.0},
         )
 
 
@@ -91,8 +105,8 @@ def memory(engine, key=BTC):
     return engine._turn.memories[key].detectors[0]
 
 
-def deltas(count, start=SECOND, key=BTC, first=2):
-    return [a_delta([(639_990, 5 + i)], ts=start + i * MS, sequence=first + i, key=key) for i in range(count)]
+def deltas(count, start=SECOND, key=BTC, first=2, step=MS):
+    return [a_delta([(639_990, 5 + i)], ts=start + i * step, sequence=first + i, key=key) for i in range(count)]
 
 
 def test_a_detector_sees_every_book_message_and_every_print_once():
@@ -121,6 +135,29 @@ def test_the_newest_findings_are_kept():
     live(engine, [a_snapshot(ts=SECOND), *deltas(KEPT + 20)])
     kept = engine.state.instruments[BTC].findings
     assert [one.episode for one in kept] == list(range(22, KEPT + 22))
+
+
+def test_a_finding_has_its_market_and_what_price_did_afterwards():
+    engine = watched(detector=Watcher(every=2))
+    steps = live(engine, [a_snapshot(ts=SECOND), *deltas(1, 2 * SECOND), *deltas(70, 3 * SECOND, first=3, step=SECOND)])
+    first = facts(steps, FindingMade)[0]
+    assert first.circumstances.mid == 640_000.0
+    assert first.circumstances.spread_bps == pytest.approx(2 / 64)
+    settled = facts(steps, FindingSettled)[0]
+    assert (settled.instrument, settled.detector, settled.episode) == (BTC, "walls", first.finding.episode)
+    assert settled.ts_event == first.finding.ts_event
+    assert settled.moves_bps == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("verdict", "confidence"), [(1.0, 0.75), (-1.0, 0.25)])
+def test_what_was_judged_weighs_a_finding_that_resembles_it(verdict, confidence):
+    known = Known(detector="walls", pattern=Pattern.SPOOFING, evidence={"life_s": 2.0}, verdict=verdict)
+    engine = watched(Eager(), detector=Watcher(every=1), patterns=PatternLibrary(known=(known,), most=0.5))
+    steps = live(engine, [a_snapshot(ts=SECOND)])
+    finding = facts(steps, FindingMade)[0].finding
+    assert finding.confidence == pytest.approx(confidence)
+    assert finding.evidence["known_patterns"] == 1
+    assert facts(steps, SignalProposed)[0].signal.doubt == pytest.approx(confidence / 2)
 
 
 def test_a_signal_that_follows_a_pretence_is_weaker_in_every_record():

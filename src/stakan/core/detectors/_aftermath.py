@@ -53,6 +53,7 @@ def _volatility(candles: CandleBuilder) -> float:
 class Waiting(msgspec.Struct):
     """A finding whose aftermath is not over."""
 
+    instrument: InstrumentId
     detector: str
     episode: int
     stage: Stage
@@ -65,7 +66,6 @@ class Waiting(msgspec.Struct):
 class Aftermath(msgspec.Struct):
     """Findings of one instrument that wait for what price does afterwards; plain state, bounded."""
 
-    instrument: InstrumentId
     waiting: list[Waiting] = msgspec.field(default_factory=list)
     """Oldest first."""
     next_due: int = _NEVER
@@ -73,9 +73,10 @@ class Aftermath(msgspec.Struct):
 
     def note(self, finding: Finding, mid: float) -> FindingSettled | None:
         """A finding was made at `mid`; returns the oldest one where it has to make room."""
-        settled = self._finished(self.waiting.pop(0)) if len(self.waiting) == WAITING else None
+        settled = _finished(self.waiting.pop(0)) if len(self.waiting) == WAITING else None
         self.waiting.append(
             Waiting(
+                instrument=finding.instrument,
                 detector=finding.detector,
                 episode=finding.episode,
                 stage=finding.stage,
@@ -95,21 +96,22 @@ class Aftermath(msgspec.Struct):
         for one in self.waiting:
             while len(one.moves) < len(AFTER_NS) and now >= one.ts + AFTER_NS[len(one.moves)]:
                 one.moves.append((mid / one.mid - 1) * 10_000 if mid and one.mid else None)
-        over = [self._finished(one) for one in self.waiting if len(one.moves) == len(AFTER_NS)]
+        over = [_finished(one) for one in self.waiting if len(one.moves) == len(AFTER_NS)]
         self.waiting = [one for one in self.waiting if len(one.moves) < len(AFTER_NS)]
         self._plan()
         return over
 
-    def _finished(self, one: Waiting) -> FindingSettled:
-        missing = len(AFTER_NS) - len(one.moves)
-        return FindingSettled(
-            instrument=self.instrument,
-            detector=one.detector,
-            episode=one.episode,
-            stage=one.stage,
-            ts_event=Nanos(one.ts),
-            moves_bps=(*one.moves, *(None,) * missing),
-        )
-
     def _plan(self) -> None:
         self.next_due = min((one.ts + AFTER_NS[len(one.moves)] for one in self.waiting), default=_NEVER)
+
+
+def _finished(one: Waiting) -> FindingSettled:
+    missing = len(AFTER_NS) - len(one.moves)
+    return FindingSettled(
+        instrument=one.instrument,
+        detector=one.detector,
+        episode=one.episode,
+        stage=one.stage,
+        ts_event=Nanos(one.ts),
+        moves_bps=(*one.moves, *(None,) * missing),
+    )

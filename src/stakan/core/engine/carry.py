@@ -96,7 +96,7 @@ def _is_seen_alike(config: EngineConfig, earlier: EngineConfig, old: InstrumentS
 
 def _take_market(new: InstrumentState, old: InstrumentState) -> None:
     new.market, new.features, new.next_decision = old.market, old.features, old.next_decision
-    new.findings = old.findings
+    new.findings, new.aftermath = old.findings, old.aftermath
     new.interrupt()
 
 

@@ -7,6 +7,7 @@ import msgspec
 from stakan.core.decision.sizing import Sizing
 from stakan.core.decision.suspicion import Suspicion
 from stakan.core.domain.ids import InstrumentId
+from stakan.core.domain.patterns import PatternLibrary
 from stakan.core.domain.trading import Orphans
 from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND, Nanos
 from stakan.core.features.further import FeatureSet
@@ -29,6 +30,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Beside the 110; name and spec, as of strategies."""
     detectors: tuple[tuple[str, Detector], ...] = ()
     """Name and spec, as of strategies."""
+    patterns: PatternLibrary = PatternLibrary()
+    """Judged findings, which raise or lower the confidence of new ones that resemble them."""
     suspicion: Suspicion = Suspicion()
     risk_rules: tuple[tuple[str, RiskRule], ...] = ()
     sizing: Sizing = Sizing()

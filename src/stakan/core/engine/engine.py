@@ -215,6 +215,8 @@ class Engine:
         market = state.market
         if market.ts_event >= market.next_candle_end:
             self._turn.note_all(market.advance(market.ts_event))
+        if market.ts_event >= state.aftermath.next_due:
+            self._turn.note_all(state.aftermath.settle(market))
         if market.ts_event >= state.next_decision or market.has_trigger:
             self._decide(state)
         if event.ts_recv >= self._turn.state.next_equity_mark:

@@ -1,5 +1,6 @@
 """What the exchange and the clock say about our orders and positions, and what follows from it."""
 
+from stakan.core.detectors._aftermath import Aftermath
 from stakan.core.domain.commands import RequestSnapshot
 from stakan.core.domain.events import (
     CancelRejected,
@@ -231,7 +232,7 @@ def _take_new_grid(turn: Turn, state: InstrumentState) -> bool:
     state.new_rules = None
     state.market = fresh_market(turn.config, state.rules)
     state.features = FeaturePipeline.start(state.rules, turn.config.features)
-    state.findings.clear()
+    state.findings, state.aftermath = [], Aftermath()
     turn.observe_anew(state.rules)
     turn.state.portfolio.set_rules(state.rules)
     turn.ask(RequestSnapshot(instrument=state.rules.id))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from stakan.core.detectors._aftermath import circumstances
 from stakan.core.domain.events import BookEvent, TradePrint
 from stakan.core.domain.facts import FindingMade
 from stakan.core.domain.findings import Finding
@@ -45,7 +46,12 @@ def restart(turn: Turn, state: InstrumentState) -> None:
 def _keep(turn: Turn, state: InstrumentState, name: str, found: Sequence[Finding]) -> None:
     for finding in found:
         # Whatever it says, a detector speaks for itself and of the instrument that it was shown.
-        own = msgspec.structs.replace(finding, detector=name, instrument=state.rules.id)
+        named = msgspec.structs.replace(finding, detector=name, instrument=state.rules.id)
+        own = turn.patterns.weigh(named)
         state.findings.append(own)
-        turn.note(FindingMade(finding=own))
+        around = circumstances(state.market, state.features.trend)
+        turn.note(FindingMade(finding=own, circumstances=around))
+        crowded_out = state.aftermath.note(own, around.mid)
+        if crowded_out is not None:
+            turn.note(crowded_out)
     del state.findings[:-KEPT]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from stakan.core.detectors._aftermath import Aftermath
 from stakan.core.domain.errors import DataError
 from stakan.core.domain.events import decode_array, encode_array
 from stakan.core.domain.findings import Finding
@@ -22,7 +23,7 @@ from stakan.core.market.picture import MarketPicture
 from stakan.core.portfolio.portfolio import Portfolio
 from stakan.core.portfolio.reconcile import Difference
 
-SNAPSHOT_VERSION = 4
+SNAPSHOT_VERSION = 5
 
 
 class Plan(msgspec.Struct):
@@ -46,6 +47,8 @@ class InstrumentState(MarketStream):
 
     findings: list[Finding] = msgspec.field(default_factory=list)
     """The newest of the detectors, oldest first."""
+    aftermath: Aftermath = msgspec.field(default_factory=Aftermath)
+    """What waits for what price does after it was found."""
     plan: Plan | None = None
     next_decision: int = 0
     """Exchange time."""

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
+from stakan.core.detectors._patterns import Patterns
 from stakan.core.domain.commands import AnyCommand, CancelOrder, SetTimer, SubmitOrder
 from stakan.core.domain.facts import AnyFact, TradingStateChanged
 from stakan.core.domain.ids import ClientOrderId, InstrumentId, IntentId, client_order_id
@@ -26,7 +27,17 @@ S = TypeVar("S", bound=msgspec.Struct)
 class Turn:
     """One engine's turn at an event; reused from step to step, empty between them."""
 
-    __slots__ = ("_detectors", "_feature_sets", "_strategies", "commands", "config", "facts", "memories", "state")
+    __slots__ = (
+        "_detectors",
+        "_feature_sets",
+        "_strategies",
+        "commands",
+        "config",
+        "facts",
+        "memories",
+        "patterns",
+        "state",
+    )
 
     def __init__(self, config: EngineConfig, state: EngineState, memories: Memories) -> None:
         self.config = config
@@ -35,6 +46,7 @@ class Turn:
         self._strategies = {key: _with_memory(config.strategies, own.strategies) for key, own in memories.items()}
         self._detectors = {key: _with_memory(config.detectors, own.detectors) for key, own in memories.items()}
         self._feature_sets = {key: _with_memory(config.feature_sets, own.feature_sets) for key, own in memories.items()}
+        self.patterns = Patterns(config.patterns)
         self.facts: list[AnyFact] = []
         self.commands: list[AnyCommand] = []
 
