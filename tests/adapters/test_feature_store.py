@@ -164,6 +164,23 @@ def test_a_vector_is_given_out_for_a_minute(world):
     run(scenario)
 
 
+def test_a_market_that_stands_still_has_a_vector_that_is_computed_again(world):
+    async def scenario():
+        async with world.store() as store:
+            store.offer(a_vector(computed_ts=world.now()))
+            world.moved += LIFE_NS
+            assert store.newest(BTC) is None
+            again = a_vector(computed_ts=world.now())
+            store.offer(again)
+            await written(store)
+            assert store.newest(BTC) is again
+            assert same(await store.latest(BTC), again)
+            memory = store.memory if world.is_shared else store
+            assert len(memory.recent(BTC)) == 1
+
+    run(scenario)
+
+
 def test_the_last_hundred_of_each_instrument_stay(world):
     async def scenario():
         async with world.store() as store:

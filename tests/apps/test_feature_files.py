@@ -166,13 +166,15 @@ def test_a_build_that_was_broken_off_goes_on(store, tmp_path):
     assert path_of(tmp_path, FIRST).stat().st_mtime_ns == before.st_mtime_ns
 
 
-def test_what_breaks_off_leaves_no_half_a_file(store, tmp_path):
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_breaks_off_leaves_no_half_a_file(store, tmp_path, jobs):
     def breaks(_length):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(build(planned(store, tmp_path).days, 1, breaks))
+        list(build(planned(store, tmp_path).days, jobs, breaks))
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not multiprocessing.active_children()
 
 
 def test_other_data_is_built_anew_and_other_options_are_refused(store, tmp_path):
@@ -209,6 +211,13 @@ def test_a_file_says_what_it_is_of(whole):
 def test_nothing_to_build_is_said(store, tmp_path):
     with pytest.raises(DataError, match="no order books of bybit:linear:BTCUSDT in this time"):
         planned(store, tmp_path, ("2020-01-01", "2020-12-31"))
+    # What is named must be there, what is not named may be missing.
+    a_store(tmp_path / "store", (BTC,))
+    a_store(tmp_path / "store", (ETH,), after=-100)
+    with pytest.raises(DataError, match="no order books of bybit:linear:ETHUSDT in this time"):
+        planned(tmp_path / "store", tmp_path / "out", (SECOND_DAY, SECOND_DAY), keys=(BTC, ETH))
+    found = planned(tmp_path / "store", tmp_path / "out", (SECOND_DAY, SECOND_DAY), keys=None)
+    assert [day.rules.id for day in found.days] == [BTC]
 
 
 def test_scalers_are_fitted_on_files_as_on_arrays(whole):

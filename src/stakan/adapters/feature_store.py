@@ -24,12 +24,14 @@ class MemoryFeatureStore:
         self.keep(vector)
 
     def keep(self, vector: KeptVector) -> bool:
-        """Keep a vector; says whether it is news of its instrument."""
+        """Keep a vector, or say that a newer one is there; one of the same moment takes the other's place."""
         kept = self._kept.setdefault(vector.instrument, deque(maxlen=KEPT))
-        is_news = not kept or vector.ts_event > kept[-1].ts_event
-        if is_news:
-            kept.append(vector)
-        return is_news
+        if kept and vector.ts_event < kept[-1].ts_event:
+            return False
+        if kept and vector.ts_event == kept[-1].ts_event:
+            kept.pop()
+        kept.append(vector)
+        return True
 
     def recent(self, instrument: InstrumentId) -> tuple[KeptVector, ...]:
         """The last hundred however old they are, oldest first."""

@@ -92,7 +92,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 def plan(
     store: MarketStore,
-    instruments: Iterable[InstrumentId],
+    instruments: Iterable[InstrumentId] | None,
     span: tuple[str, str],
     out: Path,
     grid_ns: int,
@@ -100,11 +100,12 @@ def plan(
 ) -> Plan:
     """The days from the first to the last, both included, of which there are books and no file of the same content.
 
-    Raises DataError where there are no books in this time, ConfigError where files of other options are in the way.
+    Raises DataError where there are no books of one of the instruments (None for all that have some) in this time,
+    ConfigError where files of other options are in the way.
     """
-    keys = list(instruments)
-    config = engine_config(settings, "features", keys)
     rules = store.instruments()
+    keys = list(rules if instruments is None else instruments)
+    config = engine_config(settings, "features", keys)
     known: dict[InstrumentId, list[tuple[Part, PartMetadata]]] = {key: [] for key in keys}
     for part in visible_parts(store.root):
         if part.instrument in known:
@@ -116,10 +117,10 @@ def plan(
         for day in sorted({part.day for part, _ in parts if part.kind is StoredKind.BOOK}):
             if span[0] <= day <= span[1]:
                 _plan_day(found, _day(store.root, rules[key], day, [one for _, one in parts], out, grid_ns, config))
-    if not found.days and not found.present:
-        raise DataError(
-            f"{store.root}: no order books of {', '.join(keys) or 'anything'} in this time; see `stakan data list`"
-        )
+    seen = {day.rules.id for day in found.days} | {one.instrument for one in found.present}
+    without = [key for key in keys if key not in seen]
+    if without and (instruments is not None or not seen):
+        raise DataError(f"{store.root}: no order books of {', '.join(without)} in this time; see `stakan data list`")
     return found
 
 

@@ -79,7 +79,7 @@ class FeatureStore(Protocol):
     """
 
     def offer(self, vector: KeptVector) -> None:
-        """Keep a vector, without waiting and without raising; one that is no news of its instrument is passed over."""
+        """Keep a vector, without waiting and without raising; one that is older than the newest is passed over."""
         ...
 
     def newest(self, instrument: InstrumentId) -> KeptVector | None:

@@ -77,6 +77,19 @@ def test_looking_changes_nothing(looked):
     assert seen.snapshot() == alone.snapshot()
 
 
+def test_a_look_leaves_the_engine_s_own_vector_as_it_is():
+    engine = an_engine()
+    live(engine, a_market(50))
+    features, _ = some_features(engine)
+    own = engine.state.instruments[BTC].features
+    before = own.values.copy(), own.warm.copy(), own.computed, own.candle_revision
+    assert features.compute(BTC) is not None
+    after = own.values, own.warm, own.computed, own.candle_revision
+    assert all(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
+    # Nobody has asked the engine for anything: its own are still neutral.
+    assert before[0][0] != features.store.newest(BTC).values[0]
+
+
 def test_a_vector_is_what_the_engine_itself_would_read():
     market = SyntheticMarket(demo_config(duration_ns=20 * SECOND))
     configured = engine_config(load_settings(None, ["engine.candle_interval=1s"], {}), "e", market.instruments)

@@ -14,7 +14,6 @@ from stakan.apps.cli.output import out, parse_time, reports_errors, share_progre
 from stakan.apps.config import duration_ns, load_settings
 from stakan.apps.feature_files import Built, build, plan
 from stakan.core.domain.errors import ConfigError, DataError
-from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.units import DAY, MILLISECOND
 
 _DAY_LENGTH = len("2024-07-18")
@@ -60,8 +59,8 @@ def build_command(  # noqa: PLR0913 - one argument per option
     known = store.instruments()
     if not known:
         raise DataError(f"{data}: no market data; `stakan import FILES` or `stakan download` brings some")
-    chosen: list[InstrumentId] = [resolve(name, known) for name in instrument or known]
-    found = plan(store, dict.fromkeys(chosen), _span(first, last), folder, _grid(grid), settings)
+    chosen = dict.fromkeys(resolve(name, known) for name in instrument) if instrument else None
+    found = plan(store, chosen, _span(first, last), folder, _grid(grid), settings)
     files = list(found.present)
     if found.days:
         with compiling(quiet=as_json):
