@@ -173,7 +173,7 @@ def test_what_price_did_after_a_finding_that_is_not_known_any_more_is_a_system_e
 # --- levels -----------------------------------------------------------------------------------------------------------
 
 
-def a_touch(price, **changes):
+def a_level_tested(price, **changes):
     values = {
         "instrument": BTC, "side": Side.BUY, "price": price, "held": True, "strength": 2.5, "touches": 3, "holds": 2,
         "breaks": 1, "began_ts": DAY_ONE, "touched_ts": DAY_ONE + 1, "ts_event": DAY_ONE + 2,
@@ -189,7 +189,7 @@ def test_levels_that_were_tested_are_told_newest_first(place):
             await levels_tested(database, Span(), None, 1),
         )
 
-    steps = ((a_touch(640_000.5),), (a_touch(641_000.0, side=Side.SELL, held=False),))
+    steps = ((a_level_tested(640_000.5),), (a_level_tested(641_000.0, side=Side.SELL, held=False),))
     everything, none, one = in_a_database(place, work, *steps)
     assert [(line.side, line.is_held, line.price) for line in everything] == [
         ("sell", False, pytest.approx(64_100.0)),
