@@ -149,7 +149,7 @@ steps = st.lists(
 # --- laws -----------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(st.lists(candle, max_size=20), steps)
 def test_the_tracker_does_what_the_naive_one_does(before, story):
     watched = Watched()
@@ -158,6 +158,17 @@ def test_the_tracker_does_what_the_naive_one_does(before, story):
         assert len(found) == len(expected)
         for ours, theirs in zip(found, expected, strict=True):
             assert ours == pytest.approx(theirs, rel=1e-9)
+
+
+@given(st.lists(st.tuples(st.integers(-40, 40), st.sampled_from((100, 900, 2_000))), max_size=60))
+def test_a_look_that_is_left_out_would_have_changed_nothing(walk):
+    """Price about two levels: the naive tracker looks at every message."""
+    watched = Watched()
+    watched.density(-7, 90)
+    watched.density(8, 90)
+    for half_ticks, after_ms in walk:
+        watched.price(half_ticks, after_ms=after_ms)
+        assert [found[7:] for found in levels_of(watched)] == [found[7:] for found in naive_levels(watched)]
 
 
 @given(st.lists(candle, max_size=20), steps)
@@ -416,6 +427,8 @@ def test_the_picture_feeds_it_with_candles_densities_and_the_book():
     assert market.tested == ()
     market.apply_book(a_snapshot([(10_020, 1)], [(10_022, 1)], sequence=4, ts=9 * SECOND))
     assert [(one.side, one.held, one.price) for one in market.tested] == [(Side.SELL, True, 10_050.0)]
+    market.apply_book(a_snapshot([(10_048, 1)], [(10_050, 1)], sequence=5, ts=10 * SECOND))
+    assert any(level.is_tested for level in market.levels.all())
     market.interrupt()
     assert not any(level.is_tested for level in market.levels.all())
 
