@@ -1,5 +1,6 @@
 """Detectors and feature sets in the engine: what they are shown, what becomes of it, what outlives a run."""
 
+import math
 from decimal import Decimal
 from typing import ClassVar
 
@@ -7,12 +8,13 @@ import msgspec
 import pytest
 
 from stakan.core.domain.commands import SubmitOrder
-from stakan.core.domain.events import FeedDown, InstrumentChanged
+from stakan.core.domain.events import FeedDown, InstrumentChanged, TradePrint
 from stakan.core.domain.facts import (
     EntryFeatures,
     FindingMade,
     FindingSettled,
     IntentApproved,
+    LevelTested,
     SignalProposed,
     SignalRefused,
 )
@@ -21,6 +23,7 @@ from stakan.core.domain.patterns import Known, PatternLibrary
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.units import Side
 from stakan.core.engine.observers import KEPT
+from stakan.core.engine.state import fresh_market
 from stakan.core.features.definitions import Definition
 from stakan.core.features.further import FeatureSet, Further
 from stakan.core.plugins import Detector
@@ -312,3 +315,32 @@ def test_feature_sets_are_told_of_interruptions_and_part_of_a_snapshot_and_of_th
     assert restored._turn.memories[BTC].feature_sets[0] == known
     other.carry(engine)
     assert other._turn.memories[BTC].feature_sets[0] == Counted(restarts=3)
+
+
+# --- levels -----------------------------------------------------------------------------------------------------------
+
+
+def swinging(seconds=240, reach=1_500):
+    """A market that swings between the same two prices every forty seconds, with a print at every step."""
+    yield a_snapshot(ts=SECOND)
+    for i in range(1, seconds * 4):
+        ts, mid = SECOND + i * SECOND // 4, 640_000 + round(reach * math.sin(i * math.tau / 160))
+        yield a_print(mid, 50, Side.BUY, ts, i)
+        yield msgspec.structs.replace(a_snapshot(mid, ts + MS, i + 1), previous_sequence=i)
+
+
+def test_levels_that_price_has_tested_are_facts():
+    engine, market = an_engine(), fresh_market(an_engine().config, an_instrument())
+    expected = []
+    events = list(swinging())
+    for event in events:
+        if isinstance(event, TradePrint):
+            market.apply_print(event)
+        else:
+            market.apply_book(event)
+            expected += market.tested
+        if market.ts_event >= market.next_candle_end:
+            market.advance(market.ts_event)
+    steps = live(engine, events)
+    assert facts(steps, LevelTested) == expected
+    assert expected

@@ -157,6 +157,8 @@ class Engine:
         if state.new_rules is not None:
             return
         problem = state.apply_book(event)
+        if state.market.tested:
+            self._turn.note_all(state.market.tested)
         if problem is not None:
             self._turn.note(problem)
             observers.restart(self._turn, state)
