@@ -1,12 +1,14 @@
 """Laws of planting: the book stays one book, what was planted is what the truth says, nothing is left behind."""
 
-from collections import Counter, defaultdict
+from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.apps.judge.builders import a_ground
+from tests.apps.judge.laws import assert_minus_plants_is_the_recording
 
 from stakan.apps.judge.episodes import HARD_NEGATIVES, MANIPULATIONS, TIERS, Family
 from stakan.apps.judge.injection import inject
@@ -16,7 +18,6 @@ from stakan.apps.judge.scripts import LevelChange, Script
 from stakan.core.domain.errors import InvariantViolated
 from stakan.core.domain.events import TradePrint
 from stakan.core.domain.units import SECOND, Side
-from stakan.core.market.book import Book
 
 OFTEN = Density(gap_s=1.0, max_share=1.0)
 
@@ -29,57 +30,6 @@ def ground():
 def everything(ground, seed, tier=2, families=EVERYTHING, density=OFTEN):
     stretch = Stretch(ground.began + SECOND, ground.ended)
     return plan(ground, np.random.default_rng(seed), stretch, families, tier, density)
-
-
-def planted_by(scripts):
-    """Planted lots that come with each recorded message, and those of additional messages by time."""
-    riding, own = defaultdict(Counter), defaultdict(Counter)
-    for script in scripts:
-        for change in script.changes:
-            (own[change.ts] if change.ts else riding[change.message])[change.side, change.price] += change.lots
-    return riding, own
-
-
-def levels(book, side):
-    return dict(map(tuple, book.depth(side).tolist()))
-
-
-def assert_minus_plants_is_the_recording(ground, scripts):
-    """Follow both streams; take the planted lots off the one and find the other, after every message."""
-    riding, own = planted_by(scripts)
-    original, seen, planted = Book(ground.instrument.id), Book(ground.instrument.id), Counter()
-    recorded = iter([event for event in ground.events if not isinstance(event, TradePrint)])
-    message, last_sequence, last_recv = -1, None, 0
-    for event in inject(ground, scripts):
-        assert event.ts_recv >= last_recv
-        last_recv = event.ts_recv
-        if isinstance(event, TradePrint):
-            continue
-        if last_sequence is not None:
-            assert event.previous_sequence == last_sequence
-        last_sequence = event.sequence
-        assert seen.apply(event) is None
-        assert seen.is_fresh
-        assert seen.is_usable
-        if event.ts_event in own:
-            planted.update(own.pop(event.ts_event))
-        else:
-            message += 1
-            assert original.apply(next(recorded)) is None
-            planted.update(riding.pop(message, {}))
-        assert min(planted.values(), default=0) >= 0
-        for side in (Side.BUY, Side.SELL):
-            mine = levels(seen, side)
-            for (of, price), lots in planted.items():
-                if of is side and lots:
-                    mine[price] -= lots
-                    if not mine[price]:
-                        del mine[price]
-            assert mine == levels(original, side)
-    assert next(recorded, None) is None
-    assert not riding
-    assert not own
-    assert not any(planted.values())
 
 
 def test_without_scripts_the_stream_is_the_recording_itself(ground):
@@ -202,7 +152,7 @@ def test_episodes_are_apart_and_keep_to_their_share(ground):
     density = Density(gap_s=1.0, max_share=0.02)
     scripts = plan(ground, np.random.default_rng(1), stretch, EVERYTHING, 2, density)
     assert 0 < planted_share(ground, stretch, scripts) <= 0.02
-    for one, other in zip(scripts, scripts[1:], strict=False):
+    for one, other in pairwise(scripts):
         assert other.truth.began - one.truth.ended >= 2.9 * SECOND
 
 
