@@ -31,7 +31,16 @@ from tests.core.market.builders import bytes_of
 PACKAGE = "stakan.core.features.sets"
 ALL = names(PACKAGE)
 EVERY_SET = pytest.mark.parametrize("name", ALL)
-FACTORS = {"quote currency": 2.0, "base units": 4.0, "share": 1.0, "ratio": 1.0, "s": 1.0, "1/s": 1.0, "count": 1.0}
+FACTORS = {
+    "quote currency": 2.0,
+    "base units": 4.0,
+    "share": 1.0,
+    "ratio": 1.0,
+    "s": 1.0,
+    "1/s": 1.0,
+    "count": 1.0,
+    "sign": 1.0,
+}
 """What becomes of a unit where a tick is worth twice and a lot four times as much; a new unit is added here."""
 
 

@@ -1,32 +1,38 @@
 """Features on recorded sessions: their definitions, the batch, and what the literature's regressions give."""
 
+from functools import cache
 from itertools import pairwise
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pytest
 
 from stakan.adapters import instruments
 from stakan.adapters.importers.recording import open_recording
-from stakan.core.domain.events import BestQuote, BookDelta, BookSnapshot, TradePrint
+from stakan.core.domain.events import BestQuote, BookDelta, BookSnapshot, MarketEvent, TradePrint
+from stakan.core.domain.facts import LatePrint
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.units import MILLISECOND, SECOND, Nanos
 from stakan.core.engine import Engine, EngineConfig
 from stakan.core.features._order_book_kernels import balance
 from stakan.core.features._window_kernels import ofi_increment
 from stakan.core.features.batch import vectors
-from stakan.core.features.catalogue import FEATURE_NAMES, ORDER_BOOK, Feature
-from stakan.core.features.order_book import OrderBookParams
+from stakan.core.features.catalogue import CANDLE, FEATURE_NAMES, INDICATOR, ORDER_BOOK, Feature
+from stakan.core.features.definitions import factors
+from stakan.core.features.params import FeatureParams
 from stakan.core.features.pipeline import FeaturePipeline
+from stakan.core.features.stream import MultiSymbolFeaturePipeline
 from stakan.core.market.densities import DensityParams
 from stakan.core.market.picture import MarketPicture
 from stakan.core.plugins import Strategy
+from tests.core.features.candle_reference import of_candles
 from tests.core.features.order_book_reference import History, Print, vector
 from tests.real.conftest import SESSIONS
 
 pytestmark = pytest.mark.recorded
 FILES = {session.name: session.files for session in SESSIONS}
 NAMES = FEATURE_NAMES[ORDER_BOOK]
+GRID = Nanos(500 * MILLISECOND)
 BTC, ETH = InstrumentId("binance:linear:BTCUSDT"), InstrumentId("binance:linear:ETHUSDT")
 
 
@@ -135,7 +141,7 @@ class Both:
     [("btc-2024", BTC), ("eth-2024", ETH), ("bybit-capture", InstrumentId("bybit:linear:DOGEUSDT"))],
 )
 def test_recorded_features_equal_their_definitions(session, name, key):
-    both = Both(instruments.recorded()[key], OrderBookParams(min_cluster_volume=50_000.0))
+    both = Both(instruments.recorded()[key], FeatureParams(min_cluster_volume=50_000.0))
     warm = set()
     due = None
     for event in session(name):
@@ -156,7 +162,18 @@ def test_recorded_features_equal_their_definitions(session, name, key):
 
 # --- stream and batch -------------------------------------------------------------------------------------------------
 
-RECORDED: list = []
+
+class Read(NamedTuple):
+    """What an engine showed its strategy."""
+
+    values: np.ndarray
+    warm: np.ndarray
+    open_ts: int
+    """Start of the candle that was open."""
+
+
+RECORDED: dict[tuple[InstrumentId, int], Read] = {}
+"""By instrument and exchange time."""
 
 
 class Record(Strategy, frozen=True, kw_only=True):
@@ -165,32 +182,135 @@ class Record(Strategy, frozen=True, kw_only=True):
     reads_densities: ClassVar[bool] = False
 
     def decide(self, view, state):
-        RECORDED.append((view.now, view.features.values.copy(), view.features.warm.copy()))
+        found = view.features
+        read = Read(found.values.copy(), found.warm.copy(), view.market.candles.open_ts)
+        # What wakes the engine between two moments of the grid comes after the grid's own decision.
+        RECORDED.setdefault((view.instrument.id, view.now), read)
 
 
-@pytest.mark.parametrize(("name", "key"), [("btc-2023", BTC), ("bybit-capture", InstrumentId("bybit:linear:ETHUSDT"))])
-def test_an_engine_s_vectors_equal_those_of_the_batch(session, name, key):
-    rules = instruments.recorded()[key]
-    events = [event for event in session(name) if getattr(event, "instrument", None) == key]
-    events.sort(key=lambda event: event.ts_recv)
-    config = EngineConfig(
-        strategies=(("record", Record()),), decision_interval_ns=Nanos(500 * MILLISECOND), candle_interval_ns=SECOND
-    )
-    RECORDED.clear()
-    engine = Engine(config, [rules])
-    for event in events:
-        engine.step(event)
-    # What woke the engine between two moments of the grid comes after the grid's own decision.
-    seen = {now: (values, warm) for now, values, warm in reversed(RECORDED)}
-    batch = vectors(events, rules, interval_ns=Nanos(500 * MILLISECOND), candle_interval_ns=SECOND)
-    met = [row for row, now in enumerate(batch.ts_event.tolist()) if now in seen]
-    assert len(met) > 0.9 * len(batch.ts_event) > 50
-    for row in met:
-        values, warm = seen[int(batch.ts_event[row])]
-        np.testing.assert_allclose(batch.values[row], values, rtol=1e-9, atol=0)
-        assert (batch.warm[row] == warm).all()
-    assert batch.warm[-1, Feature.ORDER_FLOW_IMBALANCE]
-    assert np.isfinite(batch.values).all()
+class Ran(NamedTuple):
+    """A session through an engine: its events, what was read, and the prints that candles are made of."""
+
+    events: list
+    rules: list
+    read: dict[tuple[InstrumentId, int], Read]
+    prints: dict[InstrumentId, list]
+
+
+@pytest.fixture(scope="session")
+def through_an_engine(session):
+    """A recorded session of any number of instruments through an engine with candles of one second, each once."""
+    known = instruments.recorded()
+
+    @cache
+    def run(name, include_open):
+        events = [event for event in session(name) if isinstance(event, MarketEvent)]
+        events.sort(key=lambda event: event.ts_recv)
+        rules = [known[key] for key in sorted({event.instrument for event in events})]
+        config = EngineConfig(
+            strategies=(("record", Record()),),
+            features=FeatureParams(include_open=include_open),
+            decision_interval_ns=GRID,
+            candle_interval_ns=SECOND,
+        )
+        engine = Engine(config, rules)
+        prints = {one.id: {} for one in rules}
+        RECORDED.clear()
+        for event in events:
+            step = engine.step(event)
+            if type(event) is TradePrint and not any(type(fact) is LatePrint for fact in step.facts):
+                prints[event.instrument].setdefault(event.trade_id, event)
+        return Ran(events, rules, dict(RECORDED), {key: list(found.values()) for key, found in prints.items()})
+
+    return run
+
+
+@pytest.mark.parametrize(("name", "include_open"), [*((one, False) for one in FILES), ("eth-2024", True)])
+def test_parity_of_an_engine_s_vectors_and_those_of_the_batch(through_an_engine, name, include_open):
+    ran = through_an_engine(name, include_open)
+    params = FeatureParams(include_open=include_open)
+    for rules in ran.rules:
+        batch = vectors(ran.events, rules, interval_ns=GRID, candle_interval_ns=SECOND, params=params)
+        moments = batch.ts_event.tolist()
+        met = [row for row, now in enumerate(moments) if (rules.id, now) in ran.read]
+        assert len(met) > 0.9 * len(moments) > 50
+        for row in met:
+            values, warm, _ = ran.read[rules.id, moments[row]]
+            np.testing.assert_allclose(batch.values[row], values, rtol=1e-9, atol=0)
+            assert (batch.warm[row] == warm).all()
+        assert batch.warm[-1, Feature.ORDER_FLOW_IMBALANCE]
+        assert np.isfinite(batch.values).all()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_parity_of_many_instruments_at_once_and_each_alone(through_an_engine, name):
+    """One pipeline that follows all of them, read where the engine read."""
+    ran = through_an_engine(name, False)
+    pipeline = MultiSymbolFeaturePipeline(ran.rules, candle_interval_ns=SECOND)
+    found, due = 0, dict.fromkeys((one.id for one in ran.rules), 0)
+    for event in ran.events:
+        key = event.instrument
+        pipeline.take(event)
+        now = pipeline.market(key).ts_event
+        if now >= due[key]:
+            due[key] = (now // GRID + 1) * GRID
+            if (key, now) in ran.read and pipeline.market(key).book.is_usable:
+                vector, expected = pipeline.read(key), ran.read[key, now]
+                assert vector.values.tolist() == expected.values.tolist()
+                assert vector.warm.tolist() == expected.warm.tolist()
+                found += 1
+    assert found > 80 * len(ran.rules)
+
+
+def whole_table(prints, end):
+    """All candles of one second before `end`, in one go: start times and rows in ticks and lots, shape (n, 6)."""
+    ts, price, size = (np.array([getattr(one, name) for one in prints]) for name in ("ts_event", "price", "size"))
+    order = np.argsort(ts, kind="stable")
+    ts, price, size = ts[order] // SECOND, price[order], size[order]
+    starts, first = np.unique(ts, return_index=True)
+    last = np.append(first[1:], len(ts)) - 1
+    high, low = np.maximum.reduceat(price, first), np.minimum.reduceat(price, first)
+    volume, turnover = np.add.reduceat(size, first), np.add.reduceat(price * size, first)
+    traded = np.column_stack((price[first], high, low, price[last], volume, turnover))
+    seconds = np.arange(starts[0], end // SECOND)
+    place = np.searchsorted(starts, seconds, side="right") - 1
+    table = traded[place]
+    is_empty = starts[place] != seconds
+    table[is_empty, :3] = table[is_empty, 3:4]
+    table[is_empty, 4:] = 0
+    return seconds * SECOND, table.astype(np.float64)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_parity_of_candle_features_and_ta_lib_over_the_whole_recording(through_an_engine, name):
+    """Candles made in one go from all prints, and TA-Lib and plain Python over their last 200: no code is shared."""
+    ran = through_an_engine(name, False)
+    for rules in ran.rules:
+        newest = {read.open_ts: read for (key, _), read in ran.read.items() if key == rules.id}
+        open_ts, table = whole_table(ran.prints[rules.id], max(newest))
+        unit = factors(float(rules.tick_size), float(rules.lot_size)).tolist()
+        compared = 0
+        for last, read in newest.items():
+            end = int(np.searchsorted(open_ts, last))
+            rows = slice(max(0, end - 200), end)
+            if last < 0 or end == 0:
+                continue
+            expected = of_candles(open_ts[rows], table[rows])
+            assert {FEATURE_NAMES[i] for i in range(CANDLE.start, INDICATOR.stop) if read.warm[i]} == set(expected)
+            for feature, (value, least) in expected.items():
+                i = FEATURE_NAMES.index(feature)
+                assert read.values[i] == pytest.approx(value * unit[i], rel=1e-9, abs=least * unit[i]), feature
+            compared += 1
+        assert compared > 30
+
+
+def test_parity_counts_for_every_feature(through_an_engine):
+    """Every one of the 110 is warm somewhere; the sessions that run over midnight UTC reach a whole day's VWAP, too."""
+    warm = np.zeros(len(FEATURE_NAMES), np.bool_)
+    for name in FILES:
+        for read in through_an_engine(name, False).read.values():
+            warm |= read.warm
+    assert [feature for feature, was in zip(FEATURE_NAMES, warm.tolist(), strict=True) if not was] == []
 
 
 def test_a_batch_of_nothing_is_empty(session):

@@ -10,7 +10,7 @@ from stakan.adapters.exchanges.simulated.models import FeeRates
 from stakan.apps.config import Section, Settings, to_toml
 from stakan.apps.wiring import DETECTORS, FEATURE_SETS, RISK_RULES, STRATEGIES
 from stakan.core.features.further import FeatureSet
-from stakan.core.features.order_book import OrderBookParams
+from stakan.core.features.params import FeatureParams
 from stakan.core.market.densities import DensityParams
 from stakan.core.plugins import Detector, Plugin, RiskRule, Strategy, load, names
 
@@ -61,7 +61,7 @@ def _unset(settings: Settings) -> dict[str, list[str]]:
             ]
     for name, given, defaults in (
         ("densities", settings.densities, DensityParams()),
-        ("features", settings.features, OrderBookParams()),
+        ("features", settings.features, FeatureParams()),
         ("simulation", settings.simulation, _SIMULATION),
     ):
         values = msgspec.to_builtins(defaults).items()

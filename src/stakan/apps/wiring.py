@@ -27,7 +27,7 @@ from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.units import Nanos
 from stakan.core.engine import EngineConfig
 from stakan.core.features.further import FeatureSet
-from stakan.core.features.order_book import OrderBookParams
+from stakan.core.features.params import FeatureParams
 from stakan.core.market.densities import DensityParams
 from stakan.core.plugins import Detector, Plugin, RiskRule, Strategy, build, load, not_numbers
 
@@ -73,7 +73,7 @@ def engine_config(settings: Settings, run_epoch: str, instruments: Collection[In
         sizing=Sizing(notional=settings.sizing.notional, equity_share=settings.sizing.equity_share),
         densities=_struct("densities", densities, DensityParams),
         instrument_densities=_instrument_densities(densities, own_densities(settings), instruments),
-        features=_struct("features", settings.features, OrderBookParams),
+        features=_struct("features", settings.features, FeatureParams),
         decision_interval_ns=Nanos(duration_ns(engine.decision_interval)),
         candle_interval_ns=Nanos(duration_ns(engine.candle_interval)),
         min_strength=engine.min_strength,

@@ -1,14 +1,13 @@
 """The candle channel against its definitions, TA-Lib's pattern, and the laws that all of it keeps."""
 
 import math
-import statistics
-from itertools import pairwise
 
 import numpy as np
 import pytest
 import talib
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.core.features.candle_reference import of_candle
 from tests.core.features.candle_tables import (
     CANDLES,
     a_walk,
@@ -20,10 +19,10 @@ from tests.core.features.candle_tables import (
 )
 
 from stakan.core.features import _candle_channel_kernels as kernels
+from stakan.core.features.catalogue import CANDLE
+from stakan.core.features.definitions import factors
 
 NAMES = tuple(kernels.NEUTRAL)
-PRICES = ("open", "high", "low", "close", "typical_price", "volume_weighted_price")
-VOLUMES = ("volume", "price_volume_trend")
 NEEDED = {
     **dict.fromkeys(NAMES, 1),
     **dict.fromkeys(
@@ -42,82 +41,9 @@ def read(table):
     return dict(zip(NAMES, out.tolist(), strict=True)), dict(zip(NAMES, warm.tolist(), strict=True))
 
 
-def share(part, whole):
-    return part / whole if whole else 0.0
-
-
 def least(name, table):
     """Absolute difference that rounding may make."""
     return max(1e-12, least_trend(table)) if name == "price_volume_trend" else 1e-12
-
-
-def defined(table):
-    """What a textbook says of enough candles, in plain Python; only what is warm."""
-    rows = table.tolist()
-    o, h, low, c, volume, _ = rows[-1]
-    lower, body, upper = (share(part, h - low) for part in (min(o, c) - low, abs(c - o), h - max(o, c)))
-    values = {
-        "open": o,
-        "high": h,
-        "low": low,
-        "close": c,
-        "volume": volume,
-        "typical_price": (h + low + c) / 3,
-        "high_low_range": (h - low) / c,
-        "close_open_diff": (c - o) / o,
-        "upper_shadow": upper,
-        "lower_shadow": lower,
-        "body_size": body,
-        "doji_strength": 1 - body if h > low else 0,
-        "hammer_strength": min(max(lower - 2 * body, 0), 1) * (1 - upper),
-    }
-    if len(rows) > 1:
-        values |= of_two(rows[-2], rows[-1])
-    if len(rows) >= 20:
-        values |= of_twenty(rows[-20:])
-    if len(rows) >= 21:
-        closes, volumes = [row[3] for row in rows[-21:]], [row[4] for row in rows[-20:]]
-        returns = [b / a - 1 for a, b in pairwise(closes)]
-        values["realized_volatility"] = statistics.stdev([math.log(1 + r) for r in returns])
-        values["price_volume_trend"] = math.fsum(v * r for v, r in zip(volumes, returns, strict=True))
-    return values
-
-
-def of_two(before, last):
-    typical_before, typical_price = sum(before[1:4]) / 3, sum(last[1:4]) / 3
-    after_none = math.inf if last[4] else 0
-    rate = last[4] / before[4] - 1 if before[4] else after_none
-    flow = typical_price * last[4]
-    falls, rises = typical_price < typical_before, typical_price > typical_before
-    return {
-        "returns": last[3] / before[3] - 1,
-        "log_returns": math.log(last[3] / before[3]),
-        "volume_change_rate": min(max(rate, -10), 10),
-        "money_flow": flow if rises else -flow if falls else 0,
-        "gap_size": (last[0] - before[3]) / before[3],
-        "engulfing_strength": engulfing(before, last),
-    }
-
-
-def engulfing(before, last):
-    size, previous = last[3] - last[0], before[3] - before[0]
-    covered = min(last[0], last[3]) <= min(before[0], before[3]) and max(last[0], last[3]) >= max(before[0], before[3])
-    if not covered or size * previous >= 0 or size == -previous:
-        return 0
-    return math.copysign(min(1, abs(size / previous) / 2), size)
-
-
-def of_twenty(rows):
-    ranges = [math.log(h / low) ** 2 for _, h, low, _, _, _ in rows]
-    bodies = [math.log(c / o) ** 2 for o, _, _, c, _, _ in rows]
-    volume = sum(row[4] for row in rows)
-    garman_klass = [0.5 * r - (2 * math.log(2) - 1) * b for r, b in zip(ranges, bodies, strict=True)]
-    return {
-        "parkinson_volatility": math.sqrt(statistics.fmean(ranges) / (4 * math.log(2))),
-        "garman_klass_volatility": math.sqrt(statistics.fmean(garman_klass)),
-        "volume_ma_ratio": rows[-1][4] / (volume / 20) if volume else 1,
-        "volume_weighted_price": sum(row[5] for row in rows) / volume if volume else rows[-1][3],
-    }
 
 
 def test_names_and_order_are_the_contract_s():
@@ -133,7 +59,7 @@ def test_names_and_order_are_the_contract_s():
 @given(tables(min_size=1, max_size=60))
 def test_it_is_what_its_definitions_say(table):
     values, warm = read(table)
-    expected = defined(table)
+    expected = of_candle(table)
     assert {name for name in NAMES if warm[name]} == set(expected)
     for name, value in expected.items():
         assert values[name] == pytest.approx(value, rel=1e-9, abs=least(name, table)), name
@@ -145,7 +71,7 @@ def test_it_is_what_its_definitions_say_on_recorded_candles(recorded, name):
     _, table = recorded_table(recorded, name)
     for window in windows(len(table), 300):
         values, _ = read(table[window])
-        for feature, value in defined(table[window]).items():
+        for feature, value in of_candle(table[window]).items():
             assert values[feature] == pytest.approx(value, rel=1e-9, abs=least(feature, table[window])), feature
 
 
@@ -175,8 +101,7 @@ def test_another_unit_of_prices_scales_prices_alone(table, unit):
     values, warm = read(table)
     scaled, warm_scaled = read(table * [unit, unit, unit, unit, 1, unit])
     assert warm == warm_scaled
-    for name, value in values.items():
-        factor = unit if name in (*PRICES, "money_flow") else 1.0
+    for (name, value), factor in zip(values.items(), factors(unit, 1.0)[CANDLE], strict=True):
         assert scaled[name] == pytest.approx(value * factor, rel=1e-9, abs=least(name, table) * factor), name
 
 
@@ -184,8 +109,7 @@ def test_another_unit_of_prices_scales_prices_alone(table, unit):
 def test_another_unit_of_volumes_scales_volumes_alone(table, unit):
     values, _ = read(table)
     scaled, _ = read(table * [1, 1, 1, 1, unit, unit])
-    for name, value in values.items():
-        factor = unit if name in (*VOLUMES, "money_flow") else 1.0
+    for (name, value), factor in zip(values.items(), factors(1.0, unit)[CANDLE], strict=True):
         assert scaled[name] == pytest.approx(value * factor, rel=1e-9, abs=least(name, table) * factor), name
 
 

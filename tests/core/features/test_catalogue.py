@@ -10,7 +10,7 @@ from stakan.core.features.catalogue import (
     Channel,
     Feature,
 )
-from stakan.core.features.definitions import DEFINITIONS, NEUTRAL, channel_of
+from stakan.core.features.definitions import DEFINITIONS, NEUTRAL, POWERS, channel_of, factors
 
 AGREED = """
 bid_ask_spread_abs bid_ask_spread_rel mid_price micro_price vwap_bid_5 vwap_ask_5 vwap_bid_10 vwap_ask_10
@@ -62,3 +62,18 @@ def test_channels_agree_with_their_kernels_about_names_and_neutral_values():
     stretch = [feature for feature in Feature if feature >= Feature.OPEN]
     assert list(kept) == [feature.name.lower() for feature in stretch]
     assert list(kept.values()) == [DEFINITIONS[feature].neutral for feature in stretch]
+
+
+def test_units_say_how_a_feature_grows_with_prices_and_sizes():
+    """That they are right is a law of each channel's own tests."""
+    of = dict(zip(Feature, POWERS.tolist(), strict=True))
+    assert of[Feature.MACD] == of[Feature.MID_PRICE] == [1, 0]
+    assert of[Feature.OBV] == of[Feature.DEPTH_BID_5] == [0, 1]
+    assert of[Feature.MONEY_FLOW] == [1, 1]
+    assert of[Feature.KYLE_LAMBDA] == [1, -1]
+    assert of[Feature.ROC] == of[Feature.NVI] == of[Feature.LEVEL_TTL_AVG] == [0, 0]
+    assert factors(0.5, 10.0)[[Feature.MONEY_FLOW, Feature.AMIHUD_ILLIQUIDITY]].tolist() == [5.0, 0.2]
+
+
+def test_a_neutral_value_that_is_not_zero_has_no_unit():
+    assert not POWERS[NEUTRAL != 0].any()

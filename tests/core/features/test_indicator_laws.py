@@ -18,12 +18,16 @@ from tests.core.features.candle_tables import (
 from tests.core.features.indicators import NAMES, NEEDED, minutes, read
 
 from stakan.core.features import _indicator_kernels as kernels
+from stakan.core.features.catalogue import INDICATOR
+from stakan.core.features.definitions import POWERS, factors
 
-AVERAGES = ("sma_10", "sma_20", "sma_50", "ema_10", "ema_20", "ema_50")
-BANDS = ("bollinger_upper", "bollinger_middle", "bollinger_lower", "keltner_upper", "keltner_lower")
-PRICES = (*AVERAGES, "macd", "macd_signal", "macd_histogram", "momentum_10", *BANDS, "atr_14", "vwap")
-VOLUMES = ("obv", "ad_line", "vpt")
 DIRECTION = ("adx", "plus_di", "minus_di")
+LEAST = {
+    (1, 0): lambda table: 1e-13 * table[:, 1].max(),
+    (0, 1): lambda table: 1e-13 * table[:, 4].sum() + least_trend(table),
+    (0, 0): lambda _table: 1e-8,
+}
+"""What rounding may make of a price, of a volume and of a pure number."""
 
 
 def test_names_and_order_are_the_contract_s():
@@ -71,14 +75,13 @@ def compare_units(table, price, volume, open_ts=None):
     values, warm = read(table, open_ts)
     scaled, warm_scaled = read(table * [price, price, price, price, volume, price * volume], open_ts)
     assert warm == warm_scaled
-    highest, most = table[:, 1].max(), table[:, 4].sum()
     # A candle that rose as far as it fell is told from others without tolerance, as in TA-Lib: rounding shows there.
     is_exact = np.frexp(price)[0] == 0.5
-    for name in (name for name in NAMES if is_exact or name not in DIRECTION):
-        value = values[name]
-        factor = price if name in PRICES else volume if name in VOLUMES else 1.0
-        least = 1e-13 * highest if name in PRICES else 1e-13 * most + least_trend(table) if name in VOLUMES else 1e-8
-        assert scaled[name] == pytest.approx(value * factor, rel=1e-9, abs=least * factor), name
+    grown = factors(price, volume)[INDICATOR]
+    for name, factor, powers in zip(NAMES, grown, POWERS[INDICATOR].tolist(), strict=True):
+        if is_exact or name not in DIRECTION:
+            least = LEAST[tuple(powers)](table) * factor
+            assert scaled[name] == pytest.approx(values[name] * factor, rel=1e-9, abs=least), name
 
 
 @given(

@@ -2,65 +2,17 @@
 
 import numpy as np
 import pytest
-import talib
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.core.features.candle_reference import of_momentum, slow_stochastic
 from tests.core.features.candle_tables import CANDLES, a_walk, in_quote_currency, recorded_table, tables, windows
-from tests.core.features.indicators import NEEDED, columns, compare_with, read
+from tests.core.features.indicators import NEEDED, compare_with, read
 
 from stakan.core.features._momentum_indicators import NEUTRAL
 
 
-def theirs(table):
-    """TA-Lib's last values; it answers 0 where it would divide by nothing, we the neutral value."""
-    _, high, low, close, volume, _ = columns(table)
-    k, d = talib.STOCH(high, low, close, 14, 3, 0, 3, 0)
-    last = {
-        "rsi_14": talib.RSI(close, 14),
-        "rsi_28": talib.RSI(close, 28),
-        "stochastic_k": k,
-        "stochastic_d": d,
-        "williams_r": talib.WILLR(high, low, close, 14),
-        "cci": talib.CCI(high, low, close, 20),
-        "momentum_10": talib.MOM(close, 10),
-        "roc": talib.ROC(close, 10),
-        "mfi": talib.MFI(high, low, close, volume, 14),
-    }
-    return {name: float(values[-1]) for name, values in last.items()} | still(table)
-
-
-def still(table):
-    """What stands still within its window."""
-    _, high, low, close, volume, _ = columns(table)
-    price = (high + low + close) / 3
-    flat = {name for name in ("rsi_14", "rsi_28") if np.ptp(close) == 0}
-    flows = volume[-14:] * (np.diff(price[-15:]) != 0) if len(table) > 14 else volume
-    if not flows.any():
-        flat.add("mfi")
-    if np.ptp(price[-20:]) == 0:
-        flat.add("cci")
-    if high[-14:].max() == low[-14:].min():
-        flat.add("williams_r")
-    return {name: NEUTRAL[name] for name in flat}
-
-
-def place(table):
-    low, high = table[-14:, 2].min(), table[-14:, 1].max()
-    return 100 * (table[-1, 3] - low) / (high - low) if high > low else 50
-
-
-def slow_stochastic(table):
-    """From its definition, for windows of which some stand still."""
-    places = [place(table[: len(table) - back]) for back in range(5)]
-    smoothed = [sum(places[back : back + 3]) / 3 for back in range(3)]
-    return {"stochastic_k": smoothed[0], "stochastic_d": sum(smoothed) / 3}
-
-
 def compare(table):
-    expected = theirs(table)
-    if len(table) >= NEEDED and any(np.ptp(table[len(table) - b - 14 : len(table) - b, 1:3]) == 0 for b in range(5)):
-        expected |= slow_stochastic(table)
-    compare_with(expected, NEUTRAL, table)
+    compare_with(of_momentum(table), NEUTRAL, table)
 
 
 @given(tables(min_size=1))
@@ -79,7 +31,7 @@ def test_they_are_ta_libs_on_recorded_candles(recorded, name):
 
 def test_the_stochastic_s_definition_is_ta_libs_where_all_windows_have_a_range():
     table = a_walk(100)
-    assert {name: theirs(table)[name] for name in ("stochastic_k", "stochastic_d")} == pytest.approx(
+    assert {name: of_momentum(table)[name] for name in ("stochastic_k", "stochastic_d")} == pytest.approx(
         slow_stochastic(table)
     )
 

@@ -13,15 +13,15 @@ from stakan.core.domain.errors import ConfigError, DataError
 from stakan.core.domain.units import MINUTE, SECOND, Side
 from stakan.core.features import _window_kernels as kernels
 from stakan.core.features.catalogue import FEATURE_NAMES, ORDER_BOOK, Feature
-from stakan.core.features.definitions import NEUTRAL
-from stakan.core.features.order_book import OrderBookParams
+from stakan.core.features.definitions import NEUTRAL, POWERS, factors
+from stakan.core.features.params import FeatureParams
 from stakan.core.features.pipeline import FeaturePipeline, obstacle
 from stakan.core.market.densities import DensityParams
 from stakan.core.market.picture import MarketPicture
 
 NAMES = FEATURE_NAMES[ORDER_BOOK]
 START = 1_000 * SECOND
-ANY_CLUSTER = OrderBookParams(min_cluster_volume=0.0, reference_notional=3.0)
+ANY_CLUSTER = FeatureParams(min_cluster_volume=0.0, reference_notional=3.0)
 
 
 class BookTold(NamedTuple):
@@ -78,7 +78,7 @@ class Watched:
     def __init__(self, tick="0.5", lot="0.01", middle=10_000, params=None, *, flip=False, shift=0, scale=1):
         rules = an_instrument(tick, lot)
         self.tick, self.lot = rules.tick_size, rules.lot_size
-        self.params = OrderBookParams() if params is None else params
+        self.params = FeatureParams() if params is None else params
         self.market = MarketPicture.start(rules, DensityParams(), MINUTE, follow_densities=False)
         self.pipeline = FeaturePipeline.start(rules, self.params)
         self.history = History()
@@ -187,7 +187,7 @@ def test_features_equal_their_definitions_and_know_when_they_are_warm(happenings
 @pytest.mark.parametrize(("tick", "lot", "middle"), [("0.1", "0.001", 1_000_000), ("0.0000000001", "1000", 10_000)])
 def test_features_of_a_long_market_equal_their_definitions(tick, lot, middle):
     notional = 400 * middle * float(tick) * float(lot)
-    params = OrderBookParams(min_cluster_volume=notional, reference_notional=notional)
+    params = FeatureParams(min_cluster_volume=notional, reference_notional=notional)
     watched = Watched(tick, lot, middle, params)
     seen = np.zeros(len(NAMES), np.bool_)
     for number, happening in enumerate(busy(seed=7)):
@@ -203,7 +203,7 @@ def test_features_of_a_long_market_equal_their_definitions(tick, lot, middle):
 def test_a_bookful_of_known_numbers():
     """Levels of 1, 1, 4, 4, 1 and then 1 lots on both sides, one tick apart around 100.0, tick 0.1, lot 1."""
     sizes = tuple(enumerate((1, 1, 4, 4, 1, 1, 1, 1, 1, 1)))
-    watched = Watched("0.1", "1", 1_000, OrderBookParams(min_cluster_volume=0.0, reference_notional=199.7))
+    watched = Watched("0.1", "1", 1_000, FeatureParams(min_cluster_volume=0.0, reference_notional=199.7))
     watched.tell(BookTold(0, sizes, sizes, True))
     found, _ = watched.read()
     of = dict(zip(NAMES, found.tolist(), strict=True))
@@ -319,14 +319,6 @@ def test_a_shift_of_all_prices_shifts_prices_and_nothing_that_is_a_size_a_differ
     np.testing.assert_allclose(shifted[LEFT_ALONE_BY_PRICE], plain[LEFT_ALONE_BY_PRICE], rtol=1e-9, atol=1e-12)
 
 
-GROWN = [
-    *(feature for pair in SWAPPED[:4] for feature in pair),
-    Feature.VOLUME_DELTA_5,
-    Feature.ORDER_FLOW_IMBALANCE,
-    Feature.LIQUIDITY_BID_5,
-    Feature.LIQUIDITY_ASK_5,
-]
-SHRUNK = [Feature.BID_INTENSITY, Feature.ASK_INTENSITY, Feature.KYLE_LAMBDA, Feature.AMIHUD_ILLIQUIDITY]
 WITH_A_LOT_ADDED = [Feature.BOOK_DEPTH_RATIO, Feature.BUY_SELL_RATIO, Feature.LIQUIDITY_ASYMMETRY]
 
 
@@ -336,12 +328,14 @@ def test_larger_sizes_scale_what_is_a_size_and_leave_shares_alone(happenings, sc
     if not watched.is_readable:
         return
     plain, _ = watched.read()
-    params = OrderBookParams(min_cluster_volume=0.0, reference_notional=3.0 * scale)
+    params = FeatureParams(min_cluster_volume=0.0, reference_notional=3.0 * scale)
     grown, _ = played(happenings, params=params, scale=scale).read()
-    others = sorted(set(range(ORDER_BOOK.stop)) - {*GROWN, *SHRUNK, *WITH_A_LOT_ADDED})
-    np.testing.assert_allclose(grown[GROWN], plain[GROWN] * scale, rtol=1e-9)
-    np.testing.assert_allclose(grown[SHRUNK], plain[SHRUNK] / scale, rtol=1e-9, atol=1e-15)
-    np.testing.assert_allclose(grown[others], plain[others], rtol=1e-9, atol=1e-12)
+    expected = plain * factors(1.0, scale)[ORDER_BOOK]
+    is_size = POWERS[ORDER_BOOK, 1] != 0
+    is_share = ~is_size
+    is_share[WITH_A_LOT_ADDED] = False
+    np.testing.assert_allclose(grown[is_size], expected[is_size], rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(grown[is_share], expected[is_share], rtol=1e-9, atol=1e-12)
 
 
 @given(histories)
@@ -464,4 +458,4 @@ def test_a_book_that_cannot_be_used_gives_no_vector_and_says_why(happens, why):
 )
 def test_parameters_that_mean_nothing_are_refused(wrong):
     with pytest.raises(ConfigError):
-        OrderBookParams(**wrong)
+        FeatureParams(**wrong)

@@ -2,38 +2,17 @@
 
 import numpy as np
 import pytest
-import talib
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.core.features.candle_reference import of_trend
 from tests.core.features.candle_tables import CANDLES, in_quote_currency, recorded_table, tables, windows
-from tests.core.features.indicators import NEEDED, columns, compare_with, read
+from tests.core.features.indicators import NEEDED, compare_with, read
 
 from stakan.core.features._trend_indicators import NEUTRAL
 
 
-def theirs(table):
-    """TA-Lib's last values."""
-    _, high, low, close, _, _ = columns(table)
-    macd, signal, histogram = talib.MACD(close, 12, 26, 9)
-    last = {
-        "sma_10": talib.SMA(close, 10),
-        "sma_20": talib.SMA(close, 20),
-        "sma_50": talib.SMA(close, 50),
-        "ema_10": talib.EMA(close, 10),
-        "ema_20": talib.EMA(close, 20),
-        "ema_50": talib.EMA(close, 50),
-        "macd": macd,
-        "macd_signal": signal,
-        "macd_histogram": histogram,
-        "adx": talib.ADX(high, low, close, 14),
-        "plus_di": talib.PLUS_DI(high, low, close, 14),
-        "minus_di": talib.MINUS_DI(high, low, close, 14),
-    }
-    return {name: float(values[-1]) for name, values in last.items()}
-
-
 def compare(table):
-    compare_with(theirs(table), NEUTRAL, table)
+    compare_with(of_trend(table), NEUTRAL, table)
 
 
 @given(tables(min_size=1))

@@ -1,46 +1,20 @@
 """Bollinger's bands and average true ranges against TA-Lib, widths and places against exact arithmetic."""
 
 import math
-from fractions import Fraction
 
 import numpy as np
 import pytest
-import talib
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.core.features.candle_reference import of_volatility
 from tests.core.features.candle_tables import CANDLES, in_quote_currency, recorded_table, tables, windows
-from tests.core.features.indicators import NEEDED, columns, compare_with, read
+from tests.core.features.indicators import NEEDED, compare_with, read
 
 from stakan.core.features._volatility_indicators import NEUTRAL
 
 
-def theirs(table):
-    """TA-Lib's last values; Keltner's channel, which it lacks, of its mean and its range."""
-    _, high, low, close, _, _ = columns(table)
-    upper, middle, lower = talib.BBANDS(close, 20, 2, 2, talib.MA_Type.SMA)
-    mean, reach = talib.EMA(close, 20), 2 * talib.ATR(high, low, close, 10)
-    last = {
-        "bollinger_upper": upper,
-        "bollinger_middle": middle,
-        "bollinger_lower": lower,
-        "atr_14": talib.ATR(high, low, close, 14),
-        "keltner_upper": mean + reach,
-        "keltner_lower": mean - reach,
-    }
-    return {name: float(values[-1]) for name, values in last.items()} | exact(close[-20:].tolist())
-
-
-def exact(closes):
-    """Width and place without rounding before the root: TA-Lib's sums of squares are too coarse to take them from."""
-    prices = [Fraction(close) for close in closes]
-    mean = sum(prices) / len(prices)
-    deviation = math.sqrt(sum((price - mean) ** 2 for price in prices) / len(prices))
-    place = 0.5 + float(prices[-1] - mean) / (4 * deviation) if deviation else 0.5
-    return {"bollinger_width": 4 * deviation / float(mean), "bollinger_pct": place}
-
-
 def compare(table):
-    compare_with(theirs(table), NEUTRAL, table, absolute=1e-12)
+    compare_with(of_volatility(table), NEUTRAL, table, absolute=1e-12)
 
 
 @given(tables(min_size=1))

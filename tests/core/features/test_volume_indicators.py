@@ -1,68 +1,26 @@
 """OBV and the A/D line against TA-Lib; VWAP, CMF, VPT and NVI, which it lacks, against their definitions."""
 
-import math
-from fractions import Fraction
-from itertools import pairwise
-
 import numpy as np
 import pytest
-import talib
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.core.features.candle_reference import of_volume
 from tests.core.features.candle_tables import CANDLES, a_walk, least_trend, recorded_table, tables, windows
-from tests.core.features.indicators import DAY, MINUTE, NEEDED, columns, minutes, read
+from tests.core.features.indicators import DAY, MINUTE, NEEDED, minutes, read
 
 from stakan.core.features._volume_indicators import NEUTRAL
 
 
-def theirs(open_ts, table):
-    """TA-Lib's last values, and the definitions of what it lacks in plain Python."""
-    _, high, low, close, volume, _ = columns(table)
-    rows = table.tolist()
-    return {
-        "obv": float(talib.OBV(close, volume)[-1]),
-        "vwap": vwap(open_ts, rows),
-        "ad_line": float(talib.AD(high, low, close, volume)[-1]),
-        "cmf": cmf(rows[-20:]),
-        "vpt": math.fsum(now[4] * (now[3] / before[3] - 1) for before, now in pairwise(rows)),
-        "nvi": nvi(rows),
-    }
-
-
-def vwap(open_ts, rows):
-    """As `datetime` cuts days: the date of each candle's start."""
-    days = open_ts.astype("datetime64[ns]").astype("datetime64[D]")
-    today = [row for row, day in zip(rows, days, strict=True) if day == days[-1]]
-    volume = sum(row[4] for row in today)
-    return sum(row[5] for row in today) / volume if volume else rows[-1][3]
-
-
-def cmf(rows):
-    """Chaikin's: the sum of ((c - l) - (h - c)) / (h - l) x volume by the sum of volume."""
-    flow = [((c - low) - (h - c)) / (h - low) * v for _, h, low, c, v, _ in rows if h > low]
-    volume = sum(row[4] for row in rows)
-    return math.fsum(flow) / volume if volume else 0.0
-
-
-def nvi(rows):
-    """Without rounding: 1,000 times the growth of every candle that was traded less than the one before, bounded."""
-    index = Fraction(1_000)
-    for before, now in pairwise(rows):
-        if now[4] < before[4]:
-            index = min(Fraction(10**12), index * Fraction(now[3]) / Fraction(before[3]))
-    return float(index)
-
-
 def compare(open_ts, table):
     values, warm = read(table, open_ts)
-    expected = theirs(open_ts, table)
+    expected = of_volume(open_ts, table)
     # What is small because large volumes cancel out is as exact as those are.
     traded = 1e-14 * table[:, 4].sum()
     least = {"obv": traded, "ad_line": traded, "vpt": least_trend(table)}
     for name, neutral in NEUTRAL.items():
         if name != "vwap":
             assert warm[name] == (len(table) >= NEEDED), name
-        value = expected[name] if len(table) >= NEEDED else neutral
+        value = expected[name] if warm[name] else neutral
         assert values[name] == pytest.approx(value, rel=1e-9, abs=least.get(name, 1e-14)), name
 
 

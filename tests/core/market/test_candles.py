@@ -182,9 +182,18 @@ def test_after_a_long_pause_only_what_is_kept_is_made():
 def test_the_newest_two_hundred_are_kept():
     builder, _ = built([a_print(ts=START + i * SECOND, price=1_000 + i) for i in range(KEPT + 51)])
     assert builder.closed(Column.CLOSE).tolist() == list(range(1_050, 1_050 + KEPT))
-    floats = builder.floats(Column.CLOSE)
-    assert floats.flags.c_contiguous
-    assert floats.dtype == np.float64
+    assert builder.newest(3)[Column.CLOSE].tolist() == [1_247, 1_248, 1_249]
+    assert builder.newest(KEPT).shape == (len(Column), KEPT)
+    with_open = builder.newest(KEPT, include_open=True)
+    assert with_open[Column.CLOSE].tolist() == list(range(1_051, 1_051 + KEPT))
+    assert with_open[Column.OPEN_TS, -1] == builder.open_ts
+    assert builder.newest(1, include_open=True)[Column.CLOSE].tolist() == [1_250]
+
+
+def test_before_anything_is_known_there_is_no_open_candle_to_include():
+    builder = a_builder()
+    assert not builder.has_begun
+    assert builder.newest(KEPT, include_open=True).shape == (len(Column), 0)
 
 
 def test_candles_that_lack_prints_are_marked():

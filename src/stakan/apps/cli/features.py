@@ -52,6 +52,10 @@ def page() -> str:
         "levels, each at least `features.cluster_multiple` times the median level of its side, that holds at least",
         "`features.min_cluster_volume` USDT; the reference notional is `features.reference_notional`.",
         "",
+        "Candle features and indicators change when a candle closes. With `features.include_open` the open candle is the last",
+        "one, they change with every print, and the vector says so (`has_open_candle`). Indicators want 50 candles; `vwap`",
+        "also wants all candles since midnight UTC, which the 200 that are kept hold for the first hours of a day only.",
+        "",
         "| | name | formula | unit | window | neutral | from |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]

@@ -97,8 +97,7 @@ def _is_seen_alike(config: EngineConfig, earlier: EngineConfig, old: InstrumentS
 def _take_market(new: InstrumentState, old: InstrumentState) -> None:
     new.market, new.features, new.next_decision = old.market, old.features, old.next_decision
     new.findings = old.findings
-    new.market.interrupt()
-    new.features.restart()
+    new.interrupt()
 
 
 def _remembered(config: EngineConfig, earlier: EngineConfig, new: Memory, old: Memory) -> Memory:

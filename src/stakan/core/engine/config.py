@@ -10,7 +10,7 @@ from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.trading import Orphans
 from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND, Nanos
 from stakan.core.features.further import FeatureSet
-from stakan.core.features.order_book import OrderBookParams
+from stakan.core.features.params import FeatureParams
 from stakan.core.market.densities import DensityParams
 from stakan.core.plugins import Detector, RiskRule, Strategy
 
@@ -35,7 +35,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     densities: DensityParams = DensityParams()
     """Of every instrument without thresholds of its own."""
     instrument_densities: dict[InstrumentId, DensityParams] = {}
-    features: OrderBookParams = OrderBookParams()
+    features: FeatureParams = FeatureParams()
     decision_interval_ns: Nanos = Nanos(500 * MILLISECOND)
     """Grid in exchange time; 0 decides on every book message."""
     candle_interval_ns: Nanos = MINUTE

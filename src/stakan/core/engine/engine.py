@@ -156,22 +156,16 @@ class Engine:
         state = self._instrument(event)
         if state.new_rules is not None:
             return
-        book = state.market.book
-        problem = state.market.apply_book(event)
+        problem = state.apply_book(event)
         if problem is not None:
             self._turn.note(problem)
-            self._restart(state)
+            observers.restart(self._turn, state)
+        book = state.market.book
         if book.state is not LIVE:
             self._ask_for_snapshot(state)
         elif book.is_fresh and book.is_two_sided:
-            state.features.observe(book)
             observers.see_book(self._turn, state, event)
         self._after_market(state, event)
-
-    def _restart(self, state: InstrumentState) -> None:
-        """The feed was interrupted: what was under way in the market is not known any more."""
-        state.features.restart()
-        observers.restart(self._turn, state)
 
     def _ask_for_snapshot(self, state: InstrumentState) -> None:
         """We are blind: ask for the book, again every so often, and do not let entries rest."""
@@ -209,8 +203,8 @@ class Engine:
 
     def _on_feed_down(self, event: FeedDown) -> None:
         state = self._instrument(event)
-        state.market.interrupt()
-        self._restart(state)
+        state.interrupt()
+        observers.restart(self._turn, state)
         self._turn.cancel_entries(event.instrument)
 
     def _on_rules(self, event: InstrumentChanged) -> None:

@@ -213,8 +213,7 @@ def change_rules(turn: Turn, state: InstrumentState, rules: Instrument) -> None:
         turn.state.portfolio.set_rules(rules)
         return
     state.new_rules = rules
-    state.market.interrupt()
-    state.features.restart()
+    state.interrupt()
     observers.restart(turn, state)
     if _take_new_grid(turn, state):
         return

@@ -17,11 +17,12 @@ from stakan.core.domain.units import Ticks
 from stakan.core.engine.config import EngineConfig
 from stakan.core.engine.idempotency import ResultCache
 from stakan.core.features.pipeline import FeaturePipeline
+from stakan.core.features.stream import MarketStream
 from stakan.core.market.picture import MarketPicture
 from stakan.core.portfolio.portfolio import Portfolio
 from stakan.core.portfolio.reconcile import Difference
 
-SNAPSHOT_VERSION = 3
+SNAPSHOT_VERSION = 4
 
 
 class Plan(msgspec.Struct):
@@ -40,12 +41,9 @@ class Plan(msgspec.Struct):
     """Whether the exchange refused the stop that was asked for last: where it lies, or for something else."""
 
 
-class InstrumentState(msgspec.Struct):
+class InstrumentState(MarketStream):
     """One instrument's market, features and plan."""
 
-    rules: Instrument
-    market: MarketPicture
-    features: FeaturePipeline
     findings: list[Finding] = msgspec.field(default_factory=list)
     """The newest of the detectors, oldest first."""
     plan: Plan | None = None

@@ -33,15 +33,17 @@ def read(open_ts: Ints, table: Floats, out: Floats, warm: Bools) -> None:
     what is cumulative starts with the first candle.
 
     All are neutral and not warm below 50 candles, although TA-Lib needs fewer for all but two. From there on all are
-    warm but VWAP, which is of the candles since midnight and warm where they are all there.
+    warm but VWAP, which is of the candles since midnight and neutral where they are not all there.
     """
     out[:] = _NEUTRAL
     warm[:] = False
     if len(table) < NEEDED:
         return
     warm[:] = True
-    warm[_VWAP] = is_of_the_whole_day(open_ts)
     read_trend(table, out[0:12])
     read_momentum(table, out[12:21])
     read_volatility(table, out[21:29])
     read_volume(open_ts, table, out[29:35])
+    if not is_of_the_whole_day(open_ts):
+        warm[_VWAP] = False
+        out[_VWAP] = _NEUTRAL[_VWAP]

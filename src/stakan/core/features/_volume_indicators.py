@@ -44,7 +44,7 @@ def is_of_the_whole_day(open_ts: Ints) -> bool:
 
 @kernel
 def day_vwap(open_ts: Ints, table: Floats) -> float:
-    """Turnover by volume since midnight, as far as the candles reach; the last close where nothing was traded."""
+    """Turnover by volume of the candles since midnight; the last close where nothing was traded."""
     since = midnight(open_ts)
     turnover = volume = 0.0
     for i in range(len(table)):

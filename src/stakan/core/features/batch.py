@@ -6,14 +6,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from stakan.core.domain.events import BookDelta, BookSnapshot, Candle, FeedDown, TradePrint
+from stakan.core.domain.events import MarketEvent
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.units import MILLISECOND, MINUTE, Nanos
 from stakan.core.features.catalogue import FEATURE_COUNT
-from stakan.core.features.order_book import OrderBookParams
-from stakan.core.features.pipeline import FeaturePipeline
-from stakan.core.market.densities import DensityParams
-from stakan.core.market.picture import MarketPicture
+from stakan.core.features.params import FeatureParams
+from stakan.core.features.stream import MultiSymbolFeaturePipeline
 
 GRID_NS = Nanos(100 * MILLISECOND)
 
@@ -34,28 +32,29 @@ def vectors(
     *,
     interval_ns: Nanos = GRID_NS,
     candle_interval_ns: Nanos = MINUTE,
-    params: OrderBookParams | None = None,
+    params: FeatureParams | None = None,
 ) -> Vectors:
     """Vectors of one instrument, read by the first event at or after each multiple of `interval_ns` of exchange time.
 
-    Events are in order of arrival; those of other instruments and of other kinds are passed over.
+    Events are in order of arrival; those of other instruments and of other kinds are passed over. Raises DataError where
+    receive time goes back.
     """
-    market = MarketPicture.start(rules, DensityParams(), candle_interval_ns, follow_densities=False)
-    pipeline = FeaturePipeline.start(rules, params)
+    pipeline = MultiSymbolFeaturePipeline([rules], candle_interval_ns=candle_interval_ns, params=params)
     moments: list[int] = []
     values: list[npt.NDArray[np.float64]] = []
     warm: list[npt.NDArray[np.bool_]] = []
     due = 0
     for event in events:
-        if getattr(event, "instrument", None) != rules.id:
+        if not isinstance(event, MarketEvent) or event.instrument != rules.id:
             continue
-        _take(event, market, pipeline)
+        pipeline.take(event)
+        market = pipeline.market(rules.id)
         now = market.ts_event
         if now < due:
             continue
         due = (now // interval_ns + 1) * interval_ns
         if market.book.is_usable:
-            found = pipeline.read(market, now)
+            found = pipeline.read(rules.id)
             moments.append(now)
             values.append(found.values.copy())
             warm.append(found.warm.copy())
@@ -65,23 +64,3 @@ def vectors(
         np.array(values, np.float64).reshape(shape),
         np.array(warm, np.bool_).reshape(shape),
     )
-
-
-def _take(event: object, market: MarketPicture, pipeline: FeaturePipeline) -> None:
-    """One event into market and features, as an engine takes it."""
-    kind = type(event)
-    if kind is BookDelta or kind is BookSnapshot:
-        if market.apply_book(event) is not None:  # type: ignore[arg-type]  # one of the two
-            pipeline.restart()
-        book = market.book
-        if book.is_fresh and book.is_usable:
-            pipeline.observe(book)
-    elif kind is TradePrint:
-        market.apply_print(event)  # type: ignore[arg-type]  # it is one
-    elif kind is Candle:
-        market.apply_candle(event)  # type: ignore[arg-type]  # it is one
-    elif kind is FeedDown:
-        market.interrupt()
-        pipeline.restart()
-    if market.ts_event >= market.next_candle_end:
-        market.advance(market.ts_event)

@@ -1,8 +1,10 @@
 """What each feature of the catalogue is: formula, unit, window, and the value that stands where nothing can be said."""
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from stakan.core.features.catalogue import CHANNELS, Channel, Feature
 
@@ -14,6 +16,9 @@ _SHARE = "share"
 _COUNT = "count"
 _RATE = "1/s"
 _POINTS = "points"
+_SLOPE = "quote currency per base unit"
+_DENSITY = "levels per base unit"
+_IMPACT = "1/USDT"
 
 # Windows.
 _NOW = "now"
@@ -69,8 +74,8 @@ DEFINITIONS: dict[Feature, Definition] = {
     _F.PRICE_PRESSURE: _D("(B5·pa1 - A5·pb1) / (B5 + A5) / mid", _SHARE, _NOW, _BOOK),
     _F.VOLUME_DELTA_5: _D("(B5 - A5) now minus (B5 - A5) ten seconds ago", _SIZE, _SHORT, _BOOK),
     _F.ORDER_FLOW_IMBALANCE: _D("Σ of the OFI increments of Cont, Kukanov & Stoikov", _SIZE, _SHORT, _TOUCH),
-    _F.BID_INTENSITY: _D("bids within 0.5 % of mid / their mean size", "levels per base unit", _NOW, _BOOK),
-    _F.ASK_INTENSITY: _D("asks within 0.5 % of mid / their mean size", "levels per base unit", _NOW, _BOOK),
+    _F.BID_INTENSITY: _D("bids within 0.5 % of mid / their mean size", _DENSITY, _NOW, _BOOK),
+    _F.ASK_INTENSITY: _D("asks within 0.5 % of mid / their mean size", _DENSITY, _NOW, _BOOK),
     _F.BUY_SELL_RATIO: _D("(buys + 1 lot) / (sells + 1 lot), clipped to [0.01, 100]", "ratio", _LONG, _TAPE, 1.0),
     _F.SMART_MONEY_INDEX: _D(
         "signed notional of prints at or above the 95th percentile of the last 1,000 sizes / all notional",
@@ -100,13 +105,13 @@ DEFINITIONS: dict[Feature, Definition] = {
     ),
     _F.KYLE_LAMBDA: _D(
         "slope of mid change on signed volume over the last 60 whole seconds",
-        "quote currency per base unit",
+        _SLOPE,
         _LONG,
         _BOOK_AND_TAPE,
     ),
     _F.AMIHUD_ILLIQUIDITY: _D(
         "mean of |mid return| / notional over those of the last 60 whole seconds that have prints",
-        "1/USDT",
+        _IMPACT,
         _LONG,
         _BOOK_AND_TAPE,
     ),
@@ -192,7 +197,24 @@ DEFINITIONS: dict[Feature, Definition] = {
     _F.NVI: _D("negative volume index from 1,000", "index", _KEPT, _CANDLES, 1_000.0),
 }
 
+_POWERS = {_PRICE: (1, 0), _SIZE: (0, 1), _MONEY: (1, 1), _SLOPE: (1, -1), _DENSITY: (0, -1), _IMPACT: (-1, -1)}
+"""Powers of price and of size in a unit; all others are pure numbers, or of time."""
+
 NEUTRAL = np.array([DEFINITIONS[feature].neutral for feature in Feature])
+
+POWERS = np.array([_POWERS.get(DEFINITIONS[feature].unit, (0, 0)) for feature in Feature])
+"""Powers of price and of size in the unit of each feature, shape (FEATURE_COUNT, 2)."""
+
+
+@cache
+def factors(price: float, size: float) -> npt.NDArray[np.float64]:
+    """What each feature is multiplied by where a price of 1 becomes `price` and a size of 1 `size`.
+
+    Shape (FEATURE_COUNT,), not to be written to. With tick and lot size: from ticks and lots to the feature's unit.
+    """
+    found: npt.NDArray[np.float64] = price ** POWERS[:, 0].astype(np.float64) * size ** POWERS[:, 1].astype(np.float64)
+    found.setflags(write=False)
+    return found
 
 
 def channel_of(feature: Feature) -> Channel:

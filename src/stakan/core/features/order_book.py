@@ -4,12 +4,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from stakan.core.domain.errors import ConfigError
 from stakan.core.features import _cluster_kernels as cluster_kernels
 from stakan.core.features import _flow_kernels as flow_kernels
 from stakan.core.features import _order_book_kernels as book_kernels
 from stakan.core.features import _trade_kernels as trade_kernels
 from stakan.core.features import _window_kernels as kernels
+from stakan.core.features._rings import grown
+from stakan.core.features.params import FeatureParams
 from stakan.core.market.book import Book
 from stakan.core.market.tape import Tape
 
@@ -17,25 +18,6 @@ _FIRST_ROWS = 256
 
 Values = npt.NDArray[np.float64]
 Warmth = npt.NDArray[np.bool_]
-
-
-class OrderBookParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the definitions of some order-book features leave open."""
-
-    cluster_multiple: float = 3.0
-    """A level of a cluster is at least so many times the median level of its side."""
-    min_cluster_volume: float = 10_000.0
-    """USDT that a cluster holds at least; 0 for any."""
-    reference_notional: float = 10_000.0
-    """USDT whose round trip `effective_spread` costs."""
-
-    def __post_init__(self) -> None:
-        if not self.cluster_multiple > 0:
-            raise ConfigError(f"features.cluster_multiple must be positive, got {self.cluster_multiple}")
-        if not self.min_cluster_volume >= 0:
-            raise ConfigError(f"features.min_cluster_volume must not be negative, got {self.min_cluster_volume}")
-        if not self.reference_notional > 0:
-            raise ConfigError(f"features.reference_notional must be positive, got {self.reference_notional}")
 
 
 def _changes() -> npt.NDArray[np.int64]:
@@ -68,7 +50,7 @@ class OrderBookFeatures(msgspec.Struct, eq=False):
     tick: float
     lot: float
     """Tick and lot size as floats: statistics, not money."""
-    params: OrderBookParams = OrderBookParams()
+    params: FeatureParams = FeatureParams()
     changes: np.ndarray[tuple[int, int], np.dtype[np.int64]] = msgspec.field(default_factory=_changes)
     shapes: np.ndarray[tuple[int, int], np.dtype[np.float64]] = msgspec.field(default_factory=_shapes)
     lives: np.ndarray[tuple[int, int], np.dtype[np.int64]] = msgspec.field(default_factory=_lives)
@@ -127,16 +109,9 @@ class OrderBookFeatures(msgspec.Struct, eq=False):
         """Double the ring that is full, its oldest row first."""
         flow = self.flow
         if answer == kernels.LIVES_FULL:
-            self.lives = _grown(self.lives, int(flow[kernels.LIVES_HEAD]))
+            self.lives = grown(self.lives, int(flow[kernels.LIVES_HEAD]))
             flow[kernels.LIVES_HEAD] = 0
             return
         head = int(flow[kernels.HEAD])
-        self.changes, self.shapes = _grown(self.changes, head), _grown(self.shapes, head)
+        self.changes, self.shapes = grown(self.changes, head), grown(self.shapes, head)
         flow[kernels.HEAD] = 0
-
-
-def _grown(ring: np.ndarray, head: int) -> np.ndarray:
-    capacity = len(ring)
-    grown = np.zeros((2 * capacity, ring.shape[1]), ring.dtype)
-    grown[:capacity] = np.roll(ring, -head, axis=0)
-    return grown

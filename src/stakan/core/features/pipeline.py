@@ -8,22 +8,20 @@ import numpy.typing as npt
 
 from stakan.core.domain.errors import DataError
 from stakan.core.domain.instrument import Instrument
-from stakan.core.features import _candle_kernels as candle_kernels
-from stakan.core.features.catalogue import FEATURE_COUNT, Feature
+from stakan.core.features.candle import CandleFeatures
+from stakan.core.features.catalogue import FEATURE_COUNT, INDICATOR, ORDER_BOOK, Feature
 from stakan.core.features.definitions import NEUTRAL
-from stakan.core.features.order_book import OrderBookFeatures, OrderBookParams
+from stakan.core.features.order_book import OrderBookFeatures
+from stakan.core.features.params import FeatureParams
 from stakan.core.features.trend import Trend, trend
 from stakan.core.features.vector import FeatureVector
 from stakan.core.market.book import Book, BookState
-from stakan.core.market.candles import CandleBuilder, Column
 from stakan.core.market.health import HealthReason
 from stakan.core.market.picture import MarketPicture
 
-_PRICES = (Column.OPEN, Column.HIGH, Column.LOW, Column.CLOSE)
-_CANDLES = slice(Feature.RETURNS, Feature.REALIZED_VOLATILITY + 1)
-"""What the candle kernel writes."""
-
-_SHAPE, _LIQUIDITY, _CLUSTERS, _SHORT, _LONG, _TRADES = (1 << bit for bit in range(6))
+_SHAPE, _LIQUIDITY, _CLUSTERS, _SHORT, _LONG, _TRADES, _CANDLE, _INDICATORS = (1 << bit for bit in range(8))
+_OF_CANDLES = _CANDLE | _INDICATORS
+_ALL = _SHAPE | _LIQUIDITY | _CLUSTERS | _SHORT | _LONG | _TRADES | _OF_CANDLES
 _GROUPS = {
     _LIQUIDITY: (
         Feature.LIQUIDITY_BID_5,
@@ -55,12 +53,11 @@ _GROUPS = {
     ),
 }
 """Order-book features that are computed together; all others of the channel are of the book's shape."""
-_ALL = _SHAPE | _LIQUIDITY | _CLUSTERS | _SHORT | _LONG | _TRADES
 
 
 def _group_of(feature: Feature) -> int:
-    if feature >= Feature.OPEN:
-        return 0
+    if feature >= ORDER_BOOK.stop:
+        return _INDICATORS if feature >= INDICATOR.start else _CANDLE
     return next((group for group, members in _GROUPS.items() if feature in members), _SHAPE)
 
 
@@ -85,25 +82,27 @@ def obstacle(book: Book) -> HealthReason | None:
 class FeaturePipeline(msgspec.Struct, eq=False):
     """State behind all features of one instrument.
 
-    Order-book features are of now; a group of them is computed when the vector is first asked for one of it. Candle
-    features are of the last closed candle, and computed when it closes.
+    A group of features is computed when the vector is first asked for one of it. Those of the order book are of now;
+    those of the candles are kept until a candle closes, or with the open one until the next reading.
     """
 
     order_book: OrderBookFeatures
+    candle: CandleFeatures
     values: np.ndarray[tuple[int], np.dtype[np.float64]] = msgspec.field(default_factory=_values)
     warm: np.ndarray[tuple[int], np.dtype[np.bool_]] = msgspec.field(default_factory=_warmth)
     computed: int = 0
-    """Bits of the groups that were computed since the last reading."""
+    """Bits of the groups that are as of the last reading."""
     candle_revision: int = -1
     """Of the candles that features and trend were computed from."""
     trend: Trend = Trend.NONE
     """Of the closed candles."""
 
     @classmethod
-    def start(cls, instrument: Instrument, params: OrderBookParams | None = None) -> "FeaturePipeline":
+    def start(cls, instrument: Instrument, params: FeatureParams | None = None) -> "FeaturePipeline":
         """Features of an instrument that has shown nothing yet."""
+        params = FeatureParams() if params is None else params
         tick, lot = float(instrument.tick_size), float(instrument.lot_size)
-        return cls(OrderBookFeatures(tick, lot, OrderBookParams() if params is None else params))
+        return cls(OrderBookFeatures(tick, lot, params), CandleFeatures(tick, lot, params.include_open))
 
     def observe(self, book: Book) -> None:
         """Take in a usable book after each message."""
@@ -120,10 +119,14 @@ class FeaturePipeline(msgspec.Struct, eq=False):
         """
         if (why := obstacle(market.book)) is not None:
             raise DataError(f"{market.book.instrument}: no features, the book is {why.value}")
-        self.computed = 0
-        if market.candles.revision != self.candle_revision:
-            self._read_candles(market.candles)
-        return FeatureVector(self.values, self.warm, now, partial(self._compute, market, now))
+        candles, include_open = market.candles, self.candle.include_open
+        self.computed = 0 if include_open else self.computed & _OF_CANDLES
+        if candles.revision != self.candle_revision:
+            self.candle_revision = candles.revision
+            self.trend = trend(candles)
+            self.computed = 0
+        has_open_candle = include_open and candles.has_begun
+        return FeatureVector(self.values, self.warm, now, has_open_candle, partial(self._compute, market, now))
 
     def _compute(self, market: MarketPicture, now: int, feature: Feature | None) -> None:
         missing = (_ALL if feature is None else _GROUP_OF[feature]) & ~self.computed
@@ -143,12 +146,7 @@ class FeaturePipeline(msgspec.Struct, eq=False):
             features.read_long(now, *out)
         if missing & _TRADES:
             features.read_trades(market.tape, now, *out)
-
-    def _read_candles(self, candles: CandleBuilder) -> None:
-        self.candle_revision = candles.revision
-        self.trend = trend(candles)
-        if candles.count == 0:
-            return
-        last = max(0, candles.count - candle_kernels.VOLATILITY_WINDOW - 1)
-        prices = np.ascontiguousarray(candles.table[list(_PRICES), last : candles.count].T, dtype=np.float64)
-        candle_kernels.read(prices, self.values[_CANDLES], self.warm[_CANDLES])
+        if missing & _CANDLE:
+            self.candle.read_candle(market.candles, *out)
+        if missing & _INDICATORS:
+            self.candle.read_indicators(market.candles, *out)

@@ -22,6 +22,8 @@ class FeatureVector(msgspec.Struct, frozen=True, eq=False, gc=False):
     kept_warmth: npt.NDArray[np.bool_]
     """Shape (FEATURE_COUNT,) both, in the order of `Feature`; right for the groups that were computed."""
     ts_event: int
+    has_open_candle: bool
+    """Whether the last candle of candle features and indicators is one that is still open."""
     compute: Callable[[Feature | None], None]
     """Makes sure that a feature, or (None) every feature, is computed."""
 

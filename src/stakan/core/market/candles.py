@@ -182,13 +182,24 @@ class CandleBuilder(msgspec.Struct, eq=False):
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is an open candle: from the first print, or candle of the exchange, on."""
+        return self.open_ts != _NOT_STARTED
+
     def closed(self, column: Column) -> npt.NDArray[np.int64]:
         """One column of the closed candles, oldest first, shape (count,), as a view."""
         return self.table[column, : self.count]
 
-    def floats(self, column: Column) -> npt.NDArray[np.float64]:
-        """One column of the closed candles as contiguous floats in ticks and lots, oldest first: for indicators."""
-        return self.table[column, : self.count].astype(np.float64)
+    def newest(self, most: int, *, include_open: bool = False) -> npt.NDArray[np.int64]:
+        """The newest candles, at most `most`, oldest first, shape (9, n): one row per `Column`; a view where it can be.
+
+        With `include_open` the open candle, where there is one, is the last of them.
+        """
+        if not (include_open and self.has_begun):
+            return self.table[:, max(0, self.count - most) : self.count]
+        closed = self.table[:, max(0, self.count + 1 - most) : self.count]
+        return np.column_stack((closed, np.array(self._built(), np.int64)))
 
     def last_closed(self) -> Candle | None:
         """The newest closed candle."""
