@@ -156,7 +156,7 @@ def bucket_lots(share: float, clock: Ints, minutes: Ints) -> int:
     total = 0.0
     for i in range(clock[MINUTES]):
         total += minutes[i]
-    return max(1, int(share * total / clock[MINUTES] + 0.5))
+    return max(1, int(share * (total / clock[MINUTES]) + 0.5))
 
 
 @kernel
