@@ -27,6 +27,7 @@ MODULES = (
     "session",
     "day",
     "parts",
+    "features",
     "journal",
     "order_path",
     "recovery",

@@ -1,6 +1,7 @@
 """For information: what the parts of the engine path cost."""
 
 import tempfile
+from decimal import Decimal
 from pathlib import Path
 
 from bench import frames
@@ -10,15 +11,20 @@ from bench.engine_path import ReadTouch
 from stakan.adapters.exchanges.bybit.decode import BybitDecoder
 from stakan.adapters.journal.records import Header
 from stakan.adapters.journal.writing import FileJournal, JournalLimits
-from stakan.core.domain.events import BookDelta
+from stakan.core.domain.events import BookDelta, Candle
 from stakan.core.domain.instrument import Category
+from stakan.core.domain.units import SECOND
 from stakan.core.engine import Engine, EngineConfig
 from stakan.core.features.catalogue import FEATURE_SET
+from stakan.core.market.book import Book
+from stakan.core.market.candles import KEPT, CandleBuilder
+from stakan.core.market.densities import DensityParams, DensityTracker
+from stakan.core.market.levels import LevelTracker
 
 
 def run(options: Options) -> list[Row]:
     """Rows `parts.*`."""
-    return [_decode(options, 1), _decode(options, 60), *_state(options), *_journal(options)]
+    return [_decode(options, 1), _decode(options, 60), *_levels(options), *_state(options), *_journal(options)]
 
 
 def _decode(options: Options, levels: int) -> Row:
@@ -44,6 +50,60 @@ def _events(options: Options) -> list[BookDelta]:
     decode = BybitDecoder({BYBIT_BTC.id: BYBIT_BTC}, Category.LINEAR).decode
     messages = heavy_frames(options, 20)
     return [event for ts, frame in enumerate(messages, start=1) for event in decode(frame, ts * 1_000_000)]
+
+
+def _zigzag(count: int) -> list[Candle]:
+    """Candles of a second whose price goes up and down, a little farther each time."""
+    bar = {"instrument": BYBIT_BTC.id, "interval_ns": SECOND, "volume": 10, "turnover": Decimal(0), "trade_count": 1}
+    found = []
+    for number in range(count):
+        ts = (number + 1_000) * SECOND
+        price = 640_000 + number + (-1) ** (number // 5) * (number % 5) * 300
+        prices = {"open": price, "high": price + 100, "low": price - 100, "close": price}
+        found.append(Candle(ts_event=ts, ts_recv=ts, open_ts=ts, is_closed=True, **bar, **prices))  # type: ignore[arg-type]
+    return found
+
+
+def _levels(options: Options) -> list[Row]:
+    """What support and resistance cost per book message that changes nothing, and per closed candle."""
+    candles = CandleBuilder.start(BYBIT_BTC, SECOND)
+    densities = DensityTracker.start(BYBIT_BTC, DensityParams(), is_followed=False)
+    tracker = LevelTracker.start()
+    for candle in _zigzag(KEPT):
+        candles.accept(candle)
+        tracker.on_candles(candles, densities)
+    book = Book(BYBIT_BTC.id)
+    for event in _events(options):
+        book.apply(event)
+    tracker.on_book(book)
+    times = options.count(200_000)
+    closings = options.count(5_000)
+    (messages,) = interleaved(
+        options.repetitions, lambda: rate(times, lambda: [tracker.on_book(book) for _ in range(times)])
+    )
+    (closed,) = interleaved(
+        options.repetitions,
+        lambda: rate(closings, lambda: [tracker.on_candles(candles, densities) for _ in range(closings)]),
+    )
+    known = f"{tracker.tracked} levels"
+    return [
+        Row(
+            name="parts.levels",
+            what=f"{known} beside a book message that comes to none of them",
+            unit="messages/s",
+            event="one book message",
+            data=frames.DATA,
+            ours=messages,
+        ),
+        Row(
+            name="parts.levels_candle",
+            what=f"{known} after a candle has closed: 200 candles looked through",
+            unit="candles/s",
+            event="one closed candle",
+            data="zigzag of 200 candles",
+            ours=closed,
+        ),
+    ]
 
 
 def _state(options: Options) -> list[Row]:

@@ -30,6 +30,7 @@ from tests.core.engine.builders import (
 )
 
 from stakan.apps.config import MetricsSection
+from stakan.apps.live.features import Features
 from stakan.apps.live.histogram import BOUNDS, Histogram
 from stakan.apps.live.latency import FILL, Latencies
 from stakan.apps.metrics import Metrics, MetricsServer, Sources
@@ -41,11 +42,19 @@ from stakan.core.domain.facts import Discrepancy, FillBooked, FindingMade, Order
 from stakan.core.domain.findings import Finding, Pattern, Stage
 from stakan.core.domain.step import Step
 from stakan.core.domain.units import Side
+from stakan.core.features.catalogue import CHANNELS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "metrics.md"
 DEPLOYED = (ROOT / "deploy/prometheus/alerts.yml", ROOT / "deploy/grafana/execution-and-safety.json")
 NOW = 100 * SECOND
+OF_DASHBOARDS = {
+    "feature_extraction_latency_seconds",
+    "feature_cache_hit_rate",
+    "spoofing_events_total",
+    "layering_events_total",
+}
+"""Names without our prefix that people's dashboards rely on."""
 
 
 class Breaker:
@@ -314,7 +323,7 @@ def test_names_are_those_that_prometheus_wants():
     names = [family.name for family in FAMILIES]
     assert len(set(names)) == len(names)
     for family in FAMILIES:
-        assert re.fullmatch(r"(stakan|spoofing|layering)_[a-z_]+", family.name)  # two whose names dashboards rely on
+        assert re.fullmatch(r"stakan_[a-z_]+", family.name) or family.name in OF_DASHBOARDS
         assert family.name.endswith("_total") == (family.kind == COUNTER)
         if family.kind == HISTOGRAM:
             assert family.name.endswith("_seconds")
@@ -389,6 +398,23 @@ def test_port_0_serves_nothing():
         return server.port, server.problem
 
     assert asyncio.run(start()) == (0, "")
+
+
+def test_features_are_counted_by_channel_and_symbol():
+    engine = an_engine()
+    features = Features(engine, lambda: NOW)
+    metrics = some_metrics(engine, features=features, dropped_vectors=lambda: 3)
+    assert not [name for name, _ in samples(metrics) if name.startswith("feature_")]
+    engine.step(a_snapshot())
+    for _ in range(5):
+        features.latest(BTC)
+    found = samples(metrics)
+    assert of(found, "feature_cache_hit_rate") == 0.8
+    assert of(found, "stakan_feature_vectors_dropped_total") == 3
+    for channel in CHANNELS:
+        labels = {"feature_type": channel.value, "symbol": "BTCUSDT"}
+        assert of(found, "feature_extraction_latency_seconds_count", **labels) == 1
+        assert 0 < of(found, "feature_extraction_latency_seconds_sum", **labels) < 60
 
 
 def test_amounts_of_any_size_are_numbers():

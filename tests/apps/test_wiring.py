@@ -11,6 +11,7 @@ from stakan.apps.wiring import config_hash, engine_config, own_densities, simula
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.events import InstrumentChanged
 from stakan.core.engine import Engine, EngineConfig
+from stakan.core.features.params import FeatureParams
 from stakan.core.plugins import Strategy
 
 PLUGIN = """
@@ -218,6 +219,15 @@ def test_names_of_instruments_are_known_before_a_run():
 def test_equal_settings_have_one_hash_and_others_another():
     assert config_hash(settings_from({})) == config_hash(settings_from({}))
     assert config_hash(settings_from({})) != config_hash(settings_from({"account": {"name": "other"}}))
+
+
+def test_what_features_leave_open_is_configured_by_name():
+    assert not configured().features.include_open
+    assert configured(features={"include_open": True, "cluster_multiple": 4}).features == FeatureParams(
+        include_open=True, cluster_multiple=4.0
+    )
+    with pytest.raises(ConfigError, match=r"features\.include_opened is not a known key"):
+        configured(features={"include_opened": True})
 
 
 # --- every key reaches the engine -------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from bench import (
     engine_path,
     exchange_board,
     exchange_server,
+    features,
     feed,
     hundred_symbols,
     journal,
@@ -72,6 +73,13 @@ def test_strategy_of_the_engine_path_sees_every_message():
 @pytest.mark.parametrize("module", [matching, session])
 def test_rows_on_recordings_are_measured(module, recorded, tmp_path):
     measured(module.run(Options(data=recorded, scratch=tmp_path, scale=0.02, repetitions=1, peers=False)))
+
+
+@pytest.mark.slow
+@pytest.mark.recorded
+def test_the_plain_way_sees_every_feature_as_ours_does(recorded):
+    rows = measured(features.side_by_side(*features.session(Options(data=recorded, scale=0.2))))
+    assert [row.failed for row in rows] == ["", ""]
 
 
 @pytest.mark.slow

@@ -87,3 +87,24 @@ def test_a_recording_is_imported_checked_run_and_replayed(tmp_path, recorded):
         done = run(command, tmp_path)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
     assert (tmp_path / "runs" / "btc" / "report.html").stat().st_size > 100_000
+
+
+@pytest.mark.recorded
+def test_features_are_built_shown_and_scaled(tmp_path, recorded):
+    page = "build-features.md"
+    for name in ("usdm_btcusdt_20240718.gz", "usdm_btcusdt_20240719.gz"):
+        (tmp_path / name).symlink_to(recorded / "binance-l2" / name)
+    for command in block(page, "console").strip().splitlines():
+        done = run(command, tmp_path)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+    assert (tmp_path / "features.html").stat().st_size > 100_000
+    scaled = subprocess.run(
+        [sys.executable, "-c", block(page, "python")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert scaled.returncode == 0, scaled.stderr
+    assert "(3000, 110) float32" in scaled.stdout

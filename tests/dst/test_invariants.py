@@ -162,8 +162,14 @@ def a_position(hand, **more):
     return kept.row
 
 
+def a_bare_position(hand):
+    """Somebody took its stop away."""
+    a_position(hand)
+    hand.tell("position/trading-stop", symbol="BTCUSDT", stopLoss="0", positionIdx=0)
+
+
 def test_1_a_position_may_be_without_a_stop_for_three_seconds(hand):
-    a_position(hand, stopLoss=None, tpslMode=None)
+    a_bare_position(hand)
     hand.pass_time(3 * SECOND)
     assert hand.broken is None
     hand.pass_time(2 * SECOND)
@@ -172,7 +178,7 @@ def test_1_a_position_may_be_without_a_stop_for_three_seconds(hand):
 
 
 def test_1_time_in_which_nobody_is_reached_does_not_count_and_five_seconds_do_after_it(hand):
-    a_position(hand, stopLoss=None, tpslMode=None)
+    a_bare_position(hand)
     hand.is_reachable = False
     hand.pass_time(60 * SECOND)
     hand.is_reachable = True
@@ -183,7 +189,7 @@ def test_1_time_in_which_nobody_is_reached_does_not_count_and_five_seconds_do_af
 
 
 def test_1_a_stop_that_comes_in_time_ends_it(hand):
-    a_position(hand, stopLoss=None, tpslMode=None)
+    a_bare_position(hand)
     hand.pass_time(2 * SECOND)
     hand.tell("position/trading-stop", symbol="BTCUSDT", stopLoss="60000", positionIdx=0)
     hand.pass_time(20 * SECOND)
@@ -224,6 +230,13 @@ def test_3_what_only_reduces_does_not_count(hand):
     hand.auditor.records.synced = hand.number
     hand.send(out)
     assert hand.broken is None
+
+
+@pytest.mark.parametrize("wrong", [{"stopLoss": None, "tpslMode": None}, {"stopLoss": "1"}])
+def test_1_an_entry_that_arrives_without_the_stop_that_was_decided_with_it(hand, wrong):
+    hand.enter(hand.order("bare"), **wrong)
+    assert hand.broken == 1
+    assert "arrived with stop" in hand.auditor.breach.what
 
 
 def test_4_an_order_before_the_leverage_was_set():

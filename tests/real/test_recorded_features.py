@@ -12,7 +12,7 @@ from stakan.adapters.importers.recording import open_recording
 from stakan.core.domain.events import BestQuote, BookDelta, BookSnapshot, MarketEvent, TradePrint
 from stakan.core.domain.facts import LatePrint
 from stakan.core.domain.ids import InstrumentId
-from stakan.core.domain.units import MILLISECOND, SECOND, Nanos
+from stakan.core.domain.units import MILLISECOND, SECOND, Nanos, Side
 from stakan.core.engine import Engine, EngineConfig
 from stakan.core.features._order_book_kernels import balance
 from stakan.core.features._window_kernels import ofi_increment
@@ -33,6 +33,7 @@ pytestmark = pytest.mark.recorded
 FILES = {session.name: session.files for session in SESSIONS}
 NAMES = FEATURE_NAMES[ORDER_BOOK]
 GRID = Nanos(500 * MILLISECOND)
+DENSITIES = DensityParams(min_notional=20_000.0)
 BTC, ETH = InstrumentId("binance:linear:BTCUSDT"), InstrumentId("binance:linear:ETHUSDT")
 
 
@@ -110,6 +111,8 @@ class Both:
         self.market = MarketPicture.start(rules, DensityParams(), SECOND, follow_densities=False)
         self.pipeline = FeaturePipeline.start(rules, params)
         self.history = History()
+        self.levels = 0
+        """How often a feature was a level that the tracker knew."""
 
     def tell(self, event):
         if type(event) is TradePrint:
@@ -129,11 +132,24 @@ class Both:
         now = self.market.ts_event
         found = self.pipeline.read(self.market, now)
         told = vector(self.history, now, self.rules.tick_size, self.rules.lot_size, self.params)
+        told |= self.known_levels(told["mid_price"][0])
         for index, name in enumerate(NAMES):
             expected, warm = told[name]
             assert found.values[index] == pytest.approx(float(expected), rel=1e-9, abs=1e-15), name
             assert found.warm[index] == warm, name
         return {name for index, name in enumerate(NAMES) if found.warm[index]}
+
+    def known_levels(self, mid):
+        """What the tracker of levels says goes before what the book shows; the history knows the book only."""
+        told = {}
+        for name, side in (("support", Side.BUY), ("resistance", Side.SELL)):
+            level = self.market.levels.nearest(side, self.market.book.mid)
+            if level is not None:
+                price = level.price * float(self.rules.tick_size)
+                told[f"{name}_level_1"] = (price, True)
+                told[f"distance_to_{name}"] = (abs(price - float(mid)) / float(mid), True)
+                self.levels += 1
+        return told
 
 
 @pytest.mark.parametrize(
@@ -158,6 +174,8 @@ def test_recorded_features_equal_their_definitions(session, name, key):
                 break
     if name != "bybit-capture":
         assert warm == set(NAMES)
+    if name == "btc-2024":
+        assert both.levels > 0
 
 
 # --- stream and batch -------------------------------------------------------------------------------------------------
@@ -179,7 +197,7 @@ RECORDED: dict[tuple[InstrumentId, int], Read] = {}
 class Record(Strategy, frozen=True, kw_only=True):
     """Keeps what an engine shows to its strategies."""
 
-    reads_densities: ClassVar[bool] = False
+    reads_densities: ClassVar[bool] = True
 
     def decide(self, view, state):
         found = view.features
@@ -210,6 +228,7 @@ def through_an_engine(session):
         config = EngineConfig(
             strategies=(("record", Record()),),
             features=FeatureParams(include_open=include_open),
+            densities=DENSITIES,
             decision_interval_ns=GRID,
             candle_interval_ns=SECOND,
         )
@@ -230,7 +249,9 @@ def test_parity_of_an_engine_s_vectors_and_those_of_the_batch(through_an_engine,
     ran = through_an_engine(name, include_open)
     params = FeatureParams(include_open=include_open)
     for rules in ran.rules:
-        batch = vectors(ran.events, rules, interval_ns=GRID, candle_interval_ns=SECOND, params=params)
+        batch = vectors(
+            ran.events, rules, interval_ns=GRID, candle_interval_ns=SECOND, params=params, densities=DENSITIES
+        )
         moments = batch.ts_event.tolist()
         met = [row for row, now in enumerate(moments) if (rules.id, now) in ran.read]
         assert len(met) > 0.9 * len(moments) > 50
@@ -246,7 +267,7 @@ def test_parity_of_an_engine_s_vectors_and_those_of_the_batch(through_an_engine,
 def test_parity_of_many_instruments_at_once_and_each_alone(through_an_engine, name):
     """One pipeline that follows all of them, read where the engine read."""
     ran = through_an_engine(name, False)
-    pipeline = MultiSymbolFeaturePipeline(ran.rules, candle_interval_ns=SECOND)
+    pipeline = MultiSymbolFeaturePipeline(ran.rules, candle_interval_ns=SECOND, densities=DENSITIES)
     found, due = 0, dict.fromkeys((one.id for one in ran.rules), 0)
     for event in ran.events:
         key = event.instrument

@@ -9,11 +9,11 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import msgspec
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
@@ -193,6 +193,15 @@ class RedisSection(Section):
         return value
 
 
+class FeatureStoreSection(Section):
+    """Where a running bot keeps its newest feature vectors for those who ask for them."""
+
+    kind: Literal["memory", "redis"] = Field(
+        "memory", description="memory: in the bot alone; redis: at redis.url too, for other processes"
+    )
+    interval: Period = Field("1s", description="How often a vector of each instrument is computed for it")
+
+
 class ConsoleSection(Section):
     """API and browser console."""
 
@@ -350,6 +359,7 @@ class Settings(BaseSettings):
     recovery: RecoverySection = RecoverySection()
     watchdog: WatchdogSection = WatchdogSection()
     redis: RedisSection = RedisSection()
+    feature_store: FeatureStoreSection = FeatureStoreSection()
     console: ConsoleSection = ConsoleSection()
     logs: LogsSection = LogsSection()
     metrics: MetricsSection = MetricsSection()
@@ -364,6 +374,12 @@ class Settings(BaseSettings):
     simulation: dict[str, Any] = Field(
         default_factory=dict, description="Latencies, queue model, seed, fees; docs/simulation.md says what they mean"
     )
+
+    @model_validator(mode="after")
+    def _has_a_place_for_features(self) -> Self:
+        if self.feature_store.kind == "redis" and not self.redis.url:
+            raise ValueError("feature_store.kind is redis: set redis.url, e.g. redis://127.0.0.1:6379/0")
+        return self
 
     @classmethod
     def settings_customise_sources(

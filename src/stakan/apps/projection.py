@@ -88,6 +88,20 @@ class CandleView(Record, frozen=True, kw_only=True):
     is_closed: bool
 
 
+class FeaturesView(Record, frozen=True, kw_only=True):
+    """A whole feature vector of one instrument."""
+
+    instrument: InstrumentId
+    ts: Nanos
+    """Exchange time."""
+    computed_ts: Nanos
+    version: str
+    values: bytes
+    """Little-endian float32 in the order of the feature set."""
+    warm: bytes
+    """Bits, the first feature first."""
+
+
 # --- orders, positions, money ---------------------------------------------------------------------------------------
 
 
@@ -267,6 +281,8 @@ class Update(Record, frozen=True, kw_only=True, tag="update"):
     decisions: tuple[DecisionView, ...] = ()
     fills: tuple[FillView, ...] = ()
     trades: tuple[TradeView, ...] = ()
+    features: tuple[FeaturesView, ...] = ()
+    """Of instruments that have a newer vector than in the update before."""
 
 
 class Ask(Record, frozen=True, kw_only=True, tag="ask"):

@@ -6,6 +6,7 @@ from stakan.adapters.exchanges.bybit.market_client import MarketClient
 from stakan.adapters.journal.reading import secure
 from stakan.apps.config import Settings
 from stakan.apps.doctor import venue_of
+from stakan.apps.feature_store import feature_store
 from stakan.apps.live.bot import BotPlan
 from stakan.apps.live.clock import WallClock
 from stakan.apps.live.fitness import Say, account_of, fit, instruments_of, origin_of
@@ -51,6 +52,7 @@ async def trade(
     async with (
         MarketClient(venue, clock=clock.now, chance=chance, keys=keys) as market,
         shared_budget(settings, market.shared.limiter, keys, clock.now, say) as budget,
+        feature_store(settings, clock.now, say) as features,
     ):
         chosen = await instruments_of(market, settings, past)
         instruments = chosen.instruments
@@ -78,4 +80,5 @@ async def trade(
         )
         session = Session(plan, market, venue, keys, clock, chance, logs)
         session.observation.shared_budget = budget
+        session.observation.keep_features_in(features)
         return await session.live(state.folder, stopping, say)

@@ -8,6 +8,7 @@ from stakan.core.domain.commands import VenueCommand
 from stakan.core.domain.events import VenueEvent
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.step import Step
+from stakan.core.features.kept import KeptVector
 
 
 class MarketHistory(Protocol):
@@ -68,4 +69,27 @@ class Clock(Protocol):
 
     def now(self) -> int:
         """Nanoseconds UTC, never going back."""
+        ...
+
+
+class FeatureStore(Protocol):
+    """Keeps the newest feature vectors of each instrument, for a minute at least.
+
+    What is not there, is older, or is of another feature set is None: whoever asks computes it.
+    """
+
+    def offer(self, vector: KeptVector) -> None:
+        """Keep a vector, without waiting and without raising; one that is no news of its instrument is passed over."""
+        ...
+
+    def newest(self, instrument: InstrumentId) -> KeptVector | None:
+        """The newest that this process offered, at once."""
+        ...
+
+    async def latest(self, instrument: InstrumentId) -> KeptVector | None:
+        """The newest that any process offered which shares the store."""
+        ...
+
+    async def at(self, instrument: InstrumentId, ts_ms: int) -> KeptVector | None:
+        """The one of a millisecond of exchange time."""
         ...

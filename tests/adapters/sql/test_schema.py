@@ -21,6 +21,8 @@ from stakan.adapters.sql.tables import (
     SERIES,
     audit_log,
     fills,
+    finding_labels,
+    findings,
     metadata,
     order_transitions,
     orders,
@@ -29,6 +31,7 @@ from stakan.adapters.sql.tables import (
 )
 from stakan.core.domain.errors import ConfigError, StorageError
 from stakan.core.domain.events import FillOrigin
+from stakan.core.domain.findings import Label, Pattern, Stage
 from stakan.core.domain.orders import OrderStatus, OrderType, PositionStatus, Purpose, TimeInForce
 from stakan.core.domain.trading import TradingState
 from stakan.core.domain.units import DAY
@@ -124,6 +127,27 @@ def test_up_down_and_up_again_leaves_nothing_behind(untouched):
     asyncio.run(go())
 
 
+def test_every_revision_goes_down_to_the_one_before_it(untouched):
+    """Each step down leaves what its step up had found."""
+
+    async def go():
+        database = Database(untouched)
+        try:
+            seen = []
+            await schema.upgrade(database)
+            while (revision := await schema.revision_of(database)) != schema.BASE:
+                seen.append(revision)
+                await schema.downgrade(database, "-1")
+            async with database.reading() as connection:
+                assert await connection.run_sync(described) == {}
+            assert await schema.upgrade(database) == (schema.BASE, schema.newest_revision())
+            return seen
+        finally:
+            await database.close()
+
+    assert asyncio.run(go()) == ["0002", "0001"]
+
+
 def test_a_schema_of_a_newer_release_is_left_alone(untouched):
     async def go():
         database = Database(untouched)
@@ -153,6 +177,9 @@ def test_a_schema_of_a_newer_release_is_left_alone(untouched):
         (position_transitions, "after_status", PositionStatus),
         (fills, "origin", FillOrigin),
         (risk_state, "trading", TradingState),
+        (findings, "pattern", Pattern),
+        (findings, "stage", Stage),
+        (finding_labels, "label", Label),
     ],
 )
 def test_every_member_of_a_closed_set_may_be_written(table, column, kind: type[Enum]):

@@ -4,13 +4,17 @@ import re
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.apps.api.conftest import World
 from tests.apps.api.test_auth import is_problem
 from tests.apps.console.fake_bot import MARKETS, RunningBot
 
-from stakan.apps.projection import BOOK_LEVELS, BookView
+from stakan.apps.projection import BOOK_LEVELS, BookView, FeaturesView
+from stakan.core.domain.units import Nanos
+from stakan.core.features.catalogue import FEATURE_COUNT, FEATURE_NAMES, FEATURE_SET
 
 RULES = MARKETS[0][0]
 
@@ -80,6 +84,35 @@ def test_series_are_what_the_bot_told_and_end_with_the_newest(world: World, stil
     assert [one["number"] for one in signals] == [one.number for one in known.decisions[-5:]]
     candles = get(world, "/data/candles/BTCUSDT?limit=1")
     assert Decimal(candles[0]["close"]) == RULES.price(still.bot.markets[0].candle.close)
+
+
+def test_features_are_told_by_their_names(world: World, still: RunningBot) -> None:
+    assert is_problem(world.client.get("/data/features/BTCUSDT", headers=world.bearer()), 503, "no-features-yet")
+    values = np.arange(FEATURE_COUNT, dtype="<f4") / 4
+    view = FeaturesView(
+        instrument=RULES.id,
+        ts=Nanos(3_000_000),
+        computed_ts=Nanos(4_000_000),
+        version=FEATURE_SET,
+        values=values.tobytes(),
+        warm=np.packbits(values > 1, bitorder="little").tobytes(),
+    )
+    told(world, still, features=(view,))
+    found = get(world, "/data/features/BTCUSDT")
+    assert (found["instrument"], found["ts"], found["computed"], found["version"]) == (RULES.id, 3.0, 4.0, FEATURE_SET)
+    assert list(found["features"]) == list(FEATURE_NAMES)
+    assert list(found["features"].values()) == values.tolist()
+    assert found["not_warm"] == list(FEATURE_NAMES[:5])
+    told(world, still, features=(msgspec.structs.replace(view, version="stakan-1-1"),))
+    answer = world.client.get("/data/features/BTCUSDT", headers=world.bearer())
+    assert is_problem(answer, 503, "other-features")
+
+
+def told(world: World, still: RunningBot, **more: Any) -> None:
+    """One more update of a bot that is still."""
+    update = msgspec.structs.replace(still.bot.update(world.link.model.ts + 10**9), **more)
+    still.tell(update)
+    world.until(lambda: world.link.model.ts == update.ts)
 
 
 def test_status_and_balance_agree(world: World, still: RunningBot) -> None:

@@ -13,7 +13,7 @@ from stakan.adapters.parquet.reader import MarketStore
 from stakan.adapters.parquet.schema import Source
 from stakan.adapters.parquet.writer import MarketWriter
 from stakan.apps.cli.data import data_app
-from stakan.apps.cli.importing import import_command
+from stakan.apps.cli.importing import import_command, known_instruments
 from stakan.apps.cli.output import EXIT_CONFIG, EXIT_DATA, ReadMeter, parse_time
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.units import SECOND
@@ -257,3 +257,41 @@ def test_the_meter_follows_open_files(tmp_path):
         file.read(400)
         assert meter.read() == 400
     assert meter.read() == 1000
+
+
+# --- densities ------------------------------------------------------------------------------------------------------
+
+
+def a_market_with_densities():
+    """Two bids of 900 lots come and go untraded, after 4 and 8 seconds; a third still stands at the end."""
+    levels = tuple((10_000 - i, 5) for i in range(10)) + tuple((10_001 + i, 5) for i in range(10))
+    yield a_snapshot(levels=levels, bids=10)
+    happens = {1: (9_998, 900), 5: (9_998, 5), 6: (9_997, 900), 14: (9_997, 5), 15: (9_996, 900), 18: (9_996, 901)}
+    for number, (second, level) in enumerate(happens.items(), 2):
+        yield a_delta(t=START + second * SECOND, sequence=number, levels=(level,))
+
+
+def test_densities_says_how_long_they_live_and_what_ends_them(tmp_path, rules):
+    root = tmp_path / "data"
+    with MarketWriter(root, Source(description="a test"), instruments=known_instruments(root, rules)) as writer:
+        for event in a_market_with_densities():
+            writer.add(event)
+    wanted = ("data", "densities", "BTCUSDT", "--data", root, "--set", "densities.min_notional=500")
+    shown = run(*wanted)
+    assert shown.exit_code == 0, shown.output
+    assert "median life" in shown.stdout
+    (found,) = json.loads(run(*wanted, "--json").stdout)
+    everything = found["groups"][0]
+    ends = [everything[name] for name in ("count", "consumed", "cancelled", "out_of_sight", "living", "median_s")]
+    assert ends == [3, 0, 2, 0, 1, 4.0]
+    assert found["seconds"] == 18.0
+    assert everything["surviving"]["1"][0] == 1.0
+    assert everything["surviving"]["10"][0] == 0.0
+    none = json.loads(run(*wanted[:-1], "densities.min_notional=1e9", "--json").stdout)
+    assert [group["count"] for group in none[0]["groups"]] == [0]
+
+
+def test_densities_of_nothing_says_so(tmp_path):
+    failed = run("data", "densities", "--data", tmp_path)
+    assert failed.exit_code == EXIT_DATA
+    assert "no market data" in failed.output

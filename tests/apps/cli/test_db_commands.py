@@ -9,6 +9,7 @@ from tests.adapters.sql.journals import DAY_ONE
 from tests.apps.projected import RUN, a_state
 from typer.testing import CliRunner
 
+from stakan.adapters.sql.schema import newest_revision
 from stakan.apps.cli.db import db_app
 from stakan.apps.cli.output import EXIT_CONFIG, EXIT_DATA, EXIT_STORAGE
 from stakan.apps.cli.project import project_command
@@ -65,6 +66,7 @@ QUESTIONS = [
     ("trades", "--worst", "2", "--from", "2023-11-14", "--to", "2023-11-15"),
     ("exits",),
     ("signals",),
+    ("levels", "--from", "2023-11-14"),
     ("failures", "--hours", "100000"),
     ("trace", "e-1"),
     ("audit", "e-1"),
@@ -95,8 +97,8 @@ def test_a_trace_is_shown_from_signal_to_audit(made):
 
 def test_migrating_says_what_there_is(made, tmp_path):
     fresh = answer(tmp_path, "db", "migrate")
-    assert (fresh["before"], fresh["after"]) == ("base", "0001")
-    assert answer(made, "db", "migrate")["before"] == "0001"
+    assert (fresh["before"], fresh["after"]) == ("base", newest_revision())
+    assert answer(made, "db", "migrate")["before"] == newest_revision()
     assert "is up to date" in run(made, "db", "migrate").stdout
 
 

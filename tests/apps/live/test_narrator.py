@@ -11,11 +11,21 @@ from stakan.apps.live.narrator import Narrator, level_of, name_of
 from stakan.apps.logs import get_logger
 from stakan.core.domain.commands import AnyCommand
 from stakan.core.domain.events import AnyEvent, FeedDown, Halt, ReleaseHalt
-from stakan.core.domain.facts import AnyFact, BookGap, CandleClosed, Discrepancy, EntryFeatures, EquityMarked, LatePrint
+from stakan.core.domain.facts import (
+    AnyFact,
+    BookGap,
+    CandleClosed,
+    Discrepancy,
+    EntryFeatures,
+    EquityMarked,
+    FindingSettled,
+    LatePrint,
+    LevelTested,
+)
 from stakan.core.domain.step import Step
 from stakan.core.domain.trace import Traces, trace_of
 
-TICKING = (EquityMarked, CandleClosed, LatePrint, EntryFeatures)
+TICKING = (EquityMarked, CandleClosed, LatePrint, LevelTested, FindingSettled, EntryFeatures)
 
 
 class Heard(logging.Handler):

@@ -14,6 +14,7 @@ from stakan.core.domain.orders import OrderStatus, Purpose, TimeInForce
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.trading import TradingState
 from stakan.core.domain.units import DAY
+from stakan.core.features.catalogue import Feature
 from tests.core.engine.builders import (
     BTC,
     ETH,
@@ -172,6 +173,24 @@ def test_candles_are_carried_and_the_book_is_not_trusted_until_its_next_snapshot
     other = goes_on(engine, Eager(strength=0.0)).state.instruments[BTC].market
     assert other.candles.revision == closed
     assert not other.book.is_usable
+
+
+def test_levels_of_support_and_resistance_outlive_the_process_and_the_run():
+    engine = an_engine(Eager(strength=0.0))
+    path = [0, 0, 0, 900, 0, 0, 0, -900, 0, 0, 0, 900, 0, 0, 0, 0]
+    prints = (a_print(640_000 + away, ts=(i + 1) * SECOND, number=i) for i, away in enumerate(path))
+    live(engine, [a_snapshot(ts=SECOND), *prints])
+    again = an_engine(Eager(strength=0.0))
+    again.restore(engine.snapshot())
+    known = again.state.instruments[BTC].market.levels.all()
+    assert [(level.price, round(level.swings, 2)) for level in known] == [(639_100, 1.0), (640_900, 2.0)]
+    other = goes_on(again, Eager(strength=0.0))
+    assert other.state.instruments[BTC].market.levels.all() == known
+    other.step(a_snapshot(ts=60 * SECOND, sequence=9))
+    state = other.state.instruments[BTC]
+    vector = state.features.read(state.market, 60 * SECOND)
+    assert vector.of(Feature.RESISTANCE_LEVEL_1) == pytest.approx(64_090.0)
+    assert vector.of(Feature.SUPPORT_LEVEL_1) == pytest.approx(63_998.5)
 
 
 def test_another_candle_interval_begins_a_market_anew_and_keeps_the_money():

@@ -134,6 +134,16 @@ def test_a_print_larger_than_nearly_all_wakes_once_enough_were_seen():
     assert market.take_trigger()
 
 
+def test_a_large_print_against_rpi_liquidity_wakes_nobody():
+    market = a_market()
+    for number in range(256):
+        market.apply_print(a_print(ts=2, size=10, trade_id=number))
+    market.apply_print(a_print(ts=2, size=500, trade_id=256, is_rpi=True))
+    assert not market.take_trigger()
+    market.apply_print(a_print(ts=2, size=500, trade_id=257))
+    assert market.take_trigger()
+
+
 def test_a_print_that_was_seen_before_changes_nothing():
     market = a_market()
     market.apply_print(a_print(ts=SECOND, trade_id=1))

@@ -15,8 +15,9 @@ from stakan.adapters.sql import audit
 from stakan.adapters.sql.batch import AuditEntry, By, Values
 from stakan.adapters.sql.columns import to_json
 from stakan.adapters.sql.database import Database
-from stakan.adapters.sql.tables import instrument_parameters, positions, trade_notes
+from stakan.adapters.sql.tables import finding_labels, findings, instrument_parameters, positions, trade_notes
 from stakan.core.domain.errors import Conflict, DataError
+from stakan.core.domain.findings import Label
 from stakan.core.domain.ids import InstrumentId
 
 ATTEMPTS = 20
@@ -41,6 +42,16 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     run: str
     position: str
     note: str = ""
+    version: int = 0
+    changed_by: str = ""
+    changed_ts: int = 0
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """What a trader says of a finding; version 0 and no label where nothing is said yet."""
+
+    finding: str
+    label: Label | None = None
     version: int = 0
     changed_by: str = ""
     changed_ts: int = 0
@@ -89,6 +100,23 @@ async def save_note(database: Database, read: Note, note: str, by: By) -> Note:
     key = {"run": read.run, "position": read.position}
     await _save(database, trade_notes, key, {"note": note}, read.version, by, old=read.note)
     return msgspec.structs.replace(read, note=note, version=read.version + 1, changed_by=by.actor, changed_ts=by.now)
+
+
+async def label_of(database: Database, finding: str) -> Judged:
+    """As it is now; raises DataError where there is no such finding."""
+    async with database.reading() as connection:
+        there = select(findings.c.id).where(findings.c.id == finding)
+        if (await connection.execute(there)).first() is None:
+            raise DataError(f"there is no finding {finding}: `stakan findings list` lists them")
+    found = await _read(database, finding_labels, {"finding": finding})
+    return Judged(**{**found, "label": Label(found["label"])}) if found else Judged(finding=finding)
+
+
+async def save_label(database: Database, read: Judged, label: Label, by: By) -> Judged:
+    """Write a label over the one that was read; raises Conflict where somebody else was faster."""
+    values = {"label": label.value}
+    await _save(database, finding_labels, {"finding": read.finding}, values, read.version, by, old=read.label or "")
+    return msgspec.structs.replace(read, label=label, version=read.version + 1, changed_by=by.actor, changed_ts=by.now)
 
 
 # --- versions ---------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from typing import Any
 
 from stakan.adapters.journal.records import Header
 from stakan.adapters.sql.batch import Batch
-from stakan.adapters.sql.folding import account, decisions, market, orders, positions
+from stakan.adapters.sql.folding import account, decisions, findings, market, orders, positions
 from stakan.adapters.sql.folding.draft import ENGINE, Draft, builtins, plain
 from stakan.adapters.sql.folding.state import AccountMemory, ProjectionState, fresh_traces
 from stakan.adapters.sql.moments import Moment
@@ -43,6 +43,8 @@ class Fold:
         state.account.name = header.account
         state.samples.clear()
         state.leaned_on.clear()
+        if not carries_on:
+            state.findings.clear()
         state.new_rules.clear()
         for rules in header.instruments:
             market.take_rules(draft, rules)
@@ -100,11 +102,6 @@ def _nothing(_draft: Draft, _message: object) -> None:
 def _noted(draft: Draft, message: Any) -> None:
     """A system event."""
     draft.note(type(message).__name__, getattr(message, "instrument", None) or None, message, draft.trace(message))
-
-
-def _found(draft: Draft, fact: f.FindingMade) -> None:
-    """A detector's finding: a system event of its instrument."""
-    draft.note("FindingMade", fact.finding.instrument, fact.finding, draft.trace(fact))
 
 
 def _unknown(draft: Draft, fact: Any) -> None:
@@ -183,7 +180,9 @@ _FACTS: dict[type, Handler] = {
     f.BookRecovered: _noted,
     f.LatePrint: _noted,
     f.CandleClosed: market.candle_closed,
-    f.FindingMade: _found,
+    f.LevelTested: market.level_tested,
+    f.FindingMade: findings.found,
+    f.FindingSettled: findings.settled,
     f.SignalProposed: decisions.proposed,
     f.SignalRefused: decisions.passed_over,
     f.IntentApproved: decisions.approved,

@@ -16,7 +16,10 @@ from stakan.adapters.sql.tables import (
     audit_log,
     decisions,
     fills,
+    findings,
     funding_payments,
+    instruments,
+    level_tests,
     order_transitions,
     orders,
     position_transitions,
@@ -109,6 +112,24 @@ class SignalLine(msgspec.Struct, frozen=True, kw_only=True):
     """Why not, most frequent first."""
 
 
+class LevelLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A touch of a level of support or resistance that has ended."""
+
+    ts: int
+    trace_id: str
+    instrument: str
+    side: str
+    """buy for support, which price came to from above."""
+    price: float
+    is_held: bool
+    strength: float
+    touches: int
+    holds: int
+    breaks: int
+    began_ts: int
+    touched_ts: int
+
+
 class AuditLine(msgspec.Struct, frozen=True, kw_only=True):
     """A record of the audit log."""
 
@@ -179,6 +200,25 @@ async def signal_efficiency(database: Database, span: Span) -> list[SignalLine]:
     return [_signal_line(name, verdicts, opened[name]) for name in names]
 
 
+async def levels_tested(database: Database, span: Span, instrument: str | None, limit: int) -> list[LevelLine]:
+    """Touches of levels that ended in a span of time, the newest first; of one instrument, or of all."""
+    query = (
+        select(*_columns(level_tests, LevelLine), level_tests.c.price_ticks, instruments.c.tick_size)
+        .join(instruments, instruments.c.id == level_tests.c.instrument)
+        .where(level_tests.c.ts >= span.start, level_tests.c.ts < span.stop)
+        .order_by(level_tests.c.ts.desc(), level_tests.c.number.desc(), level_tests.c.ordinal.desc())
+        .limit(limit)
+    )
+    if instrument is not None:
+        query = query.where(level_tests.c.instrument == instrument)
+    lines = []
+    for row in await _all(database, query):
+        values = _values(row)
+        price = values.pop("price_ticks") * float(values.pop("tick_size"))
+        lines.append(LevelLine(**values, price=price))
+    return lines
+
+
 async def failures(database: Database, since: int, limit: int = 1_000) -> list[AuditLine]:
     """Operations that failed since a moment: orders rejected or failed, requests refused, discrepancies; newest first."""
     query = select(audit_log).where(~audit_log.c.success, audit_log.c.ts >= since)
@@ -192,6 +232,8 @@ async def audit_of(database: Database, entity: str, limit: int = 1_000) -> list[
 
 
 _TRACED = (
+    findings,
+    level_tests,
     decisions,
     orders,
     order_transitions,

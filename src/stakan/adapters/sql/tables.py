@@ -1,4 +1,4 @@
-"""The tables. What a journal says is projected into most of them; an operator owns two, and the audit log is for ever.
+"""The tables. What a journal says is projected into most of them; an operator owns three, and the audit log is for ever.
 
 Times are nanoseconds since 1970 UTC. `run, number, ordinal` is the place of a row in the journal: the run, the step in
 it, and which of the step's rows it is.
@@ -31,6 +31,7 @@ from sqlalchemy import (
 
 from stakan.adapters.sql.columns import Json, Money, one_of
 from stakan.core.domain.events import FillOrigin
+from stakan.core.domain.findings import Label, Pattern, Stage
 from stakan.core.domain.orders import OrderStatus, OrderType, PositionStatus, Purpose, TimeInForce
 from stakan.core.domain.trading import TradingState
 from stakan.core.domain.units import DAY
@@ -392,6 +393,65 @@ RETENTION_NS: Mapping[str, int] = MappingProxyType(
 """How long the series are kept that are not kept for good."""
 COMPRESS_AFTER_NS = 7 * DAY
 
+findings = Table(
+    "findings",
+    metadata,
+    Column("id", String, primary_key=True),
+    *_place(),
+    _trace(),
+    Column("instrument", String, nullable=False),
+    Column("detector", String, nullable=False),
+    Column("pattern", String, nullable=False),
+    Column("stage", String, nullable=False),
+    Column("episode", BigInteger, nullable=False),
+    Column("side", String),
+    Column("low_ticks", BigInteger),
+    Column("high_ticks", BigInteger),
+    Column("low", Money),
+    Column("high", Money),
+    Column("size_lots", BigInteger, nullable=False),
+    Column("size", Money, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("began_ts", BigInteger, nullable=False),
+    Column("ts_event", BigInteger, nullable=False),
+    Column("confidence", Float, nullable=False),
+    Column("evidence", Json, nullable=False),
+    Column("circumstances", Json),
+    Column("is_settled", Boolean, nullable=False),
+    Column("move_1s_bps", Float),
+    Column("move_10s_bps", Float),
+    Column("move_60s_bps", Float),
+    one_of("side", SIDES),
+    one_of("pattern", tuple(Pattern)),
+    one_of("stage", tuple(Stage)),
+    Index("ix_findings_instrument", "instrument", "ts"),
+    Index("ix_findings_pattern", "pattern", "ts"),
+    Index("ix_findings_ts", "ts"),
+)
+"""What detectors found; `id` is the row's place in the journal, `run#number.ordinal`."""
+level_tests = Table(
+    "level_tests",
+    metadata,
+    *_place(),
+    _trace(),
+    Column("instrument", String, nullable=False),
+    Column("side", String, nullable=False),
+    Column("price_ticks", Float, nullable=False),
+    Column("is_held", Boolean, nullable=False),
+    Column("strength", Float, nullable=False),
+    Column("touches", Integer, nullable=False),
+    Column("holds", Integer, nullable=False),
+    Column("breaks", Integer, nullable=False),
+    Column("began_ts", BigInteger, nullable=False),
+    Column("touched_ts", BigInteger, nullable=False),
+    Column("ts_event", BigInteger, nullable=False),
+    PrimaryKeyConstraint(*_IN_ORDER),
+    one_of("side", SIDES),
+    Index("ix_level_tests_instrument", "instrument", "ts"),
+    Index("ix_level_tests_ts", "ts"),
+)
+"""Touches of levels of support (side buy) and resistance that ended."""
+
 # --- what is for ever, and what an operator owns ----------------------------------------------------------------------
 
 audit_log = Table(
@@ -450,6 +510,17 @@ trade_notes = Table(
     Column("changed_ts", BigInteger, nullable=False),
     PrimaryKeyConstraint("run", "position"),
 )
+finding_labels = Table(
+    "finding_labels",
+    metadata,
+    Column("finding", String, primary_key=True),
+    Column("label", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("changed_by", String, nullable=False),
+    Column("changed_ts", BigInteger, nullable=False),
+    one_of("label", tuple(Label)),
+)
+"""What a trader says of a finding: it outlives the row, which may be built again from the journal."""
 
 # --- the projector's own ----------------------------------------------------------------------------------------------
 
@@ -476,7 +547,7 @@ pruned = Table(
 PROJECTED = tuple(
     table
     for table in metadata.sorted_tables
-    if table not in (audit_log, audit_head, instrument_parameters, trade_notes, projection, pruned)
+    if table not in (audit_log, audit_head, instrument_parameters, trade_notes, finding_labels, projection, pruned)
 )
 """Tables whose rows follow from the journal alone; parents before children."""
 OF_MARKET = (market_snapshots,)

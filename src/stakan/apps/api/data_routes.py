@@ -10,6 +10,7 @@ from stakan.apps.api.answers import answer, answers
 from stakan.apps.api.problems import Problem
 from stakan.apps.projection import BOOK_LEVELS, BookView
 from stakan.core.domain.instrument import Instrument
+from stakan.core.features.catalogue import FEATURE_SET
 
 data = APIRouter(prefix="/data", tags=["data"])
 trading = APIRouter(prefix="/trading", tags=["trading"])
@@ -58,6 +59,18 @@ async def densities(symbol: str, _: Viewer, context: CurrentContext) -> Response
     """Large resting orders in one book."""
     view, instrument = _book(context, symbol)
     return answer(shown.densities(view, instrument))
+
+
+@data.get("/features/{symbol}", **answers(shown.Features))
+async def features(symbol: str, _: Viewer, context: CurrentContext) -> Response:
+    """The newest feature vector of one instrument."""
+    instrument = context.instrument(symbol)
+    view = context.link.model.features.get(instrument.id)
+    if view is None:
+        raise Problem(503, "no-features-yet", f"there is no feature vector of {instrument.id} yet")
+    if view.version != FEATURE_SET:
+        raise Problem(503, "other-features", f"the bot computes feature set {view.version}, this console {FEATURE_SET}")
+    return answer(shown.features(view))
 
 
 @trading.get("/signals", **answers(list[shown.Decision]))

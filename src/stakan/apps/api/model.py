@@ -11,6 +11,7 @@ from stakan.apps.projection import (
     CandleView,
     DecisionView,
     EquityPoint,
+    FeaturesView,
     FillView,
     Hello,
     OrderView,
@@ -77,6 +78,7 @@ class ReadModel:
         self.ts = Nanos(0)
         self.status: StatusView | None = None
         self.books: dict[InstrumentId, BookView] = {}
+        self.features: dict[InstrumentId, FeaturesView] = {}
         self.orders: tuple[OrderView, ...] = ()
         self.positions: tuple[PositionView, ...] = ()
         self.frames: dict[InstrumentId, Ring[bytes]] = {}
@@ -119,6 +121,7 @@ class ReadModel:
         self.orders = update.orders
         self.positions = update.positions
         self._add(update)
+        self.features.update((view.instrument, view) for view in update.features)
         for book in update.books:
             self.books[book.instrument] = book
             ring = self.frames.get(book.instrument)

@@ -13,6 +13,7 @@ from stakan.apps.projection import (
     CandleView,
     DecisionView,
     EquityPoint,
+    FeaturesView,
     FillView,
     OrderView,
     PositionView,
@@ -21,6 +22,7 @@ from stakan.apps.projection import (
 from stakan.core.domain.ids import InstrumentId, split_instrument_id
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.units import MILLISECOND, Side
+from stakan.core.features.catalogue import FEATURE_NAMES
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +92,20 @@ class Density(Shown, frozen=True, kw_only=True):
     price: Decimal
     size: Decimal
     since: float
+
+
+class Features(Shown, frozen=True, kw_only=True):
+    """A whole feature vector of one instrument."""
+
+    instrument: str
+    ts: float
+    """Exchange time."""
+    computed: float
+    version: str
+    features: dict[str, float]
+    """In the order of the feature set."""
+    not_warm: list[str]
+    """Those that rest on too little history."""
 
 
 class Candle(Shown, frozen=True, kw_only=True):
@@ -384,6 +400,20 @@ def densities(view: BookView, instrument: Instrument) -> list[Density]:
         )
         for density in view.densities
     ]
+
+
+def features(view: FeaturesView) -> Features:
+    """A vector by its names."""
+    values = np.frombuffer(view.values, "<f4").tolist()
+    warm = np.unpackbits(np.frombuffer(view.warm, np.uint8), count=len(values), bitorder="little")
+    return Features(
+        instrument=view.instrument,
+        ts=milliseconds(view.ts),
+        computed=milliseconds(view.computed_ts),
+        version=view.version,
+        features=dict(zip(FEATURE_NAMES, values, strict=True)),
+        not_warm=[name for name, is_warm in zip(FEATURE_NAMES, warm.tolist(), strict=True) if not is_warm],
+    )
 
 
 def candle(view: CandleView, instrument: Instrument) -> Candle:

@@ -1,4 +1,4 @@
-"""`stakan data`: list, check and show what is in the market-data store."""
+"""`stakan data`: list, check and show what is in the market-data store, and how long its densities live."""
 
 from collections.abc import Iterable
 from itertools import groupby
@@ -14,7 +14,7 @@ from stakan.adapters.instruments import resolve
 from stakan.adapters.parquet.catalog import Coverage, Moment, coverage, moment
 from stakan.adapters.parquet.check import Problem, check
 from stakan.adapters.parquet.layout import visible_parts
-from stakan.adapters.parquet.reader import MarketStore
+from stakan.adapters.parquet.reader import BEGINNING, END, MarketStore
 from stakan.adapters.parquet.schema import StoredKind
 from stakan.apps.cli.output import (
     EXIT_DATA,
@@ -27,11 +27,15 @@ from stakan.apps.cli.output import (
     size_text,
     write_json,
 )
+from stakan.apps.config import load_settings
+from stakan.apps.density_lives import LivesView, lives_of
+from stakan.apps.sources import from_store
 from stakan.core.domain.errors import ConfigError, DataError
 from stakan.core.domain.events import Levels
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.units import SECOND, Side
+from stakan.core.market.survival import HORIZONS_S, Group
 
 DEFAULT_DATA = Path("data")
 _TO_THE_MINUTE = len("2024-07-18 23:57")
@@ -129,6 +133,40 @@ def show_command(
     _print_book(view)
 
 
+@data_app.command("densities")
+@reports_errors
+def densities_command(
+    instrument: Annotated[list[str] | None, typer.Argument(help="Only these; short names work.")] = None,
+    *,
+    data: DataFolder = DEFAULT_DATA,
+    start: Annotated[str | None, typer.Option("--from", help="First moment (UTC).")] = None,
+    stop: Annotated[str | None, typer.Option("--to", help="End, not included.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="TOML file; [densities] says what is one.")
+    ] = None,
+    override: Annotated[
+        list[str] | None, typer.Option("--set", help="One key, e.g. densities.min_notional=50000")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """How long densities live and what ends them, by their size and distance from mid when they appeared.
+
+    Survival is the Kaplan-Meier estimate: densities that went out of sight, or live at the end, count as long as they
+    were seen. Those that were there when a book was first seen are of unknown age and left out.
+    """
+    span = (parse_time(start) if start else BEGINNING, parse_time(stop) if stop else END)
+    settings = load_settings(config, override or ())
+    source = from_store(data, instrument or (), start=span[0], stop=span[1])
+    files = [part.path for part in visible_parts(data) if part.instrument in source.instruments]
+    with reading_progress("following densities", files, quiet=as_json):
+        found = lives_of(source, settings)
+    if as_json:
+        write_json(found)
+        return
+    for view in found:
+        out().print(_lives_table(view))
+
+
 def _selected(data: Path, name: str | None) -> list[InstrumentId] | None:
     if name is None:
         return None
@@ -166,6 +204,45 @@ def _coverage_cells(rows: list[Coverage]) -> list[str]:
         (f"[red]{gaps}[/]" if gaps else "0") if is_book else "",
         ", ".join(notes),
     ]
+
+
+def _lives_table(view: LivesView) -> Table:
+    title = (
+        f"{view.instrument}: densities from {view.min_notional:,.0f}, {view.seconds:,.0f} s of book; "
+        "share that lives longer with 95 % bounds"
+    )
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in ("size at first", "bps from mid"):
+        table.add_column(name, no_wrap=True)
+    lived = [f"% > {time} s" for time in HORIZONS_S]
+    for name in ("count", "consumed", "cancelled", "out of sight", "living", "median life", *lived):
+        table.add_column(name, justify="right", no_wrap=True)
+    for group in view.groups:
+        table.add_row(*_lives_cells(group))
+    return table
+
+
+def _lives_cells(group: Group) -> list[str]:
+    ends = (group.consumed, group.cancelled, group.out_of_sight, group.living)
+    return [
+        _between(group.size_from, group.size_to),
+        _between(group.distance_from_bps, group.distance_to_bps),
+        f"{group.count:,}",
+        *(f"{end / group.count:.0%}" if group.count else "" for end in ends),
+        "" if group.median_s is None else f"{group.median_s:,.2f} s",
+        *(_share(*bounded) for bounded in group.surviving.values() if group.count),
+    ]
+
+
+def _share(share: float, low: float, high: float) -> str:
+    """In percent; bounds of all or nothing say nothing."""
+    return f"{100 * share:.0f}" if low == high else f"{100 * share:.0f} ({100 * low:.0f}-{100 * high:.0f})"
+
+
+def _between(low: float | None, high: float | None) -> str:
+    if low is None:
+        return "all" if high is None else f"below {high:,.0f}"
+    return f"{low:,.0f} and more" if high is None else f"{low:,.0f} to {high:,.0f}"
 
 
 def _print_problems(problems: Iterable[Problem], files: int) -> None:

@@ -70,7 +70,7 @@ def migrate_command(
         return
     with_timescale = f" with TimescaleDB {answer.timescaledb}" if answer.timescaledb else ""
     did = "is up to date" if answer.before == answer.after else f"was {answer.before}"
-    _say(f"{answer.database} ({answer.server}{with_timescale}): schema {answer.after}, {did}")
+    say(f"{answer.database} ({answer.server}{with_timescale}): schema {answer.after}, {did}")
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -99,9 +99,9 @@ def check_command(
     folder = settings.trade.state
     if repair:
         with only_projector(folder):
-            answer = _asked(settings, lambda database: _checked(database, folder, repair=True))
+            answer = asked(settings, lambda database: _checked(database, folder, repair=True))
     else:
-        answer = _asked(settings, lambda database: _checked(database, folder, repair=False))
+        answer = asked(settings, lambda database: _checked(database, folder, repair=False))
     if as_json:
         write_json(answer)
     else:
@@ -109,14 +109,14 @@ def check_command(
             out().print(escape(tables.difference_text(difference)), soft_wrap=True, highlight=False)
         count = len(answer.differences)
         ending = ", repaired" if answer.is_repaired else ""
-        _say(f"{count} rows differ from the journal{ending}" if count else "every row is what the journal says")
+        say(f"{count} rows differ from the journal{ending}" if count else "every row is what the journal says")
     if answer.differences and not answer.is_repaired:
         raise typer.Exit(EXIT_DATA)
 
 
 async def _checked(database: Database, folder: Path, *, repair: bool) -> Checked:
     found = await check.compare(database, StateJournals(folder), source_of(folder))
-    mended = await check.repair(database, found, _by()) if repair and found.differences else []
+    mended = await check.repair(database, found, done_by()) if repair and found.differences else []
     return Checked(found.differences, bool(mended) and len(mended) == len(found.differences))
 
 
@@ -135,7 +135,7 @@ def prune_command(
     `stakan project` does it once a day by itself.
     """
     settings = settings_for(state, config, override)
-    found = _asked(settings, lambda database: upkeep.prune(database, time.time_ns(), dry_run=dry_run))
+    found = asked(settings, lambda database: upkeep.prune(database, time.time_ns(), dry_run=dry_run))
     if as_json:
         write_json(found)
     else:
@@ -148,11 +148,11 @@ def verify_audit_command(
     *, state: StateOption = None, config: ConfigFile = None, override: Overrides = None, as_json: AsJson = False
 ) -> None:
     """Prove that the audit log is whole and unchanged; names the first broken link, and exits with 3."""
-    chain = _asked(settings_for(state, config, override), audit.verify)
+    chain = asked(settings_for(state, config, override), audit.verify)
     if as_json:
         write_json(chain)
     elif chain.broken is None:
-        _say(f"{chain.records:,} records, each sealed by the next")
+        say(f"{chain.records:,} records, each sealed by the next")
     else:
         errors().print(f"[bold red]record {chain.broken.id}: {escape(chain.broken.why)}[/]", soft_wrap=True)
     if chain.broken is not None:
@@ -177,15 +177,15 @@ def rebuild_command(
 
     async def work(database: Database) -> Any:
         tail = StateJournals(folder)
-        await upkeep.forget_rows(database, tail, _by())
+        await upkeep.forget_rows(database, tail, done_by())
         return await Projector(database, tail, source_of(folder)).catch_up()
 
     with only_projector(folder), errors().status("building rows"):
-        progress = _asked(settings, work)
+        progress = asked(settings, work)
     if as_json:
         write_json(progress)
     else:
-        _say(f"{progress.steps:,} steps projected, up to {progress.run} #{progress.number}")
+        say(f"{progress.steps:,} steps projected, up to {progress.run} #{progress.number}")
 
 
 # --- questions --------------------------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ def orders_command(
     *, state: StateOption = None, config: ConfigFile = None, override: Overrides = None, as_json: AsJson = False
 ) -> None:
     """Orders that may still be filled."""
-    _show(_asked(settings_for(state, config, override), queries.open_orders), tables.orders_table, as_json=as_json)
+    show(asked(settings_for(state, config, override), queries.open_orders), tables.orders_table, as_json=as_json)
 
 
 @db_app.command("trades")
@@ -217,7 +217,7 @@ def trades_command(  # noqa: PLR0913 - one argument per option
     """Closed positions, the newest first, or the best or worst of them."""
     if best is not None and worst is not None:
         raise ConfigError("--best and --worst: give one or the other")
-    span = _span(start, stop)
+    span = span_of(start, stop)
 
     def ask(database: Database) -> Awaitable[list[queries.TradeLine]]:
         count = best or worst
@@ -225,7 +225,7 @@ def trades_command(  # noqa: PLR0913 - one argument per option
             return queries.trades(database, span, limit)
         return queries.ranked_trades(database, span, count, best=best is not None)
 
-    _show(_asked(settings_for(state, config, override), ask), tables.trades_table, as_json=as_json)
+    show(asked(settings_for(state, config, override), ask), tables.trades_table, as_json=as_json)
 
 
 @db_app.command("exits")
@@ -240,9 +240,9 @@ def exits_command(
     as_json: AsJson = False,
 ) -> None:
     """Closed positions by why they were left: how many, how many won, and what came of them."""
-    span = _span(start, stop)
-    found = _asked(settings_for(state, config, override), lambda database: queries.exits_by_reason(database, span))
-    _show(found, tables.exits_table, as_json=as_json)
+    span = span_of(start, stop)
+    found = asked(settings_for(state, config, override), lambda database: queries.exits_by_reason(database, span))
+    show(found, tables.exits_table, as_json=as_json)
 
 
 @db_app.command("signals")
@@ -257,9 +257,31 @@ def signals_command(
     as_json: AsJson = False,
 ) -> None:
     """How far each strategy's signals get: proposed, approved, filled, won, and why not."""
-    span = _span(start, stop)
-    found = _asked(settings_for(state, config, override), lambda database: queries.signal_efficiency(database, span))
-    _show(found, tables.signals_table, as_json=as_json)
+    span = span_of(start, stop)
+    found = asked(settings_for(state, config, override), lambda database: queries.signal_efficiency(database, span))
+    show(found, tables.signals_table, as_json=as_json)
+
+
+@db_app.command("levels")
+@reports_errors
+def levels_command(
+    instrument: Annotated[str | None, typer.Argument(help="Only this instrument, by its id.")] = None,
+    *,
+    limit: Limit = 50,
+    start: From = None,
+    stop: To = None,
+    state: StateOption = None,
+    config: ConfigFile = None,
+    override: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Levels of support and resistance that price touched and left again: which held, which broke; the newest first."""
+    span = span_of(start, stop)
+
+    def ask(database: Database) -> Awaitable[list[queries.LevelLine]]:
+        return queries.levels_tested(database, span, instrument, limit)
+
+    show(asked(settings_for(state, config, override), ask), tables.levels_table, as_json=as_json)
 
 
 @db_app.command("failures")
@@ -275,8 +297,8 @@ def failures_command(
 ) -> None:
     """What failed lately: orders rejected or failed, refused requests and stops, discrepancies."""
     since = time.time_ns() - int(hours * HOUR)
-    found = _asked(settings_for(state, config, override), lambda database: queries.failures(database, since, limit))
-    _show(found, tables.audit_table, as_json=as_json)
+    found = asked(settings_for(state, config, override), lambda database: queries.failures(database, since, limit))
+    show(found, tables.audit_table, as_json=as_json)
 
 
 @db_app.command("trace")
@@ -290,8 +312,8 @@ def trace_command(
     as_json: AsJson = False,
 ) -> None:
     """Everything that belongs together: signal, decision, orders, fills, position, audit records."""
-    found = _asked(settings_for(state, config, override), lambda database: queries.trace(database, trace))
-    _show(found, tables.trace_table, as_json=as_json)
+    found = asked(settings_for(state, config, override), lambda database: queries.trace(database, trace))
+    show(found, tables.trace_table, as_json=as_json)
 
 
 @db_app.command("audit")
@@ -306,8 +328,8 @@ def audit_command(
     as_json: AsJson = False,
 ) -> None:
     """The audit records of one thing, oldest first."""
-    found = _asked(settings_for(state, config, override), lambda database: queries.audit_of(database, entity, limit))
-    _show(found, tables.audit_table, as_json=as_json)
+    found = asked(settings_for(state, config, override), lambda database: queries.audit_of(database, entity, limit))
+    show(found, tables.audit_table, as_json=as_json)
 
 
 @db_app.command("note")
@@ -325,16 +347,16 @@ def note_command(
 
     async def work(database: Database) -> owned.Note:
         read = await owned.note_of(database, run, position)
-        return await owned.save_note(database, read, note, _by())
+        return await owned.save_note(database, read, note, done_by())
 
-    saved = _asked(settings_for(state, config, override), work)
-    _say(f"noted, version {saved.version}")
+    saved = asked(settings_for(state, config, override), work)
+    say(f"noted, version {saved.version}")
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 
-def _asked(settings: Settings, work: Callable[[Database], Awaitable[R]]) -> R:
+def asked(settings: Settings, work: Callable[[Database], Awaitable[R]]) -> R:
     """The answer of a database that is there and up to date."""
 
     async def checked(database: Database) -> R:
@@ -354,7 +376,8 @@ def _run(database: Database, work: Callable[[Database], Awaitable[R]]) -> R:
     return asyncio.run(closing())
 
 
-def _span(start: str | None, stop: str | None) -> queries.Span:
+def span_of(start: str | None, stop: str | None) -> queries.Span:
+    """The span of --from and --to; raises ConfigError for what is no time."""
     whole = queries.Span()
     return queries.Span(
         parse_time(start) if start else whole.start,
@@ -362,20 +385,22 @@ def _span(start: str | None, stop: str | None) -> queries.Span:
     )
 
 
-def _show(found: list[Any], table: Callable[[list[Any]], Any], *, as_json: bool) -> None:
+def show(found: list[Any], table: Callable[[list[Any]], Any], *, as_json: bool) -> None:
+    """Lines as a table, or as JSON."""
     if as_json:
         write_json(found)
     elif found:
         out().print(table(found))
     else:
-        _say("nothing")
+        say("nothing")
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """A line for people, as it is."""
     out().print(escape(text), soft_wrap=True, highlight=False)
 
 
-def _by() -> By:
+def done_by() -> By:
     """Whom the audit log names for what is done by hand."""
     try:
         user = getpass.getuser()

@@ -10,7 +10,8 @@ from rich.table import Table
 
 from stakan.adapters.sql.check import Difference
 from stakan.adapters.sql.columns import to_json
-from stakan.adapters.sql.queries import AuditLine, GroupLine, OrderLine, SignalLine, TraceLine, TradeLine
+from stakan.adapters.sql.pattern_store import FindingLine
+from stakan.adapters.sql.queries import AuditLine, GroupLine, LevelLine, OrderLine, SignalLine, TraceLine, TradeLine
 from stakan.adapters.sql.upkeep import Pruned
 from stakan.apps.cli.output import ns_text
 
@@ -97,6 +98,75 @@ def trace_table(lines: Iterable[TraceLine]) -> Table:
     for line in lines:
         _add(table, _time(line.ts), line.table.replace("_", " "), _said(line))
     return table
+
+
+def levels_table(lines: Iterable[LevelLine]) -> Table:
+    """Levels that were tested."""
+    table = _table(
+        "Levels tested",
+        ("time (UTC)", "instrument", "what", "known since"),
+        ("price", "strength", "touches", "holds", "breaks"),
+    )
+    for line in lines:
+        what = f"{'support' if line.side == 'buy' else 'resistance'} {'held' if line.is_held else 'broke'}"
+        counts = (line.touches, line.holds, line.breaks)
+        price = f"{line.price:,.10g}"
+        _add(table, _time(line.ts), line.instrument, what, _time(line.began_ts), price, f"{line.strength:.2f}", *counts)
+    return table
+
+
+def findings_table(lines: Iterable[FindingLine]) -> Table:
+    """Findings."""
+    table = _table(
+        "Findings",
+        ("time (UTC)", "finding", "instrument", "what", "side", "price", "label"),
+        ("size", "confidence", "after 1 s", "10 s", "60 s"),
+    )
+    for line in lines:
+        moves = (_bps(move) for move in (line.move_1s_bps, line.move_10s_bps, line.move_60s_bps))
+        what = f"{line.pattern.replace('_', ' ')} {line.stage}"
+        words = (line.id, line.instrument, what, line.side or "", _range(line), line.label or "")
+        _add(table, _time(line.ts), *words, f"{line.size:f}", f"{line.confidence:.2f}", *moves)
+    return table
+
+
+def finding_table(line: FindingLine) -> Table:
+    """One finding with all that is known of it."""
+    title = f"{line.pattern.replace('_', ' ')} {line.stage}, {line.instrument}"
+    table = _table(title, ("", ""))
+    said = f"{line.label} ({line.changed_by}, {_time(line.changed_ts or 0)})" if line.label else "not labelled"
+    moves = ", ".join(
+        f"{_bps(move)} after {time}"
+        for move, time in ((line.move_1s_bps, "1 s"), (line.move_10s_bps, "10 s"), (line.move_60s_bps, "60 s"))
+        if move is not None
+    )
+    rows: dict[str, Any] = {
+        "finding": line.id,
+        "detector": f"{line.detector}, episode {line.episode}",
+        "began": ns_text(line.began_ts),
+        "found": ns_text(line.ts_event),
+        "side": line.side or "",
+        "price": _range(line),
+        "size": f"{line.size:f} in {line.count}",
+        "confidence": f"{line.confidence:.3f}",
+        **{f"evidence: {name}": f"{value:g}" for name, value in sorted(line.evidence.items())},
+        **{f"market: {name}": f"{value:g}" for name, value in sorted((line.circumstances or {}).items())},
+        "price moved": moves or ("not known" if line.is_settled else "not known yet"),
+        "label": said,
+    }
+    for name, value in rows.items():
+        _add(table, name.replace("_", " "), value)
+    return table
+
+
+def _range(line: FindingLine) -> str:
+    if line.low is None or line.high is None:
+        return ""
+    return f"{line.low:f}" if line.low == line.high else f"{line.low:f} to {line.high:f}"
+
+
+def _bps(move: float | None) -> str:
+    return "" if move is None else f"{move:+.1f} bps"
 
 
 def pruned_table(lines: Iterable[Pruned], *, dry_run: bool) -> Table:

@@ -1,10 +1,12 @@
-"""`stakan features`: what a feature vector holds."""
+"""`stakan features`: what a feature vector holds; files of vectors, and what is in one."""
 
 from typing import Annotated
 
 import msgspec
 import typer
 
+from stakan.apps.cli.features_build import build_command
+from stakan.apps.cli.features_show import show_command
 from stakan.apps.cli.output import out, reports_errors, write_json
 from stakan.core.features.catalogue import FEATURE_SET, SCHEMA_HASH, Feature
 from stakan.core.features.definitions import DEFINITIONS, channel_of
@@ -50,7 +52,9 @@ def page() -> str:
         "In the formulas `pb1 qb1 pa1 qa1` are price and size of the best bid and ask, `B5` and `A5` the sizes of five bids",
         "and asks; `o h l c v` are of the last closed candle, with `'` of the one before. A cluster is a run of neighbouring",
         "levels, each at least `features.cluster_multiple` times the median level of its side, that holds at least",
-        "`features.min_cluster_volume` USDT; the reference notional is `features.reference_notional`.",
+        "`features.min_cluster_volume` USDT; the reference notional is `features.reference_notional`. A significant level",
+        "is one of support or resistance that two things or more speak for, with a half-life of two hours: swings and prices",
+        "of high volume of closed candles, long-lived densities (where a configured strategy reads densities), and holds.",
         "",
         "Candle features and indicators change when a candle closes. With `features.include_open` the open candle is the last",
         "one, they change with every print, and the vector says so (`has_open_candle`). Indicators want 50 candles; `vwap`",
@@ -70,13 +74,22 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+features_app = typer.Typer()
+features_app.command("build")(build_command)
+features_app.command("show")(show_command)
+
+
+@features_app.callback(invoke_without_command=True)
 @reports_errors
 def features_command(
+    context: typer.Context,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="As the reference page of the documentation.")] = False,
 ) -> None:
-    """Every feature with its formula, unit, window and neutral value."""
+    """List every feature with its formula, unit, window and neutral value; build and show vectors of them."""
+    if context.invoked_subcommand is not None:
+        return
     if as_json:
         write_json(catalogue())
         return

@@ -71,9 +71,15 @@ COMMANDS = {
     "detectors": Command(
         "plugins:detectors_command", "Detectors that come with stakan, with their parameters and defaults."
     ),
-    "features": Command("features:features_command", "Every feature with its formula, unit, window and neutral value."),
+    "features": Command(
+        "features:features_app",
+        "List every feature with its formula, unit, window and neutral value; build and show vectors of them.",
+    ),
     "data": Command("data:data_app", "List, check and show recorded market data."),
     "db": Command("db:db_app", "Look after the database, and ask it."),
+    "findings": Command(
+        "findings:findings_app", "What detectors found: list, show, say what was real, make a library of it."
+    ),
     "journal": Command("journal:journal_app", "Check, show, compute again and thin out the journals of runs."),
     "config": Command("config:config_app", "Show, check and make configuration files."),
 }

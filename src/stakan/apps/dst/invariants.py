@@ -3,7 +3,7 @@
 | number | what must hold |
 | --- | --- |
 | 0 | the bot's process does not end by an error of its own |
-| 1 | no position without a stop at the exchange for longer than its bound |
+| 1 | no position without a stop at the exchange for longer than its bound; an entry brings its stop in its own request |
 | 2 | never two entries for one signal, nor under way in one instrument, and an id means one order for ever |
 | 3 | exposure, open orders counted, within its limits |
 | 4 | isolated margin and leverage asserted in this life before the first order of a symbol |
@@ -212,6 +212,12 @@ class Auditor:
             self._entered(order, sent)
 
     def _entered(self, order: Order, sent: Sent) -> None:
+        # A stop that follows later is put in time by a bot that lives, and never by one that has just died.
+        stop = order.attached.stop_loss if order.attached is not None else None
+        if stop is None or stop != sent.order.stop_loss:
+            self.found(
+                1, f"entry {order.link_id} of {order.symbol} arrived with stop {stop} instead of {sent.order.stop_loss}"
+            )
         other = self._by_intent.setdefault(sent.order.intent, order)
         if other is not order:
             self.found(

@@ -11,9 +11,11 @@ from stakan.core.domain.events import AnyEvent
 from stakan.core.domain.facts import (
     CandleClosed,
     EquityMarked,
+    FindingSettled,
     IntentApproved,
     IntentRefused,
     LatePrint,
+    LevelTested,
     SignalProposed,
     SignalRefused,
 )
@@ -21,7 +23,7 @@ from stakan.core.domain.step import Step
 from stakan.core.domain.units import SECOND
 
 STORY = 150
-_DULL = (EquityMarked, CandleClosed, LatePrint, SignalProposed, SignalRefused)
+_DULL = (EquityMarked, CandleClosed, LatePrint, LevelTested, FindingSettled, SignalProposed, SignalRefused)
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

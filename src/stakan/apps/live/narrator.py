@@ -22,7 +22,7 @@ from stakan.core.domain.trace import Traces, trace_of
 from stakan.core.domain.trading import ExitSignal, TradingState
 
 DEBUG, INFO, WARNING = logging.DEBUG, logging.INFO, logging.WARNING
-_SILENT = (f.EquityMarked, f.CandleClosed, f.LatePrint, f.EntryFeatures, c.SetTimer)
+_SILENT = (f.EquityMarked, f.CandleClosed, f.LatePrint, f.LevelTested, f.FindingSettled, f.EntryFeatures, c.SetTimer)
 """Of every second, or of the engine's own business."""
 TOLD_EVENTS: frozenset[type] = frozenset(
     (e.OutcomeLost, e.FeedDown, e.InstrumentChanged, e.CancelRejected, e.ProtectionChanged)

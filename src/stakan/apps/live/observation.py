@@ -16,9 +16,12 @@ from structlog.contextvars import bind_contextvars, reset_contextvars
 from stakan import __version__
 from stakan.adapters.exchanges.bybit.client import BybitAccount
 from stakan.adapters.exchanges.bybit.market_client import MarketClient
+from stakan.adapters.feature_store import MemoryFeatureStore
 from stakan.adapters.redis.budget import SharedBudget
-from stakan.apps.config import MetricsSection
+from stakan.adapters.redis.features import RedisFeatureStore
+from stakan.apps.config import MetricsSection, duration_ns
 from stakan.apps.live.bot import Bot
+from stakan.apps.live.features import Features
 from stakan.apps.live.invariants import ABOUT, Around, Breach, Invariants
 from stakan.apps.live.latency import SUBMIT
 from stakan.apps.live.narrator import TOLD_EVENTS, Narrator
@@ -73,6 +76,9 @@ class Observation:
             projector=bot.plan.run_folder.parent.parent / STATUS_FILE,
         )
         self.metrics = Metrics(bot.engine, bot.latencies, self.sources)
+        self.features = Features(bot.engine, now, duration_ns(bot.plan.settings.feature_store.interval))
+        self.sources.features = self.features
+        self._feature_store: RedisFeatureStore | None = None
         self.shared_budget: SharedBudget | None = None
         """Where rate limits are shared with other processes; whoever connects to Redis sets it."""
         self._events = self.metrics.events
@@ -83,7 +89,7 @@ class Observation:
         )
         self.server = MetricsServer(section, self.metrics)
         bot.witnesses.append(self.witness)
-        bot.observers.append(self.observe)
+        bot.observers += (self.observe, self.features.observe)
         if logs is not None:
             logs.fields["run"] = run
             logs.trace_of_order = self._traces.orders.get
@@ -103,6 +109,14 @@ class Observation:
             self.sources.account_read_ts = lambda: venue.account_read_ts
             self.sources.budgets = lambda: venue.limiter.budgets(self._now())
 
+    def keep_features_in(self, store: MemoryFeatureStore | RedisFeatureStore) -> None:
+        """Another place for feature vectors than this process alone."""
+        self.features.store = store
+        if isinstance(store, RedisFeatureStore):
+            self._feature_store = store
+            self.sources.queues["features"] = lambda: store.waiting
+            self.sources.dropped_vectors = lambda: store.dropped
+
     @property
     def problems(self) -> tuple[str, ...]:
         """What is wrong now, for people."""
@@ -114,6 +128,7 @@ class Observation:
         """Serve metrics, and look at the clock every now and then."""
         await self.server.start()
         self._look_in(asyncio.get_running_loop())
+        self.features.begin()
         return self
 
     async def __aexit__(
@@ -122,6 +137,7 @@ class Observation:
         """Say what was not said yet, and serve no more."""
         if self._timer is not None:
             self._timer.cancel()
+        self.features.end()
         self._narrate()
         await self.server.stop()
 
@@ -224,6 +240,8 @@ class Observation:
                 found["trade"] = self._account.venue.trade is not None
         if self.shared_budget is not None:
             found["shared_budget"] = bool(self.shared_budget.is_connected)
+        if self._feature_store is not None:
+            found["feature_store"] = bool(self._feature_store.is_connected)
         return found
 
     def _breakers(self) -> Iterable[Capability]:

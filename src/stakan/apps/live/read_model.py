@@ -20,6 +20,7 @@ from stakan.apps.projection import (
     DecisionView,
     DensityView,
     EquityPoint,
+    FeaturesView,
     FillView,
     Latency,
     OrderView,
@@ -37,6 +38,7 @@ from stakan.core.domain.step import Step
 from stakan.core.domain.units import MILLISECOND, SECOND, Lots, Nanos, Side, Ticks
 from stakan.core.engine import Engine
 from stakan.core.engine.state import InstrumentState
+from stakan.core.features.kept import KeptVector
 from stakan.core.market.book import Book
 from stakan.core.market.candles import CandleBuilder, Column
 from stakan.core.market.health import book_health
@@ -67,6 +69,8 @@ class Surroundings(msgspec.Struct):
     take_lag_ns: Callable[[], int] = lambda: 0
     """How late something entered at worst since the last call."""
     resyncs: Callable[[InstrumentId], int] = lambda _key: 0
+    features: Callable[[InstrumentId], KeptVector | None] = lambda _key: None
+    """The newest feature vector."""
 
 
 class _Counts(msgspec.Struct):
@@ -94,6 +98,7 @@ class ReadModel:
         self._new = {"decisions": 0, "fills": 0, "trades": 0, "equity": 0}
         self._ended: deque[OrderView] = deque(maxlen=_ENDED_SHOWN)
         self._shown_candles: dict[InstrumentId, CandleView] = {}
+        self._shown_features: dict[InstrumentId, int] = {}
         self._messages = 0
         self._measured = (0, 0)
         self._rate = 0.0
@@ -166,6 +171,7 @@ class ReadModel:
             trades=tuple(self._trades),
         )
         self.forget_news()
+        self._shown_features.clear()
         return backlog
 
     def forget_news(self) -> None:
@@ -191,6 +197,7 @@ class ReadModel:
             decisions=_newest(self._decisions, self._new["decisions"]),
             fills=_newest(self._fills, self._new["fills"]),
             trades=_newest(self._trades, self._new["trades"]),
+            features=tuple(self._news_of_features()),
         )
         self.forget_news()
         return update
@@ -252,6 +259,13 @@ class ReadModel:
             messages=counts.messages,
             latency_ms=counts.latency_ns / MILLISECOND,
         )
+
+    def _news_of_features(self) -> Iterable[FeaturesView]:
+        for key in self._engine.state.instruments:
+            vector = self._around.features(key)
+            if vector is not None and vector.computed_ts != self._shown_features.get(key):
+                self._shown_features[key] = vector.computed_ts
+                yield _features(vector)
 
     def _changed_candles(self, state: InstrumentState) -> Iterable[CandleView]:
         """The open candle where it has changed, and the closed ones since the one that was open before."""
@@ -352,6 +366,17 @@ def _trade(fact: f.PositionClosed) -> TradeView:
         funding=fact.funding,
         entry_reasons=fact.entry_reasons,
         exit_reason=fact.exit_reason,
+    )
+
+
+def _features(vector: KeptVector) -> FeaturesView:
+    return FeaturesView(
+        instrument=vector.instrument,
+        ts=Nanos(vector.ts_event),
+        computed_ts=Nanos(vector.computed_ts),
+        version=vector.version,
+        values=vector.values.astype("<f4").tobytes(),
+        warm=np.packbits(vector.warm, bitorder="little").tobytes(),
     )
 
 

@@ -158,6 +158,7 @@ class Session:
         around.resyncs = lambda key: self._feed.counters(key).resyncs if key in self._feed.instruments else 0
         self.observation = Observation(self.bot, self._settings.metrics, clock.now, logs)
         self.observation.attach(market, self.account, self._traced)
+        around.features = self.observation.features.latest
 
     def accept(self, request: AnyOperatorRequest) -> str:
         """As the bot does; what releases it also lets orders leave again that the exchange's side held back."""

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from stakan.apps.live.features import Features
 from stakan.apps.live.histogram import Histogram
 from stakan.apps.live.invariants import ABOUT
 from stakan.apps.live.latency import Latencies
@@ -82,6 +83,9 @@ class Sources(msgspec.Struct):
     resyncs: Callable[[InstrumentId], int] = lambda _key: 0
     problems: Callable[[], Iterable[str]] = tuple
     dropped_lines: Callable[[], int] = lambda: 0
+    features: Features | None = None
+    """Vectors that are computed for those who look."""
+    dropped_vectors: Callable[[], int] = lambda: 0
     stuck: Callable[[], int] = lambda: 0
     """How often the event loop did not turn for seconds."""
     account_read_ts: Callable[[], int] = lambda: 0

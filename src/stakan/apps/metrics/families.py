@@ -146,6 +146,19 @@ def _reconciled(metrics: Metrics) -> Values:
     return _since(metrics, metrics.reconciled_ts or metrics.sources.account_read_ts())
 
 
+def _feature_latencies(metrics: Metrics) -> Values:
+    features = metrics.sources.features
+    if features is not None:
+        for (channel, key), histogram in features.latencies.items():
+            if histogram.count:
+                yield (channel.value, split_instrument_id(key)[2]), histogram
+
+
+def _hit_rate(metrics: Metrics) -> Values:
+    features = metrics.sources.features
+    return () if features is None or features.hit_rate is None else _one(features.hit_rate)
+
+
 def _journal_bytes(metrics: Metrics) -> Values:
     folder = metrics.sources.journal
     if folder is None:
@@ -194,7 +207,8 @@ FAMILIES = (
         _QUEUES,
         "stakan_queue_depth",
         GAUGE,
-        "What waits: events on their way to the engine, bytes that consoles have not read, log lines",
+        "What waits: events on their way to the engine, bytes that consoles have not read, log lines, feature vectors "
+        "on their way to Redis",
         lambda m: _by_name((name, read()) for name, read in m.sources.queues.items()),
         ("queue",),
     ),
@@ -204,6 +218,13 @@ FAMILIES = (
         COUNTER,
         "Log lines that are in no file or were not shown: a disk or a terminal was too slow, or could not be written",
         lambda m: _one(m.sources.dropped_lines()),
+    ),
+    Family(
+        _QUEUES,
+        "stakan_feature_vectors_dropped_total",
+        COUNTER,
+        "Feature vectors that are not in Redis: it was away, or too slow",
+        lambda m: _one(m.sources.dropped_vectors()),
     ),
     Family(
         _QUEUES,
@@ -264,6 +285,21 @@ FAMILIES = (
         "Until the journal was on the disk, before orders left",
         lambda m: _one(m.latencies.syncs),
     ),
+    Family(
+        _TIME,
+        "feature_extraction_latency_seconds",
+        HISTOGRAM,
+        "One channel of a whole feature vector (orderbook, candle, indicator), computed between steps",
+        _feature_latencies,
+        ("feature_type", "symbol"),
+    ),
+    Family(
+        _TIME,
+        "feature_cache_hit_rate",
+        GAUGE,
+        "Share of those who asked for a feature vector that were answered from the store; absent before the first",
+        _hit_rate,
+    ),
     Family(_TIME, "stakan_journal_bytes", GAUGE, "Of this run's journal on the disk", _journal_bytes),
     Family(
         _MARKET,
@@ -311,7 +347,7 @@ FAMILIES = (
         _EXCHANGE,
         "stakan_connection_up",
         GAUGE,
-        "1 while it is there: public_1 …, private (subscribed), trade (logged in), shared_budget (Redis, where rate limits are shared)",
+        "1 while it is there: public_1 …, private (subscribed), trade (logged in), shared_budget (Redis, where rate limits are shared), feature_store (Redis, where it keeps feature vectors)",
         lambda m: _by_name((name, int(is_up)) for name, is_up in m.sources.connections().items()),
         ("connection",),
     ),

@@ -5,7 +5,7 @@ from decimal import Decimal
 import msgspec
 
 from stakan.core.domain.events import FillOrigin
-from stakan.core.domain.findings import Finding
+from stakan.core.domain.findings import Circumstances, Finding, Stage
 from stakan.core.domain.ids import ClientOrderId, ExecutionId, InstrumentId, IntentId, PositionId
 from stakan.core.domain.orders import OrderStatus, PositionStatus
 from stakan.core.domain.reasons import Reason
@@ -69,6 +69,27 @@ class CandleClosed(Fact, frozen=True, kw_only=True, tag=True):
     volume: Lots
 
 
+class LevelTested(Fact, frozen=True, kw_only=True, tag=True):
+    """Price touched a level of support or resistance and has left it again."""
+
+    instrument: InstrumentId
+    side: Side
+    """BUY for support, which price came to from above."""
+    price: float
+    """Ticks, not always whole."""
+    held: bool
+    """Whether price went back to where it came from; else it broke the level."""
+    strength: float
+    """After that."""
+    touches: int
+    holds: int
+    breaks: int
+    """All that are known of the level, this one included."""
+    began_ts: Nanos
+    touched_ts: Nanos
+    ts_event: Nanos
+
+
 # --- decision and risk ----------------------------------------------------------------------------------------------
 
 
@@ -76,6 +97,20 @@ class FindingMade(Fact, frozen=True, kw_only=True, tag=True):
     """A detector found something."""
 
     finding: Finding
+    circumstances: Circumstances | None = None
+
+
+class FindingSettled(Fact, frozen=True, kw_only=True, tag=True):
+    """What price did after a finding; the finding is named by its detector, episode, stage and time."""
+
+    instrument: InstrumentId
+    detector: str
+    episode: int
+    stage: Stage
+    ts_event: Nanos
+    """Exchange time of the finding."""
+    moves_bps: tuple[float | None, ...]
+    """Of mid since, after each time of `AFTER_NS`; None where the book could not be used then."""
 
 
 class SignalProposed(Fact, frozen=True, kw_only=True, tag=True):
@@ -301,7 +336,9 @@ AnyFact = (
     | BookRecovered
     | LatePrint
     | CandleClosed
+    | LevelTested
     | FindingMade
+    | FindingSettled
     | SignalProposed
     | SignalRefused
     | IntentApproved

@@ -53,3 +53,30 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """0 to 1."""
     evidence: dict[str, float] = {}
     """The numbers behind it, by name with its unit."""
+
+
+class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
+    """The market in which a finding was made."""
+
+    mid: float
+    """Ticks; 0 where the book had no two sides."""
+    spread_bps: float
+    depth: float
+    """Quote currency in the first ten levels of both sides."""
+    imbalance: float
+    """Of that depth, -1 (all asks) to 1 (all bids)."""
+    volatility_bps: float
+    """Standard deviation of the returns of the last 20 closed candles; 0 where there are fewer than three."""
+    trend: int
+    """-1, 0 or 1, of closed candles."""
+    second_of_day: int
+    """UTC."""
+
+
+class Label(StrEnum):
+    """What a trader says of a finding."""
+
+    REAL = "real"
+    """It was what it looked like."""
+    FALSE = "false"
+    """Ordinary trading that only looked so."""

@@ -1,4 +1,4 @@
-"""Kernels of clusters: runs of adjacent levels that stand out, and the nearest levels that may hold price."""
+"""Kernel of clusters, runs of adjacent levels that stand out, and of the nearest prices that may hold price."""
 
 from stakan.core.features._order_book_kernels import DEEP, TRACKED_DEPTH, Bools, Floats, Ints
 from stakan.core.features.catalogue import Feature
@@ -69,10 +69,15 @@ def clusters(side: Ints, count: int, multiple: float, least: float) -> tuple[int
 
 
 @kernel
-def read(
-    sides: Ints, counts: Ints, tick: float, lot: float, multiple: float, least: float, out: Floats, warm: Bools
-) -> None:
-    """Clusters, and support and resistance from them; `least` is the notional of a cluster in USDT, 0 for any."""
+def read(  # noqa: PLR0913, PLR0917 - scalars cross into a kernel faster than an object of them
+    sides: Ints, counts: Ints, tick: float, lot: float, multiple: float, least: float, support: float,
+    resistance: float, out: Floats, warm: Bools,
+) -> None:  # fmt: skip
+    """Clusters, and support and resistance: the nearest significant level, else cluster, else the far edge.
+
+    `least` is the notional of a cluster in USDT, 0 for any; `support` and `resistance` are those of the tracker of
+    levels in ticks, 0 where it knows none.
+    """
     mid = (sides[0, counts[0] - 1, 0] + sides[1, counts[1] - 1, 0]) / 2
     for which in range(2):
         count = counts[which]
@@ -80,6 +85,9 @@ def read(
         if found == 0:
             price = mid
             level = float(sides[which, max(0, count - TRACKED_DEPTH), 0])
+        known = support if which == 0 else resistance
+        if known > 0.0:
+            level = known
         largest = _LARGEST[which]
         out[largest] = price * tick
         out[largest + 1] = lots * lot
@@ -87,4 +95,4 @@ def read(
         out[_LEVEL + which] = level * tick
         out[_DISTANCE + which] = abs(level - mid) / mid
         warm[largest] = warm[largest + 1] = warm[_NUMBER + which] = count >= DEEP
-        warm[_LEVEL + which] = warm[_DISTANCE + which] = count >= DEEP
+        warm[_LEVEL + which] = warm[_DISTANCE + which] = known > 0.0 or count >= DEEP

@@ -12,6 +12,7 @@ from stakan.core.domain.units import MILLISECOND, MINUTE, Nanos
 from stakan.core.features.catalogue import FEATURE_COUNT
 from stakan.core.features.params import FeatureParams
 from stakan.core.features.stream import MultiSymbolFeaturePipeline
+from stakan.core.market.densities import DensityParams
 
 GRID_NS = Nanos(100 * MILLISECOND)
 
@@ -33,13 +34,16 @@ def vectors(
     interval_ns: Nanos = GRID_NS,
     candle_interval_ns: Nanos = MINUTE,
     params: FeatureParams | None = None,
+    densities: DensityParams | None = None,
 ) -> Vectors:
     """Vectors of one instrument, read by the first event at or after each multiple of `interval_ns` of exchange time.
 
-    Events are in order of arrival; those of other instruments and of other kinds are passed over. Raises DataError where
-    receive time goes back.
+    Events are in order of arrival; those of other instruments and of other kinds are passed over. `densities` are as of
+    `MultiSymbolFeaturePipeline`. Raises DataError where receive time goes back.
     """
-    pipeline = MultiSymbolFeaturePipeline([rules], candle_interval_ns=candle_interval_ns, params=params)
+    pipeline = MultiSymbolFeaturePipeline(
+        [rules], candle_interval_ns=candle_interval_ns, params=params, densities=densities
+    )
     moments: list[int] = []
     values: list[npt.NDArray[np.float64]] = []
     warm: list[npt.NDArray[np.bool_]] = []

@@ -30,6 +30,7 @@ _KEPT = "up to 200 candles"
 
 # Sources.
 _BOOK = "first 50 levels a side"
+_LEVELS = "tracker of levels, first 50 levels a side"
 _TOUCH = "best quotes"
 _TAPE = "trade prints without RPI"
 _BOOK_AND_TAPE = "book and trade prints without RPI"
@@ -90,10 +91,20 @@ DEFINITIONS: dict[Feature, Definition] = {
     _F.LARGEST_ASK_CLUSTER_VOLUME: _D("Σq of the largest ask cluster", _SIZE, _NOW, _BOOK),
     _F.NUM_BID_CLUSTERS: _D("bid clusters", _COUNT, _NOW, _BOOK),
     _F.NUM_ASK_CLUSTERS: _D("ask clusters", _COUNT, _NOW, _BOOK),
-    _F.SUPPORT_LEVEL_1: _D("price of the nearest bid cluster, else of the 50th bid", _PRICE, _NOW, _BOOK),
-    _F.RESISTANCE_LEVEL_1: _D("price of the nearest ask cluster, else of the 50th ask", _PRICE, _NOW, _BOOK),
-    _F.DISTANCE_TO_SUPPORT: _D("(mid - support_level_1) / mid", _SHARE, _NOW, _BOOK),
-    _F.DISTANCE_TO_RESISTANCE: _D("(resistance_level_1 - mid) / mid", _SHARE, _NOW, _BOOK),
+    _F.SUPPORT_LEVEL_1: _D(
+        "price of the nearest significant level below mid, else of the nearest bid cluster, else of the 50th bid",
+        _PRICE,
+        _NOW,
+        _LEVELS,
+    ),
+    _F.RESISTANCE_LEVEL_1: _D(
+        "price of the nearest significant level above mid, else of the nearest ask cluster, else of the 50th ask",
+        _PRICE,
+        _NOW,
+        _LEVELS,
+    ),
+    _F.DISTANCE_TO_SUPPORT: _D("(mid - support_level_1) / mid", _SHARE, _NOW, _LEVELS),
+    _F.DISTANCE_TO_RESISTANCE: _D("(resistance_level_1 - mid) / mid", _SHARE, _NOW, _LEVELS),
     # the order book's liquidity
     _F.LIQUIDITY_BID_5: _D("Lb: Σpq over 5 bids", _MONEY, _NOW, _BOOK),
     _F.LIQUIDITY_ASK_5: _D("La: Σpq over 5 asks", _MONEY, _NOW, _BOOK),

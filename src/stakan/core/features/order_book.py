@@ -12,6 +12,7 @@ from stakan.core.features import _window_kernels as kernels
 from stakan.core.features._rings import grown
 from stakan.core.features.params import FeatureParams
 from stakan.core.market.book import Book
+from stakan.core.market.levels import LevelTracker
 from stakan.core.market.tape import Tape
 
 _FIRST_ROWS = 256
@@ -77,9 +78,10 @@ class OrderBookFeatures(msgspec.Struct, eq=False):
         reference = self.params.reference_notional
         book_kernels.read_liquidity(book.sides, book.counts, self.tick, self.lot, reference, out, warm)
 
-    def read_clusters(self, book: Book, out: Values, warm: Warmth) -> None:
+    def read_clusters(self, book: Book, levels: LevelTracker, out: Values, warm: Warmth) -> None:
         """Clusters and levels of now."""
         params = self.params
+        support, resistance = levels.around(book.mid)
         cluster_kernels.read(
             book.sides,
             book.counts,
@@ -87,6 +89,8 @@ class OrderBookFeatures(msgspec.Struct, eq=False):
             self.lot,
             params.cluster_multiple,
             params.min_cluster_volume,
+            support,
+            resistance,
             out,
             warm,
         )

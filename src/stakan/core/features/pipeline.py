@@ -139,7 +139,7 @@ class FeaturePipeline(msgspec.Struct, eq=False):
         if missing & _LIQUIDITY:
             features.read_liquidity(book, *out)
         if missing & _CLUSTERS:
-            features.read_clusters(book, *out)
+            features.read_clusters(book, market.levels, *out)
         if missing & _SHORT:
             features.read_short(now, *out)
         if missing & _LONG:

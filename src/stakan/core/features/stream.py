@@ -54,7 +54,8 @@ class MarketStream(msgspec.Struct):
 class MultiSymbolFeaturePipeline:
     """Features of any number of instruments from one stream of market events, as an engine has them.
 
-    Instruments share nothing. Densities are not followed: no feature reads them.
+    Instruments share nothing. `densities` are the thresholds of an engine whose strategies read densities, None for one
+    that does not follow them: long-lived ones are levels of support and resistance.
     """
 
     def __init__(
@@ -63,9 +64,11 @@ class MultiSymbolFeaturePipeline:
         *,
         candle_interval_ns: Nanos = MINUTE,
         params: FeatureParams | None = None,
+        densities: DensityParams | None = None,
     ) -> None:
         self._candle_interval_ns = candle_interval_ns
         self._params = params
+        self._densities = densities
         self._streams = {rules.id: self._begun(rules) for rules in instruments}
         self._now = 0
 
@@ -108,7 +111,12 @@ class MultiSymbolFeaturePipeline:
         return self._stream(instrument).market
 
     def _begun(self, rules: Instrument) -> MarketStream:
-        market = MarketPicture.start(rules, DensityParams(), self._candle_interval_ns, follow_densities=False)
+        market = MarketPicture.start(
+            rules,
+            self._densities or DensityParams(),
+            self._candle_interval_ns,
+            follow_densities=self._densities is not None,
+        )
         return MarketStream(rules, market, FeaturePipeline.start(rules, self._params))
 
     def _change_rules(self, stream: MarketStream, rules: Instrument) -> None:

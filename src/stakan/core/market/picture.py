@@ -1,4 +1,4 @@
-"""Everything known of one instrument's market: book, tape, candles, densities, ticker, and what woke us."""
+"""Everything known of one instrument's market: book, tape, candles, densities, levels, ticker, and what woke us."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -6,12 +6,14 @@ from decimal import Decimal
 import msgspec
 
 from stakan.core.domain.events import BestQuote, BookDelta, BookSnapshot, Candle, Ticker, TradePrint
-from stakan.core.domain.facts import AnyFact
+from stakan.core.domain.facts import AnyFact, LevelTested
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.units import Nanos
 from stakan.core.market.book import Book
 from stakan.core.market.candles import GRACE_NS, CandleBuilder
 from stakan.core.market.densities import DensityKind, DensityParams, DensityTracker
+from stakan.core.market.levels import LevelParams, LevelTracker
+from stakan.core.market.survival import DensityLives
 from stakan.core.market.tape import Tape
 
 _NEVER = 2**62
@@ -49,6 +51,9 @@ class MarketPicture(msgspec.Struct, eq=False):
     tape: Tape
     candles: CandleBuilder
     densities: DensityTracker
+    levels: LevelTracker
+    lives: DensityLives
+    """Of densities, where they are followed."""
     ticker: TickerState
     quote: BestQuote | None = None
     ts_event: int = 0
@@ -58,20 +63,31 @@ class MarketPicture(msgspec.Struct, eq=False):
     large_lots: float = 0.0
     """A print of at least so many lots is large; 0 until enough were seen."""
     prints: int = 0
+    tested: tuple[LevelTested, ...] = ()
+    """Touches of levels that the last book message ended."""
     next_candle_end: int = _NEVER
     """Exchange time from which on `advance` has a candle to close."""
 
     @classmethod
     def start(
-        cls, rules: Instrument, densities: DensityParams, candle_interval_ns: int, *, follow_densities: bool = True
+        cls,
+        rules: Instrument,
+        densities: DensityParams,
+        candle_interval_ns: int,
+        *,
+        follow_densities: bool = True,
+        levels: LevelParams | None = None,
     ) -> "MarketPicture":
         """The picture of a market that has shown nothing yet."""
+        followed = DensityTracker.start(rules, densities, is_followed=follow_densities)
         return cls(
             tick_size=rules.tick_size,
             book=Book(rules.id),
             tape=Tape(),
             candles=CandleBuilder.start(rules, candle_interval_ns),
-            densities=DensityTracker.start(rules, densities, is_followed=follow_densities),
+            densities=followed,
+            levels=LevelTracker.start(levels),
+            lives=DensityLives.start(followed.value_unit, densities),
             ticker=TickerState(),
         )
 
@@ -81,8 +97,11 @@ class MarketPicture(msgspec.Struct, eq=False):
         problem = self.book.apply(event)
         if self.densities.is_followed:
             changes = self.densities.update(self.book, event)
-            if changes and any(change.kind in _WAKING for change in changes):
-                self.has_trigger = True
+            if changes:
+                self.levels.on_densities(changes)
+                self.lives.update(changes, self.book.mid, is_new_book=type(event) is BookSnapshot)
+                self.has_trigger = self.has_trigger or any(change.kind in _WAKING for change in changes)
+        self.tested = self.levels.on_book(self.book) if self.book.is_fresh and self.book.is_usable else ()
         return problem
 
     def apply_print(self, event: TradePrint) -> Sequence[AnyFact]:
@@ -92,14 +111,15 @@ class MarketPicture(msgspec.Struct, eq=False):
             return ()
         if self.densities.is_followed:
             self.densities.on_print(event)
-        if self.large_lots and event.size >= self.large_lots:
+        # An RPI print took what the book never showed: nothing that others could have taken has changed.
+        if self.large_lots and event.size >= self.large_lots and not event.is_rpi:
             self.has_trigger = True
         self.prints += 1
         if self.prints % _LARGE_EVERY == 0:
             self.large_lots = self.tape.large_size(_LARGE_SHARE)
         facts = self.candles.update(event)
         if facts or self.next_candle_end == _NEVER:
-            self._plan_candle()
+            self._after_candles()
         return facts
 
     def apply_ticker(self, event: Ticker) -> None:
@@ -111,13 +131,13 @@ class MarketPicture(msgspec.Struct, eq=False):
         if event.interval_ns != self.candles.interval_ns:
             return ()
         facts = self.candles.accept(event)
-        self._plan_candle()
+        self._after_candles()
         return facts
 
     def advance(self, now: int) -> Sequence[AnyFact]:
         """Exchange time is at least `now`: close candles that have ended."""
         facts = self.candles.advance(now)
-        self._plan_candle()
+        self._after_candles()
         return facts
 
     def interrupt(self) -> None:
@@ -126,6 +146,8 @@ class MarketPicture(msgspec.Struct, eq=False):
         self.ticker.mark = None
         self.tape.interrupt()
         self.candles.interrupt()
+        self.levels.interrupt()
+        self.lives.interrupt(self.densities.book_ts)
 
     def take_trigger(self) -> bool:
         """Whether something woke us since the last time."""
@@ -141,6 +163,8 @@ class MarketPicture(msgspec.Struct, eq=False):
             return None
         return self.tick_size * (self.book.best_bid + self.book.best_ask) / 2
 
-    def _plan_candle(self) -> None:
+    def _after_candles(self) -> None:
         candles = self.candles
+        if candles.revision != self.levels.revision:
+            self.levels.on_candles(candles, self.densities)
         self.next_candle_end = _NEVER if candles.open_ts < 0 else candles.open_ts + candles.interval_ns + GRACE_NS

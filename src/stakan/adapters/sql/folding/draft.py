@@ -91,7 +91,7 @@ class Draft:
 
     def insert(self, table: Table, **values: Any) -> Key:
         """A new row with the next place in the journal; gives its key."""
-        row = {**self._place(), **values}
+        row = {**self.place(), **values}
         self.batch.insert(table, row)
         return key_of(table, row)
 
@@ -122,7 +122,7 @@ class Draft:
         """An entry of the audit log; `entity` is its kind and name, `change` the old and the new value."""
         self.batch.audit.append(
             AuditEntry(
-                **self._place(),
+                **self.place(),
                 trace_id=trace,
                 actor=self.actor if actor is None else actor,
                 action=action,
@@ -136,7 +136,8 @@ class Draft:
             )
         )
 
-    def _place(self) -> Values:
+    def place(self) -> Values:
+        """The next place in the journal for a row of this moment."""
         self._ordinal += 1
         return {"run": self.state.run, "number": self.state.number, "ordinal": self._ordinal, "ts": self.ts}
 

@@ -5,11 +5,11 @@ from decimal import Decimal
 import msgspec
 
 from stakan.adapters.sql.batch import Values
-from stakan.adapters.sql.folding.draft import Draft, builtins
+from stakan.adapters.sql.folding.draft import Draft, builtins, side_name
 from stakan.adapters.sql.folding.state import Sample
-from stakan.adapters.sql.tables import instruments, market_snapshots, market_stats
+from stakan.adapters.sql.tables import instruments, level_tests, market_snapshots, market_stats
 from stakan.core.domain.events import BestQuote, InstrumentChanged, Ticker, TradePrint
-from stakan.core.domain.facts import CandleClosed
+from stakan.core.domain.facts import CandleClosed, LevelTested
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.units import MINUTE
@@ -26,6 +26,19 @@ def candle_closed(draft: Draft, fact: CandleClosed) -> None:
         interval_ns=fact.interval_ns,
         close=rules.price(fact.close),
         volume=rules.size(fact.volume),
+    )
+
+
+def level_tested(draft: Draft, fact: LevelTested) -> None:
+    """A touch of a level has ended."""
+    names = ("instrument", "strength", "touches", "holds", "breaks", "began_ts", "touched_ts", "ts_event")
+    draft.insert(
+        level_tests,
+        trace_id=draft.trace(fact),
+        side=side_name(fact.side),
+        price_ticks=fact.price,
+        is_held=fact.held,
+        **{name: getattr(fact, name) for name in names},
     )
 
 

@@ -161,6 +161,9 @@ class ProjectionState(msgspec.Struct, kw_only=True):
     leaned_on: dict[str, int] = msgspec.field(default_factory=dict)
     """Price of the density that a strategy leaned on last, by instrument and strategy."""
 
+    findings: dict[str, str] = msgspec.field(default_factory=dict)
+    """Rows of findings that wait for what price does afterwards, by what names them."""
+
     def position_in(self, instrument: InstrumentId) -> PositionMemory | None:
         """The live position of an instrument."""
         return next((memory for memory in self.positions.values() if memory.row.instrument == instrument), None)
