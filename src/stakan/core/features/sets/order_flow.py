@@ -66,8 +66,8 @@ class OrderFlow(FeatureSet, frozen=True, kw_only=True):
 
     VPIN (Easley, Lopez de Prado & O'Hara, "Flow Toxicity and Liquidity in a High-frequency World", 2012) is here over
     buckets of equal volume with prints split at their edges and their true aggressors, not bulk classification. It says
-    how one-sided trading was, no more: it predicts no crash, and adds nothing to volume and volatility that was found
-    to last (Andersen & Bondarenko, "VPIN and the Flash Crash", 2014).
+    how one-sided trading was, no more: it is no predictor of crashes, and where volume and volatility are known it was
+    found to add nothing (Andersen & Bondarenko, "VPIN and the Flash Crash", 2014).
     """
 
     version = "order-flow-1"

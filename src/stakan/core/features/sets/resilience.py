@@ -17,7 +17,7 @@ _SOURCE = "first 5 levels a side and trade prints without RPI"
 
 
 def _half_life(side: str) -> Definition:
-    formula = f"Σ time watched / sweeps of {side} of which half was back, over the newest `sweeps` that ended"
+    formula = f"Σ time watched / sweeps (1 at least) of {side} of which half was back, over the newest `sweeps` ended"
     return Definition(formula, "s", "the newest sweeps", _SOURCE)
 
 
