@@ -205,9 +205,10 @@ def sweeps(told, which, patience, least=0.5):
     sign, waits, watched = 1 - 2 * which, [], None
     for number, (before, after) in enumerate(pairwise(told.books), 1):
         rows0, rows = (before.bids, after.bids) if which == 0 else (before.asks, after.asks)
+        other0, other = (book.asks[0][0] if which == 0 else book.bids[0][0] for book in (before, after))
         if watched:
             since, reach, left, taken, _ = watched
-            there = up_to(rows, reach, sign)
+            there = up_to(rows, other - sign * reach, sign)
             watched = (since, reach, left, taken, there)
             if after.ts - since > patience:
                 waits.append(None)
@@ -217,13 +218,14 @@ def sweeps(told, which, patience, least=0.5):
                 watched = None
         if watched or len(rows0) < 5 or sign * rows[0][0] >= sign * rows0[0][0]:
             continue
-        left = up_to(rows, rows0[4][0], sign)
+        reach = abs(rows0[4][0] - other0)
+        left = up_to(rows, other - sign * reach, sign)
         taken = depth(rows0, 5) - left
         eaten = sum(
             t.size for t in told.trades if t.seen <= number and after.ts - S < t.ts <= after.ts and t.sign == -sign
         )
         if taken >= least * depth(rows0, 5) and eaten >= Fraction(taken, 2):
-            watched = (after.ts, rows0[4][0], left, taken, left)
+            watched = (after.ts, reach, left, taken, left)
     return waits, watched
 
 

@@ -293,6 +293,23 @@ def test_what_never_comes_back_is_counted_until_patience_ends_and_a_withdrawal_i
     assert not vector.is_warm("ask_refill_half_life")
 
 
+def test_a_price_that_follows_the_sweep_fills_the_hole_too():
+    """Asks are gone for good, and bids come up as far: as near to them as before there is as much again."""
+    board = Board()
+    one = Watched("resilience", Resilience(enough=1)).tell(board.snapshot())
+    board.ts += SECOND
+    swept = [board.best(1) + i for i in range(4)]
+    one.tell(board.trade(swept[-1], 800, Side.BUY), board.change((), [(price, 0) for price in swept]))
+    assert one.read().of("ask_unrefilled") == 1.0
+    board.ts += SECOND
+    one.tell(board.change([(MIDDLE, 5)]))
+    assert one.read().of("ask_unrefilled") == pytest.approx(0.75)
+    board.ts += SECOND
+    one.tell(board.change([(MIDDLE + 1, 5)]))
+    vector = one.read()
+    assert (vector.of("ask_refill_half_life"), vector.of("ask_unrefilled")) == (2.0, 0.0)
+
+
 # --- derivatives ------------------------------------------------------------------------------------------------------
 
 

@@ -2,8 +2,8 @@
 
 Per side (0 bids, 1 asks), all plain arrays:
 
-- `before`, shape (2, 3): best price, price of the fifth level, and lots of the first five after the last message; no
-  lots while there are fewer levels;
+- `before`, shape (2, 3): best price, how far the fifth level is from the other side's best price, and lots of the first
+  five after the last message; no lots while there are fewer levels;
 - `sweeps`, shape (2, SWEEP_FIELDS): the sweep that is being watched;
 - `waits`, shape (2, n): a ring of how long half was away, negative for those that were given up after so long;
 - `rings`, shape (2, 2): the next row of that ring, and how many it has.
@@ -23,15 +23,15 @@ TRADED_NS = SECOND_NS
 
 # Columns of `before`.
 BEST = 0
-FIFTH = 1
+REACH = 1
 LOTS = 2
 
 # Columns of `sweeps`.
 SINCE = 0
-REACH = 1  # price of the fifth level before it
-LEFT = 2  # lots up to there right after it
+WITHIN = 1  # how far the fifth level was from the other side's best price before it
+LEFT = 2  # lots within that distance right after it
 TAKEN = 3  # lots that were there before, less those
-THERE = 4  # lots up to there now
+THERE = 4  # lots within that distance now
 IS_ON = 5
 SWEEP_FIELDS = 6
 
@@ -72,13 +72,13 @@ def end_sweep(wait: int, sweep: Ints, waits: Ints, ring: Ints) -> None:
 
 
 @kernel
-def note_side(side: Ints, count: int, before: Ints) -> None:
+def note_side(side: Ints, count: int, other: int, before: Ints) -> None:
     """What the next message will be compared with."""
     before[LOTS] = 0
     if count < LEVELS:
         return
     before[BEST] = side[count - 1, 0]
-    before[FIFTH] = side[count - LEVELS, 0]
+    before[REACH] = abs(side[count - LEVELS, 0] - other)
     for i in range(count - LEVELS, count):
         before[LOTS] += side[i, 1]
 
@@ -102,26 +102,27 @@ def observe(  # noqa: PLR0913, PLR0917 - columns of a tape
 ) -> None:
     """Take one applied book message in; both sides must have a level.
 
-    A sweep of a side: its best price is gone, `share` or more of the lots of its first five levels are no longer there
-    at those prices or better, and prints of the second before took at least half of what is missing (else it was
-    withdrawn). While one is watched no other begins on that side.
+    A sweep of a side: its best price is gone, `share` or more of the lots of its first five levels are no longer as near
+    to the other side, and prints of the second before took at least half of what is missing (else it was withdrawn).
+    While one is watched no other begins on that side.
     """
     for which in range(2):
         side, count, sign = sides[which], counts[which], 1 - 2 * which
+        other = sides[1 - which, counts[1 - which] - 1, 0]
         sweep, then = sweeps[which], before[which]
         if sweep[IS_ON] == 1:
-            sweep[THERE] = lots_up_to(side, count, sweep[REACH], sign)
+            sweep[THERE] = lots_up_to(side, count, other - sign * sweep[WITHIN], sign)
             if ts - sweep[SINCE] > patience:
                 end_sweep(-patience, sweep, waits[which], rings[which])
             elif 2 * (sweep[THERE] - sweep[LEFT]) >= sweep[TAKEN]:
                 end_sweep(ts - sweep[SINCE], sweep, waits[which], rings[which])
         if sweep[IS_ON] == 0 and then[LOTS] > 0 and sign * side[count - 1, 0] < sign * then[BEST]:
-            left = lots_up_to(side, count, then[FIFTH], sign)
+            left = lots_up_to(side, count, other - sign * then[REACH], sign)
             taken = then[LOTS] - left
             if taken >= share * then[LOTS] and 2 * traded(times, sizes, signs, start, end, ts, -sign) >= taken:
-                sweep[SINCE], sweep[REACH], sweep[LEFT] = ts, then[FIFTH], left
+                sweep[SINCE], sweep[WITHIN], sweep[LEFT] = ts, then[REACH], left
                 sweep[TAKEN], sweep[THERE], sweep[IS_ON] = taken, left, 1
-        note_side(side, count, then)
+        note_side(side, count, other, then)
 
 
 @kernel

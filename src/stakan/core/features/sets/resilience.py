@@ -53,13 +53,14 @@ class Refilling(msgspec.Struct, eq=False):
 
 
 class Resilience(FeatureSet, frozen=True, kw_only=True):
-    """Half-life of what sweeps take from the first five levels, at the prices that these had.
+    """Half-life of the hole that a sweep leaves in the first five levels, seen from the other side.
 
     The book's resilience as in Obizhaeva & Wang, "Optimal trading strategy and supply/demand dynamics" (2013): what is
-    missing after a trade decays like e^(-rt), with half-life ln 2 / r. Measured is when half is back at the old prices
-    or better, at the pace of book messages; a sweep whose half is not back within `patience_s` counts as watched for so
-    long, so that the mean is the maximum-likelihood one of censored exponential times. A price that goes for good
-    refills nothing: that is impact which stays. Levels that were withdrawn and not traded are no sweep.
+    missing after a trade decays like e^(-rt), with half-life ln 2 / r, around a price that part of the impact has moved
+    for good. So the lots of a side are counted up to a distance from the other side's best price, that of the fifth level
+    before the sweep: they come back by new orders as by a price that follows. Measured is when half is back, at the pace
+    of book messages; a sweep whose half is not back within `patience_s` counts as watched for so long, so that the mean
+    is the maximum-likelihood one of censored exponential times. Levels that were withdrawn and not traded are no sweep.
     """
 
     version = "resilience-1"
