@@ -20,21 +20,22 @@ TICK, LOT = Decimal("0.1"), Decimal("0.001")
 class Watched:
     """An engine with one feature set and nothing else, and what the set says."""
 
-    def __init__(self, name, spec, *, tick=TICK, lot=LOT):
+    def __init__(self, name, spec, *, tick=TICK, lot=LOT, rules=None):
         self.name = name
+        self.rules = rules or an_instrument(tick_size=tick, lot_size=lot)
         self.engine = an_engine(
-            instruments=[an_instrument(tick_size=tick, lot_size=lot)],
+            instruments=[self.rules],
             feature_sets=((name, spec),),
             decision_interval_ns=SECOND,
         )
 
     @property
     def market(self):
-        return self.engine.state.instruments[BTC].market
+        return self.engine.state.instruments[self.rules.id].market
 
     @property
     def memory(self):
-        return self.engine._turn.memories[BTC].feature_sets[0]
+        return self.engine._turn.memories[self.rules.id].feature_sets[0]
 
     def tell(self, *events):
         for event in events:
@@ -43,7 +44,7 @@ class Watched:
 
     def read(self, now=None):
         now = self.market.ts_event if now is None else now
-        return Further(self.engine._turn.feature_sets(BTC), self.market, now)[self.name]
+        return Further(self.engine._turn.feature_sets(self.rules.id), self.market, now)[self.name]
 
 
 def numbers(vector):

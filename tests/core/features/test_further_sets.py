@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.core.features import further_reference as reference
 from tests.core.features.candle_tables import a_walk
+from tests.core.features.further_beside import SPECS, Beside
 from tests.core.features.set_markets import (
-    LOT,
     MIDDLE,
     START,
     Board,
@@ -22,7 +22,7 @@ from tests.core.features.set_markets import (
     played,
 )
 
-from stakan.core.domain.events import BookDelta, BookSnapshot, FeedDown, Ticker, TradePrint
+from stakan.core.domain.events import Ticker
 from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND, Side
 from stakan.core.features import _further_candle_kernels as candle_kernels
 from stakan.core.features import _order_flow_kernels as flow_kernels
@@ -33,71 +33,7 @@ from stakan.core.features.sets.resilience import Resilience
 from stakan.core.features.sets.rolling import Rolling
 from stakan.core.market.candles import Column
 
-EXPECTED = {
-    "order_flow": lambda told, now: reference.order_flow(told, now, LOT),
-    "rolling": reference.rolling,
-    "resilience": lambda told, _: reference.resilience(told, enough=3),
-}
-SPECS = {"order_flow": OrderFlow(), "rolling": Rolling(), "resilience": Resilience(enough=3)}
 WATCHING = pytest.mark.parametrize("name", SPECS)
-
-
-class Beside:
-    """A set in an engine beside the slow record of the same events."""
-
-    def __init__(self, name):
-        self.name, self.watched = name, Watched(name, SPECS[name])
-        self.told, self.sides = reference.Told(), ({}, {})
-
-    def tell(self, event):
-        problems = self.market.book.gaps + self.market.book.crossings
-        self.watched.tell(event)
-        book = self.market.book
-        if type(event) is FeedDown or book.gaps + book.crossings != problems:
-            self._interrupt(event)
-        elif type(event) is TradePrint:
-            size, sign = event.size, int(event.side)
-            self.told.trade(event.ts_event, event.price, size, sign, is_rpi=event.is_rpi)
-        elif type(event) in (BookDelta, BookSnapshot) and book.is_fresh:
-            self._apply(event)
-        return self
-
-    @property
-    def market(self):
-        return self.watched.market
-
-    def _interrupt(self, event):
-        known = self.told
-        self.told = reference.Told()
-        if type(event) is not FeedDown:
-            # Only the book was interrupted.
-            self.told.trades = [trade._replace(seen=0) for trade in known.trades]
-            self.told.since = known.since
-
-    def _apply(self, event):
-        rows = event.levels.tolist()
-        for side, part in zip(self.sides, (rows[: event.bid_count], rows[event.bid_count :]), strict=True):
-            if type(event) is BookSnapshot:
-                side.clear()
-            for price, size in part:
-                side.pop(price, None)
-                if size:
-                    side[price] = size
-        if all(self.sides):
-            bids, asks = sorted(self.sides[0].items(), reverse=True), sorted(self.sides[1].items())
-            self.told.book(event.ts_event, bids, asks)
-
-    def compare(self):
-        """What is warm is what the reference knows, and equal; returns the names."""
-        now = self.market.ts_event
-        vector, expected = self.watched.read(now), EXPECTED[self.name](self.told, now)
-        warm = {key for key in vector.spec.definitions if vector.is_warm(key)} - {"vpin"}
-        assert warm == set(expected)
-        for key, value in expected.items():
-            # A skew divides what is left of differences of nearly equal numbers by as little.
-            tolerance = 1e-6 if "_skew_" in key else 1e-9
-            assert vector.of(key) == pytest.approx(value, rel=tolerance, abs=1e-12 if tolerance == 1e-9 else 1e-6), key
-        return warm
 
 
 @WATCHING
