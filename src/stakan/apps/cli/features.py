@@ -7,6 +7,7 @@ import typer
 
 from stakan.apps.cli.features_build import build_command
 from stakan.apps.cli.features_show import show_command
+from stakan.apps.cli.further_sets import further_sets_lines, further_sets_markdown
 from stakan.apps.cli.output import out, reports_errors, write_json
 from stakan.core.features.catalogue import FEATURE_SET, SCHEMA_HASH, Feature
 from stakan.core.features.definitions import DEFINITIONS, channel_of
@@ -67,7 +68,7 @@ def page() -> str:
         f"| {one.index + 1} | `{one.name}` | {_cell(one.formula)} | {one.unit} | {one.window} | {one.neutral:g} | {one.source} |"
         for one in catalogue()
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + further_sets_markdown()
 
 
 def _cell(text: str) -> str:
@@ -93,5 +94,6 @@ def features_command(
     if as_json:
         write_json(catalogue())
         return
-    text = page() if markdown else "\n".join(f"{one.index + 1:3} {one.name:28} {one.formula}" for one in catalogue())
+    listed = [f"{one.index + 1:3} {one.name:28} {one.formula}" for one in catalogue()]
+    text = page() if markdown else "\n".join([*listed, *further_sets_lines()])
     out().print(text, markup=False, highlight=False, soft_wrap=True, end="" if markdown else "\n")

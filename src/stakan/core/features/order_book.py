@@ -9,6 +9,7 @@ from stakan.core.features import _flow_kernels as flow_kernels
 from stakan.core.features import _order_book_kernels as book_kernels
 from stakan.core.features import _trade_kernels as trade_kernels
 from stakan.core.features import _window_kernels as kernels
+from stakan.core.features._rings import grown
 from stakan.core.features.params import FeatureParams
 from stakan.core.market.book import Book
 from stakan.core.market.levels import LevelTracker
@@ -112,16 +113,9 @@ class OrderBookFeatures(msgspec.Struct, eq=False):
         """Double the ring that is full, its oldest row first."""
         flow = self.flow
         if answer == kernels.LIVES_FULL:
-            self.lives = _grown(self.lives, int(flow[kernels.LIVES_HEAD]))
+            self.lives = grown(self.lives, int(flow[kernels.LIVES_HEAD]))
             flow[kernels.LIVES_HEAD] = 0
             return
         head = int(flow[kernels.HEAD])
-        self.changes, self.shapes = _grown(self.changes, head), _grown(self.shapes, head)
+        self.changes, self.shapes = grown(self.changes, head), grown(self.shapes, head)
         flow[kernels.HEAD] = 0
-
-
-def _grown(ring: np.ndarray, head: int) -> np.ndarray:
-    capacity = len(ring)
-    grown = np.zeros((2 * capacity, ring.shape[1]), ring.dtype)
-    grown[:capacity] = np.roll(ring, -head, axis=0)
-    return grown
