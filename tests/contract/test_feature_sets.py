@@ -166,11 +166,8 @@ def test_a_restored_state_goes_on_with_the_same_numbers(name, seed, cut):
     assert bytes_of(other.memory) == bytes_of(one.memory)
 
 
-@EVERY_SET
+@pytest.mark.parametrize("name", [name for name in ALL if watches(spec_of(name))])
 def test_after_an_interruption_nothing_that_it_watched_is_known(name):
-    spec = spec_of(name)
-    if not watches(spec):
-        pytest.skip("it remembers no messages")
     events = list(busy(3, 300))
     one = watched(name).tell(*events)
     assert one.read().warm.any()
