@@ -2,13 +2,22 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stakan.core.domain.commands import CancelOrder, SubmitOrder
+from stakan.core.domain.commands import CancelOrder, SetTimer, SubmitOrder
 from stakan.core.domain.errors import DataError
-from stakan.core.domain.events import AccountUnread, Halt, PauseEntries, ReleaseHalt, StopTrading, TimerFired
+from stakan.core.domain.events import (
+    AccountUnread,
+    Halt,
+    PauseEntries,
+    ProtectionChanged,
+    ReleaseHalt,
+    StopTrading,
+    TimerFired,
+)
 from stakan.core.domain.facts import FillBooked, OrderTransitioned, PositionClosed
 from stakan.core.domain.orders import OrderStatus, Purpose, TimeInForce
 from stakan.core.domain.reasons import Reason
@@ -60,12 +69,31 @@ def test_orders_positions_money_plans_and_timers_are_what_they_were(count, delay
         end = event.ts_recv
     before = engine.state
     portfolio, plan = before.portfolio, before.instruments[BTC].plan
-    kept = (dict(portfolio.orders.live), dict(portfolio.positions.live), portfolio.ledger, dict(before.timers))
+    timers = {key: at for key, at in before.timers.items() if not key.startswith(("guard", "protect"))}
+    kept = (dict(portfolio.orders.live), dict(portfolio.positions.live), portfolio.ledger, timers)
     other = goes_on(engine, Eager(horizon_s=2.0)).state
     assert (other.portfolio.orders.live, other.portfolio.positions.live, other.portfolio.ledger, other.timers) == kept
     assert other.instruments[BTC].plan == plan
     assert (other.number, other.now, other.intents) == (before.number, before.now, before.intents)
     assert other.now == max(end, other.now)
+
+
+def test_a_stop_that_was_missing_before_is_looked_after_from_the_moment_it_is_told_again():
+    """Timers of the run before wait until the account was compared: that is too long for a missing stop."""
+    engine = an_engine(Eager())
+    live(engine, [a_snapshot(ts=SECOND)])
+    now = engine.state.now
+    gone = ProtectionChanged(instrument=BTC, ts_event=now, ts_recv=now, stop_loss=None, take_profit=None)
+    engine.step(gone)
+    assert any(key.startswith("guard") for key in engine.state.timers)
+    other = goes_on(engine)
+    again = msgspec.structs.replace(gone, ts_recv=now + 2 * SECOND)
+    other.step(AccountUnread(ts_event=now, ts_recv=now + SECOND, why="start", is_start=True))
+    timers = [one for one in other.step(again).commands if isinstance(one, SetTimer)]
+    assert [(one.key.split(" ")[0], one.at) for one in timers] == [
+        ("guard", again.ts_recv + SECOND),
+        ("protect", again.ts_recv + 3 * SECOND),
+    ]
 
 
 def test_a_fill_of_an_order_of_the_run_before_is_booked_as_its_entry():

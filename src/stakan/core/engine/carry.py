@@ -29,7 +29,7 @@ def carried(
 ) -> tuple[EngineState, Memories]:
     """State and memories of an engine that goes on where another one ended; takes `state` and `memories` apart.
 
-    Orders, positions, money, halts, pauses, cool-downs, plans, timers and counters are carried as they are; what is
+    Orders, positions, money, halts, pauses, cool-downs, plans, timers (see `_goes_on`) and counters are carried as they are; what is
     seen of a market, and what strategies remember of it, where the configuration sees it in the same way. Books are not
     trusted until their next snapshot. Raises DataError where something of ours is in an instrument that is not among
     `instruments`, or in one whose grid is another one now.
@@ -59,7 +59,7 @@ def carried(
     begun.halted_for, begun.halted_day, begun.paused = state.halted_for, state.halted_day, state.paused
     begun.trading = _trading(begun)
     begun.requests, begun.agreed_ts, begun.is_mended = state.requests, state.agreed_ts, state.is_mended
-    begun.timers = {key: at for key, at in state.timers.items() if InstrumentId(key.split(" ")[1]) in rules}
+    begun.timers = {key: at for key, at in state.timers.items() if _goes_on(key, rules)}
     begun.next_equity_mark = state.next_equity_mark
     return begun, remembered
 
@@ -74,6 +74,16 @@ def _check(portfolio: Portfolio, rules: dict[InstrumentId, Instrument]) -> None:
                 f"{key} holds a position or an order in ticks of {old.tick_size} and lots of {old.lot_size}, which are "
                 f"{new.tick_size} and {new.lot_size} now: carry on with the old rules and let the engine be told"
             )
+
+
+def _goes_on(timer: str, rules: dict[InstrumentId, Instrument]) -> bool:
+    """Timers of the run before go on once books and account agree, which may take long.
+
+    Those that look after a missing stop must not wait for that: they are set anew as soon as it is told that there is
+    none, which one that is set already would prevent.
+    """
+    purpose, instrument, _ = timer.split(" ")
+    return InstrumentId(instrument) in rules and purpose not in {"guard", "protect"}
 
 
 def _forget_wish(plan: Plan | None, position: Position | None) -> None:
