@@ -153,6 +153,7 @@ def warm_up(settings: Settings) -> None:
         one.market.tape.window(backtest.engine.state.now, SECOND)
         if one.market.book.is_usable:
             one.features.read(one.market, one.market.ts_event).to_array()
+            backtest.engine.further(one.rules.id).as_dict()
     forget_others()
 
 

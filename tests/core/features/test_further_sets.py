@@ -26,6 +26,7 @@ from stakan.core.domain.events import Ticker
 from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND, Side
 from stakan.core.features import _further_candle_kernels as candle_kernels
 from stakan.core.features import _order_flow_kernels as flow_kernels
+from stakan.core.features.catalogue import Feature
 from stakan.core.features.sets.candles import Candles
 from stakan.core.features.sets.derivatives import Derivatives
 from stakan.core.features.sets.order_flow import OrderFlow
@@ -101,6 +102,12 @@ def test_levels_are_compared_by_rank_and_what_moves_counts_whole():
     # Two messages in the window: ten levels a side hold 100 lots each, then one of twenty holds 7.
     assert vector.of("ofi_normalized") == pytest.approx((7 + 9 * 100) / ((2 * 20 * 100 - 93) / 40))
     assert vector.of("queue_imbalance") == pytest.approx((7 - 100) / (7 + 100))
+
+
+def test_the_first_level_is_the_order_flow_imbalance_of_the_110():
+    one = Watched("order_flow", OrderFlow()).tell(*busy(8, 40))
+    features = one.engine.state.instruments[one.rules.id].features.read(one.market, one.market.ts_event)
+    assert one.read().of("ofi_1") == features.of(Feature.ORDER_FLOW_IMBALANCE) != 0
 
 
 def prints(one, board, *told):
@@ -350,6 +357,17 @@ def test_a_book_that_stands_still_has_no_deviation_at_all():
     assert vector.is_warm("bid_ask_spread_rel_skew_60s")
     assert (vector.of("bid_ask_spread_rel_std_60s"), vector.of("bid_ask_spread_rel_skew_60s")) == (0.0, 0.0)
     assert vector.of("bid_ask_spread_rel_mean_60s") == pytest.approx(2 / MIDDLE, rel=1e-15)
+
+
+def test_a_message_at_a_moment_of_the_grid_counts_at_that_moment():
+    board = Board()
+    one = Watched("rolling", Rolling()).tell(board.snapshot())
+    board.ts += 10 * SECOND
+    one.tell(board.change(bids=[(board.best(0), 1_400)]))
+    board.ts += 200 * MILLISECOND
+    one.tell(board.change(bids=[(board.best(0), 5)]))
+    # One of twenty samples has 2,200 lots of bids against 1,000 of asks.
+    assert one.read().of("imbalance_5_mean_10s") == pytest.approx((2_200 - 1_000) / 3_200 / 20)
 
 
 def test_ticker_is_no_message_that_samples_wait_for():

@@ -43,6 +43,7 @@ from stakan.core.domain.events import (
     TradePrint,
 )
 from stakan.core.domain.facts import PartChanged, RequestRepeated
+from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.reasons import Reason
 from stakan.core.domain.step import Step
@@ -150,6 +151,11 @@ class Engine:
         """Timers asked for and not fired yet: to be set again by whoever restores a snapshot."""
         return tuple(SetTimer(key=key, at=Nanos(at)) for key, at in self._turn.state.timers.items())
 
+    def further(self, instrument: InstrumentId) -> Further:
+        """The configured feature sets of an instrument as of its newest event: to be read."""
+        market = self._turn.state.instruments[instrument].market
+        return Further(self._turn.feature_sets(instrument), market, market.ts_event)
+
     # --- market -----------------------------------------------------------------------------------------------------
 
     def _on_book(self, event: BookDelta | BookSnapshot) -> None:
@@ -235,7 +241,7 @@ class Engine:
         if not book.is_usable or self._turn.now - book.ts_recv > self.config.max_feed_age_ns:
             return
         features = state.features.read(market, now)
-        further = Further(self._turn.feature_sets(state.rules.id), market, now)
+        further = self.further(state.rules.id)
         view = View(state.rules, market, features, further, state.features.trend, state.findings, now)  # type: ignore[arg-type]  # Nanos
         if state.plan is not None:
             self._tend(state, view)

@@ -188,10 +188,13 @@ def take_print(ts: int, lots: int, sign: int, share: float, clock: Ints, minutes
 
 
 @kernel
-def vpin(buckets: Ints) -> float:
-    """The sum of |bought - sold| over all buckets by the sum of their lots; all must be full."""
+def read_buckets(clock: Ints, buckets: Ints, out: Floats, warm: Bools) -> None:
+    """VPIN, shape (1,): the sum of |bought - sold| over all buckets by the sum of their lots, once all are full."""
+    if clock[FULL] < len(buckets):
+        return
     uneven = lots = 0.0
     for i in range(len(buckets)):
         uneven += buckets[i, 0]
         lots += buckets[i, 1]
-    return uneven / lots
+    out[0] = uneven / lots
+    warm[0] = True

@@ -142,6 +142,4 @@ class OrderFlow(FeatureSet, frozen=True, kw_only=True):
         if deep:
             out[_QUEUES] = balance(float(book.best_bid_size), float(book.best_ask_size))
             warm[_QUEUES] = True
-        if state.clock[kernels.FULL] == self.buckets:
-            out[_VPIN] = kernels.vpin(state.buckets)
-            warm[_VPIN] = True
+        kernels.read_buckets(state.clock, state.buckets, out[_VPIN:], warm[_VPIN:])
