@@ -64,6 +64,7 @@ COMMANDS = {
         "prove:prove_command",
         "Demonstrate safeguards, step by step, with the code that runs in a bot; no keys, nothing leaves this machine.",
     ),
+    "bench": Command("bench:bench_app", "Judge parts of stakan on recorded data."),
     "console": Command("console:console_command", "Serve the browser console and the API of a bot."),
     "strategies": Command(
         "strategies:strategies_command", "Strategies that come with stakan, with their parameters and defaults."

@@ -1,0 +1,1 @@
+"""The judge of detectors: plants episodes into recorded books, lets detectors watch, and scores what they say."""

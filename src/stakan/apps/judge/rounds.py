@@ -1,0 +1,155 @@
+"""Rounds: one session shown once, untouched or with a fresh planting, and what every contender said of it.
+
+All that a round draws comes from its name and the seed, so rounds are the same in any order and in any process.
+"""
+
+from collections.abc import Generator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from enum import IntEnum
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from stakan.adapters.compiling import take_turns
+from stakan.apps.judge.background import Background
+from stakan.apps.judge.contenders import Contender
+from stakan.apps.judge.episodes import MANIPULATIONS, TIERS, Episode, Family
+from stakan.apps.judge.injection import inject
+from stakan.apps.judge.schedule import EVERYTHING, Density, Stretch, plan, planted_share
+from stakan.apps.judge.sessions import SESSIONS, load, parts
+from stakan.apps.judge.watching import Alarm, Watched, watch
+
+MIXED = Density(gap_s=3.0)
+"""All families and hard negatives: at most 0.1 % of a stretch's events are planted."""
+ANOMALY_SHARE = 0.05
+MULTILEVEL = Density(gap_s=10.0, max_share=1.0, max_time=ANOMALY_SHARE)
+"""One family alone, inside whose episodes 5 % of the time lies: for the precision-recall curve."""
+EPISODES_A_ROUND = 5
+"""About so many of each family are planted in the test parts of the liquid sessions by one mixed round of each."""
+_CURVE_ROUNDS = 2
+_WARM_EVENTS = 3_000
+
+
+class Kind(IntEnum):
+    """What is planted in a round."""
+
+    UNTOUCHED = 0
+    MIXED = 1
+    CURVE = 2
+    """One family at 5 % of the time."""
+
+
+class Round(NamedTuple):
+    """The name of a round."""
+
+    kind: Kind
+    session: int
+    tier: int = 0
+    family: Family | None = None
+    number: int = 0
+
+
+class Seen(NamedTuple):
+    """What came of a round."""
+
+    round: Round
+    calibration: Stretch | None
+    test: Stretch | None
+    truth: tuple[Episode, ...]
+    alarms: dict[str, tuple[Alarm, ...]]
+    share: float
+    """Largest share of a stretch's events that was planted, quote stuffing apart."""
+    costs: dict[str, list[int]]
+    print_costs: dict[str, list[int]]
+
+
+class Course(NamedTuple):
+    """What all rounds of a judgement share."""
+
+    data: Path
+    cache: Path | None
+    seed: int
+    contenders: tuple[Contender, ...]
+
+
+def rounds(episodes: int, tiers: Sequence[int] = TIERS) -> list[Round]:
+    """The rounds that plant about so many episodes of each family and tier in the test parts."""
+    liquid = [k for k, session in enumerate(SESSIONS) if session.is_liquid]
+    tested = [k for k in liquid if SESSIONS[k].calibration < 1]
+    found = [Round(Kind.UNTOUCHED, k) for k in range(len(SESSIONS))]
+    for number in range(-(-episodes // EPISODES_A_ROUND)):
+        found += [Round(Kind.MIXED, k, tier, None, number) for tier in tiers for k in liquid]
+    for number in range(_CURVE_ROUNDS):
+        found += [
+            Round(Kind.CURVE, k, tier, family, number) for tier in tiers for family in MANIPULATIONS for k in tested
+        ]
+    return found
+
+
+def play(course: Course, one: Round) -> Seen:
+    """Play one round."""
+    ground = _ground(course.data, course.cache, one.session)
+    both = parts(SESSIONS[one.session], ground)
+    calibration = both.calibration if both.calibration.stop > both.calibration.start else None
+    detectors = {contender.name: contender.detector for contender in course.contenders if _attends(contender, one)}
+    if one.kind is Kind.UNTOUCHED:
+        # Compiled kernels and caches are warm before anything is measured.
+        watch(ground.instrument, ground.events[:_WARM_EVENTS], detectors)
+        watched = watch(ground.instrument, ground.events, detectors, measures=True)
+        return _seen(one, calibration, both.test, (), watched, 0.0)
+    families = EVERYTHING if one.family is None else (one.family,)
+    planted = MIXED if one.kind is Kind.MIXED else MULTILEVEL
+    rng = np.random.default_rng([course.seed, *_key(one)])
+    scripts, share = [], 0.0
+    for stretch in (calibration, both.test):
+        if stretch is not None:
+            of_stretch = plan(ground, rng, stretch, families, one.tier, planted)
+            share = max(share, planted_share(ground, stretch, of_stretch))
+            scripts += of_stretch
+    watched = watch(ground.instrument, inject(ground, scripts), detectors)
+    return _seen(one, calibration, both.test, tuple(script.truth for script in scripts), watched, share)
+
+
+def play_all(course: Course, wanted: Sequence[Round], jobs: int = 1) -> Generator[Seen, None, None]:
+    """Play rounds, as they are done; with more than one job in processes of their own."""
+    if jobs <= 1:
+        for one in wanted:
+            yield play(course, one)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=take_turns) as pool:
+        running = [pool.submit(play, course, one) for one in wanted]
+        try:
+            for future in as_completed(running):
+                yield future.result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+@cache
+def _ground(data: Path, kept: Path | None, session: int) -> Background:
+    return load(SESSIONS[session], data, kept)
+
+
+def _attends(contender: Contender, one: Round) -> bool:
+    """A curve is drawn for those whose family it is."""
+    return one.family is None or one.family.pattern is contender.pattern
+
+
+def _key(one: Round) -> list[int]:
+    family = 0 if one.family is None else 1 + MANIPULATIONS.index(one.family)
+    return [one.kind, one.session, one.tier, family, one.number]
+
+
+def _seen(
+    one: Round,
+    calibration: Stretch | None,
+    test: Stretch | None,
+    truth: tuple[Episode, ...],
+    watched: Watched,
+    share: float,
+) -> Seen:
+    return Seen(one, calibration, test, truth, watched.alarms, share, watched.costs, watched.print_costs)

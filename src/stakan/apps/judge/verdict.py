@@ -1,0 +1,303 @@
+"""From rounds to a verdict: thresholds chosen on calibration parts, figures of test parts, and whether bars hold."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+import numpy as np
+
+from stakan.apps.judge.background import Ints
+from stakan.apps.judge.contenders import Contender
+from stakan.apps.judge.episodes import JUDGED_TIER, TIERS, Family
+from stakan.apps.judge.intervals import Estimate, Rate, Share, bootstrapped, rate, share
+from stakan.apps.judge.rounds import Kind, Seen
+from stakan.apps.judge.schedule import Stretch
+from stakan.apps.judge.scoring import Scene, Tally, alarm_times, tally, windows
+from stakan.apps.judge.sessions import SESSIONS
+from stakan.core.domain.findings import Pattern
+from stakan.core.domain.units import HOUR
+
+RECALL, PRECISION, NEGATIVES, AREA, ALERTS, COST_US = 0.70, 0.80, 0.10, 0.675, 20.0, 1_000.0
+"""What must be reached (detection.md): the negatives below, alerts per symbol-hour at most, cost below."""
+_CANDIDATES = 60
+"""Thresholds that are tried at most."""
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One contender on one tier, test part."""
+
+    detector: str
+    tier: int
+    recall: Share
+    precision: Share
+    """Hits over hits and false alarms."""
+    set_aside: int
+    """Alarms of spoofing on layering and the reverse: neither."""
+    hard_negative_rate: Share
+    by_hard_negative: dict[str, Share]
+    auc_pr: Estimate
+    median_delay_s: float | None
+    before_cancel: Share
+    """Of all episodes."""
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for a contender whatever the tier."""
+
+    detector: str
+    pattern: Pattern
+    threshold: float
+    """Confidence from which on it counts, chosen on the calibration part."""
+    is_feasible: bool
+    """Whether some threshold kept the bars of precision and alerts there."""
+    false_alerts_per_symbol_hour: Rate
+    """Test part of the long quiet recording, untouched."""
+    liquid_alerts_per_symbol_hour: Rate
+    """Test parts of the liquid sessions, untouched: minutes, so indicative."""
+    cost_us_p50: float
+    cost_us_p99: float
+    """Per book message of the liquid sessions, microseconds."""
+    print_cost_us_p99: float
+
+
+class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A family at the threshold that serves the other families best."""
+
+    family: Family
+    threshold: float
+    recall: Share
+    precision: Share
+
+
+class Bar(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that must hold on the judged tier."""
+
+    detector: str
+    what: str
+    must: float
+    found: float
+    holds: bool
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is printed."""
+
+    holds: bool
+    seed: int
+    rows: tuple[Row, ...]
+    standings: tuple[Standing, ...]
+    all_cost_us_p50: float
+    all_cost_us_p99: float
+    """All judged detectors together, per book message."""
+    left_out: tuple[LeftOut, ...]
+    bars: tuple[Bar, ...]
+    planted_share: float
+    """Largest share of any stretch's events that was planted in mixed rounds."""
+    episodes: int
+    """Planted in all test parts of mixed rounds, hard negatives among them."""
+
+
+def verdict(seen: Sequence[Seen], contenders: Sequence[Contender], seed: int, tiers: Sequence[int] = TIERS) -> Verdict:
+    """Judge what contenders said in all rounds."""
+    judged = [contender for contender in contenders if contender.is_judged]
+    thresholds = {contender.name: _threshold(seen, contender, tiers) for contender in contenders}
+    standings = tuple(_standing(seen, contender, *thresholds[contender.name]) for contender in contenders)
+    rows = tuple(
+        _row(seen, contender, tier, thresholds[contender.name][0], seed) for contender in contenders for tier in tiers
+    )
+    together = _together(seen, [contender.name for contender in judged])
+    bars = tuple(_bars(rows, standings, {contender.name for contender in judged}, together))
+    mixed = [one for one in seen if one.round.kind is Kind.MIXED]
+    return Verdict(
+        holds=bool(bars) and all(bar.holds for bar in bars),
+        seed=seed,
+        rows=rows,
+        standings=standings,
+        all_cost_us_p50=_microseconds(together, 50),
+        all_cost_us_p99=_microseconds(together, 99),
+        left_out=tuple(_left_out(seen, judged, tiers)),
+        bars=bars,
+        planted_share=max((one.share for one in mixed), default=0.0),
+        episodes=sum(len(scene.truth) for scene in _scenes(mixed, "", is_test=True)),
+    )
+
+
+def _scenes(seen: Iterable[Seen], name: str, *, is_test: bool) -> list[Scene]:
+    """What a contender saw of one part, with the episodes that lie in it."""
+    found = []
+    for one in seen:
+        stretch = one.test if is_test else one.calibration
+        if stretch is not None:
+            truth = tuple(episode for episode in one.truth if stretch.start <= episode.began < stretch.stop)
+            found.append(Scene(stretch, truth, one.alarms.get(name, ())))
+    return found
+
+
+def _mixed(seen: Iterable[Seen], name: str, tiers: Sequence[int], *, is_test: bool) -> list[Scene]:
+    chosen = (one for one in seen if one.round.kind is Kind.MIXED and one.round.tier in tiers)
+    return _scenes(chosen, name, is_test=is_test)
+
+
+def _untouched(seen: Iterable[Seen], *, is_liquid: bool) -> list[Seen]:
+    return [
+        one for one in seen if one.round.kind is Kind.UNTOUCHED and SESSIONS[one.round.session].is_liquid is is_liquid
+    ]
+
+
+def _alert_rate(seen: Iterable[Seen], name: str, threshold: float, *, is_test: bool) -> Rate:
+    count, span = 0, 0
+    for scene in _scenes(seen, name, is_test=is_test):
+        count += len(alarm_times(scene.alarms, scene.stretch, threshold))
+        span += _length(scene.stretch)
+    return rate(count, span / HOUR)
+
+
+def _length(stretch: Stretch) -> int:
+    return stretch.stop - stretch.start
+
+
+def _candidates(scenes: Iterable[Scene]) -> list[float]:
+    """Confidences that occur, thinned, rising."""
+    values = np.unique([finding.confidence for scene in scenes for alarm in scene.alarms for finding in alarm.findings])
+    if len(values) > _CANDIDATES:
+        values = np.unique(np.quantile(values, np.linspace(0, 1, _CANDIDATES), method="nearest"))
+    return [float(value) for value in values]
+
+
+def _precision(counts: Tally) -> float:
+    said = counts.hits + counts.false_alarms
+    return counts.hits / said if said else 0.0
+
+
+def _f1(counts: Tally) -> float:
+    wanted = counts.episodes + counts.hits + counts.false_alarms
+    return 2 * counts.hits / wanted if wanted else 0.0
+
+
+def _tuning_tiers(tiers: Sequence[int]) -> Sequence[int]:
+    return (JUDGED_TIER,) if JUDGED_TIER in tiers else tiers
+
+
+def _threshold(seen: Sequence[Seen], contender: Contender, tiers: Sequence[int]) -> tuple[float, bool]:
+    """The threshold of the best recall among those that keep precision and alert bars on the calibration part.
+
+    Where none does, that of the best F1, and False. Of equals the highest: it alarms least.
+    """
+    scenes = _mixed(seen, contender.name, _tuning_tiers(tiers), is_test=False)
+    quiet = _untouched(seen, is_liquid=False)
+    best, best_f1 = (-1.0, 1.0), (-1.0, 1.0)
+    for threshold in _candidates(scenes):
+        counts = tally(scenes, contender.pattern, threshold)
+        best_f1 = max(best_f1, (_f1(counts), threshold))
+        alerts = _alert_rate(quiet, contender.name, threshold, is_test=False)
+        if _precision(counts) >= PRECISION and not alerts.value > ALERTS:
+            best = max(best, (float(counts.hits), threshold))
+    return (best[1], True) if best[0] > 0 else (best_f1[1], False)
+
+
+def _row(seen: Sequence[Seen], contender: Contender, tier: int, threshold: float, seed: int) -> Row:
+    counts = tally(_mixed(seen, contender.name, (tier,), is_test=True), contender.pattern, threshold)
+    family = Family(contender.pattern)
+    curve = [
+        one for one in seen if one.round.kind is Kind.CURVE and one.round.tier == tier and one.round.family is family
+    ]
+    blocks = [block for scene in _scenes(curve, contender.name, is_test=True) for block in windows(scene, family)]
+    return Row(
+        detector=contender.name,
+        tier=tier,
+        recall=share(counts.hits, counts.episodes),
+        precision=share(counts.hits, counts.hits + counts.false_alarms),
+        set_aside=counts.set_aside,
+        hard_negative_rate=share(counts.alarmed_negatives, counts.hard_negatives),
+        by_hard_negative={kind: share(*both) for kind, both in sorted(counts.by_kind.items())},
+        auc_pr=bootstrapped(blocks, seed),
+        median_delay_s=float(np.median(counts.delays_s)) if counts.delays_s else None,
+        before_cancel=share(counts.before_cancel, counts.episodes),
+    )
+
+
+def _standing(seen: Sequence[Seen], contender: Contender, threshold: float, is_feasible: bool) -> Standing:
+    liquid, quiet = _untouched(seen, is_liquid=True), _untouched(seen, is_liquid=False)
+    costs = _together(seen, [contender.name])
+    prints = [ns for one in liquid for ns in one.print_costs.get(contender.name, ())]
+    return Standing(
+        detector=contender.name,
+        pattern=contender.pattern,
+        threshold=threshold,
+        is_feasible=is_feasible,
+        false_alerts_per_symbol_hour=_alert_rate(quiet, contender.name, threshold, is_test=True),
+        liquid_alerts_per_symbol_hour=_alert_rate(liquid, contender.name, threshold, is_test=True),
+        cost_us_p50=_microseconds(costs, 50),
+        cost_us_p99=_microseconds(costs, 99),
+        print_cost_us_p99=_microseconds(np.array(prints), 99),
+    )
+
+
+def _together(seen: Iterable[Seen], names: Sequence[str]) -> Ints:
+    """Nanoseconds of some contenders per book message of the liquid sessions."""
+    sums = [np.sum([one.costs[name] for name in names], axis=0) for one in _untouched(seen, is_liquid=True) if names]
+    return np.concatenate(sums).astype(np.int64) if sums else np.zeros(0, np.int64)
+
+
+def _microseconds(nanoseconds: Ints, percentile: float) -> float:
+    return float(np.percentile(nanoseconds, percentile)) / 1_000 if len(nanoseconds) else 0.0
+
+
+def _left_out(seen: Sequence[Seen], judged: Sequence[Contender], tiers: Sequence[int]) -> Iterable[LeftOut]:
+    """Leave one family out: a common threshold for all detectors but its own, then used for it."""
+    tuned = _tuning_tiers(tiers)
+    for one in judged:
+        others = [contender for contender in judged if contender.pattern is not one.pattern]
+        scenes = {contender: _mixed(seen, contender.name, tuned, is_test=False) for contender in others}
+        best = (-1.0, 1.0)
+        for threshold in _candidates(scene for found in scenes.values() for scene in found):
+            counts = [tally(found, contender.pattern, threshold) for contender, found in scenes.items()]
+            together = Tally(
+                episodes=sum(count.episodes for count in counts),
+                hits=sum(count.hits for count in counts),
+                false_alarms=sum(count.false_alarms for count in counts),
+            )
+            best = max(best, (_f1(together), threshold))
+        if best[0] < 0:
+            continue
+        counts_of_it = tally(_mixed(seen, one.name, tuned, is_test=True), one.pattern, best[1])
+        yield LeftOut(
+            family=Family(one.pattern),
+            threshold=best[1],
+            recall=share(counts_of_it.hits, counts_of_it.episodes),
+            precision=share(counts_of_it.hits, counts_of_it.hits + counts_of_it.false_alarms),
+        )
+
+
+def _bars(
+    rows: Iterable[Row],
+    standings: Iterable[Standing],
+    judged: set[str],
+    together: Ints,
+) -> Iterable[Bar]:
+    for row in rows:
+        if row.detector in judged and row.tier == JUDGED_TIER:
+            yield _at_least(row.detector, "recall", RECALL, row.recall.value)
+            yield _at_least(row.detector, "precision", PRECISION, row.precision.value)
+            yield _below(row.detector, "hard negatives", NEGATIVES, row.hard_negative_rate.value)
+            if row.detector == Pattern.LAYERING:
+                yield _at_least(row.detector, "AUC-PR, multilevel at 5 %", AREA, row.auc_pr.value)
+    for standing in standings:
+        if standing.detector in judged:
+            found = standing.false_alerts_per_symbol_hour.value
+            yield Bar(
+                detector=standing.detector,
+                what="alerts per symbol-hour",
+                must=ALERTS,
+                found=found,
+                holds=found <= ALERTS,
+            )
+    if judged:
+        yield _below("all together", "cost per update, p99, us", COST_US, _microseconds(together, 99))
+
+
+def _at_least(detector: str, what: str, must: float, found: float) -> Bar:
+    return Bar(detector=detector, what=what, must=must, found=found, holds=found >= must)
+
+
+def _below(detector: str, what: str, must: float, found: float) -> Bar:
+    return Bar(detector=detector, what=what, must=must, found=found, holds=found < must)
