@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 from stakan.core.kernel import kernel
 
+Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 PRICE = 0
@@ -15,7 +16,9 @@ CAME = 2
 WENT = 3
 CALM = 4
 """Log likelihood that an order came unprovoked."""
-FIELDS = 5
+DISTANCE = 5
+"""Ticks behind the touch when it came."""
+FIELDS = 6
 
 FEWEST = 3
 _AT_ONCE_S = 0.06
@@ -25,44 +28,46 @@ _LONGEST_S = 6.0
 
 
 @kernel
-def roughness(rows: Floats, first: int, last: int) -> float:
+def roughness(rows: Floats, chosen: Ints, n: int) -> float:
     """Root mean square residual of log lots against their rank by price: 0 for equal and for evenly rising sizes."""
-    n = last - first + 1
     middle = (n - 1) / 2.0
     mean = 0.0
-    for k in range(first, last + 1):
-        mean += rows[k, LOG_LOTS]
+    for k in range(n):
+        mean += rows[chosen[k], LOG_LOTS]
     mean /= n
     across = 0.0
     along = 0.0
-    for k in range(first, last + 1):
-        across += (k - first - middle) * (rows[k, LOG_LOTS] - mean)
-        along += (k - first - middle) ** 2
+    for k in range(n):
+        across += (k - middle) * (rows[chosen[k], LOG_LOTS] - mean)
+        along += (k - middle) ** 2
     slope = across / along
     squares = 0.0
-    for k in range(first, last + 1):
-        squares += (rows[k, LOG_LOTS] - mean - slope * (k - first - middle)) ** 2
+    for k in range(n):
+        squares += (rows[chosen[k], LOG_LOTS] - mean - slope * (k - middle)) ** 2
     return float(np.sqrt(squares / (n - 1)))
 
 
 @kernel
-def ladder(rows: Floats, first: int, last: int, is_standing: bool) -> float:
-    """How much rows [first, last], sorted by price, look like one ladder: a sum of weights, 0 for neither."""
-    n = last - first + 1
-    step = (rows[last, PRICE] - rows[first, PRICE]) / (n - 1)
+def ladder(rows: Floats, chosen: Ints, n: int, is_standing: bool) -> float:
+    """How much the first n `chosen` rows, sorted by price, look like one ladder: a sum of weights, 0 for neither."""
+    first = rows[chosen[0]]
+    last = rows[chosen[n - 1]]
+    step = (last[PRICE] - first[PRICE]) / (n - 1)
     uneven = 0.0
     calm = 0.0
-    came = rows[first, CAME]
-    came_last = came
-    went = went_last = rows[first, WENT]
-    for k in range(first, last + 1):
-        calm += rows[k, CALM]
-        came, came_last = min(came, rows[k, CAME]), max(came_last, rows[k, CAME])
-        went, went_last = min(went, rows[k, WENT]), max(went_last, rows[k, WENT])
-        if k > first:
-            uneven = max(uneven, abs(rows[k, PRICE] - rows[k - 1, PRICE] - step))
-    score = 1.2 * min(n - FEWEST, 4) - 0.7 * np.log(step) - 0.5 * min(uneven, 6.0)
-    score += calm / n - 5.0 * min(roughness(rows, first, last), 0.6)
+    nearest = first[DISTANCE]
+    came = came_last = first[CAME]
+    went = went_last = first[WENT]
+    for k in range(n):
+        row = rows[chosen[k]]
+        calm += row[CALM]
+        nearest = min(nearest, row[DISTANCE])
+        came, came_last = min(came, row[CAME]), max(came_last, row[CAME])
+        went, went_last = min(went, row[WENT]), max(went_last, row[WENT])
+        if k > 0:
+            uneven = max(uneven, abs(row[PRICE] - rows[chosen[k - 1], PRICE] - step))
+    score = 1.4 * min(n - FEWEST, 4) - 0.7 * np.log(step) - 0.5 * min(uneven, 6.0)
+    score += 0.5 * calm / n - 6.0 * min(roughness(rows, chosen, n), 0.5) - 0.15 * min(max(nearest - 5.0, 0.0), 20.0)
     spread = came_last - came
     if spread <= _AT_ONCE_S:
         score += 1.5
@@ -76,14 +81,36 @@ def ladder(rows: Floats, first: int, last: int, is_standing: bool) -> float:
 
 
 @kernel
-def best_ladder(rows: Floats, is_standing: bool) -> tuple[float, int, int]:
-    """The best run of three or more rows (sorted by price, each price once): its score, first and last row."""
-    best = -1e9
-    found = 0
-    found_last = -1
-    for first in range(rows.shape[0] - FEWEST + 1):
-        for last in range(first + FEWEST - 1, rows.shape[0]):
-            score = ladder(rows, first, last, is_standing)
-            if score > best:
-                best, found, found_last = score, first, last
-    return best, found, found_last
+def without(chosen: Ints, n: int, k: int, out: Ints) -> None:
+    """The first n of `chosen` but the k-th."""
+    for i in range(n - 1):
+        out[i] = chosen[i] if i < k else chosen[i + 1]
+
+
+@kernel
+def best_ladder(rows: Floats, is_standing: bool, out: Ints) -> tuple[float, int]:
+    """The best ladder among rows sorted by price, each price once, three at least: its score and how many rows it has.
+
+    Rows are left out one by one, each time the one without which the rest looks best; `out` gets those of the best.
+    """
+    n = rows.shape[0]
+    chosen = np.arange(n)
+    trial = np.empty(n, np.int64)
+    best = ladder(rows, chosen, n, is_standing)
+    found = n
+    out[:n] = chosen
+    while n > FEWEST:
+        worst = 0
+        rest = -1e9
+        for k in range(n):
+            without(chosen, n, k, trial)
+            score = ladder(rows, trial, n - 1, is_standing)
+            if score > rest:
+                worst, rest = k, score
+        without(chosen, n, worst, trial)
+        n -= 1
+        chosen[:n] = trial[:n]
+        if rest > best:
+            best, found = rest, n
+            out[:n] = chosen[:n]
+    return best, found

@@ -34,7 +34,7 @@ _APART_S = 2.6
 """A ladder's orders come at most so long after each other."""
 _LEAVING_S = 1.2
 """It is gone within so long."""
-_ALONE = -1.0
+_ALONE = 1.0
 """Log odds of any three orders that neither speak for nor against."""
 _UNENDED = 2.0
 """What a ladder lacks that has not gone yet."""
@@ -70,10 +70,10 @@ class Layering(Detector, frozen=True, kw_only=True):
 
     min_confidence: float = 0.5
     """What is less likely is not said: lower finds more and alarms more."""
-    multiple: float = 2.0
+    multiple: float = 2.5
     """Of the median level of a side: what counts as a layer."""
     min_layers: int = 3
-    reach_ticks: int = 24
+    reach_ticks: int = 40
     """Farther from the touch is not looked at."""
     min_life_s: float = 0.3
     max_life_s: float = 20.0
@@ -156,9 +156,10 @@ class Layering(Detector, frozen=True, kw_only=True):
                 continue
             run.sort(key=lambda one: one.side * -one.price)
             rows = np.array([_row(one, run[0], now) for one in run])
-            score, first, last = kernels.best_ladder(rows, run[0].ended == 0)
-            if last - first + 1 >= self.min_layers and (best is None or score > best[0]):
-                best = score, sorted(run[first : last + 1], key=lambda one: one.since)
+            chosen = np.empty(len(run), np.int64)
+            score, count = kernels.best_ladder(rows, run[0].ended == 0, chosen)
+            if count >= self.min_layers and (best is None or score > best[0]):
+                best = score, sorted((run[k] for k in chosen[:count].tolist()), key=lambda one: one.since)
         return best
 
     def _said(
@@ -223,7 +224,7 @@ def _row(order: Order, origin: Order, now: int) -> tuple[float, ...]:
     behind = -order.side * (order.price - origin.price)
     went = ((order.ended or now) - origin.since) / SECOND
     common = -0.5 * math.log1p(max(0, order.common - 1))
-    return (float(behind), math.log(order.lots), (order.since - origin.since) / SECOND, went, order.calm + common)
+    return (float(behind), math.log(order.lots), (order.since - origin.since) / SECOND, went, order.calm + common, float(order.distance))
 
 
 def _usual_hits(tape: Tape) -> float:

@@ -40,10 +40,10 @@ _OVERLAP_S = 0.06
 """A repetition may come so much before the one before has gone: with the same or the next message."""
 _SAME = 0.02
 """Sizes that differ less than so much, in logarithms, are the same."""
-_SAME_BONUS = 1.0
+_SAME_BONUS = 2.0
 _LIKE_BONUS = 0.4
 _SHAPE = 0.0
-_ALONE = -3.0
+_ALONE = -4.0
 """Log odds of one candidate that neither speaks for nor against."""
 _MOST = 1.5
 """What one order can add at most."""

@@ -23,6 +23,7 @@ from stakan.core.market.picture import MarketPicture
 from stakan.core.plugins import Detector
 
 _USED = 64
+_NO_ID = -(2**63)
 _ALONE = -6.0
 """Log odds of a run of pairs before its first one has spoken."""
 _LEAST = 0.01
@@ -65,7 +66,7 @@ class WashTrading(Detector, frozen=True, kw_only=True):
 
     def start(self, instrument: Instrument) -> WashTradingState:  # noqa: ARG002 - nothing depends on it
         """Nothing seen yet."""
-        return WashTradingState(np.zeros(_USED, np.int64))
+        return WashTradingState(np.full(_USED, _NO_ID))
 
     def restart(self, state: WashTradingState) -> None:
         """Prints may be missing: a run ends here."""
