@@ -62,7 +62,7 @@ def undoes(slot: Ints, price: int, change: int, ts: int) -> bool:
     last = slot[CHANGE]
     if slot[LEVEL] == price and ts - slot[CHANGED] <= _UNDONE_WITHIN and 10 * abs(last + change) <= abs(last):
         slot[CHANGE] = 0
-        return last != 0
+        return bool(last != 0)
     slot[LEVEL] = price
     slot[CHANGE] = change
     slot[CHANGED] = ts

@@ -224,7 +224,14 @@ def _row(order: Order, origin: Order, now: int) -> tuple[float, ...]:
     behind = -order.side * (order.price - origin.price)
     went = ((order.ended or now) - origin.since) / SECOND
     common = -0.5 * math.log1p(max(0, order.common - 1))
-    return (float(behind), math.log(order.lots), (order.since - origin.since) / SECOND, went, order.calm + common, float(order.distance))
+    return (
+        float(behind),
+        math.log(order.lots),
+        (order.since - origin.since) / SECOND,
+        went,
+        order.calm + common,
+        float(order.distance),
+    )
 
 
 def _usual_hits(tape: Tape) -> float:

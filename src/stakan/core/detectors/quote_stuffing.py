@@ -26,7 +26,9 @@ _UNLIKELY = -3.0
 """Log odds below which nothing is looked at any further."""
 _SURER = 2.0
 """A suspicion is told again when its log odds have risen so much."""
-_OVER = 300_000_000
+_EBB = 0.4
+"""Share of a burst's most flips below which it does not go on."""
+_OVER = 200_000_000
 """A burst is over when it was not seen for so long."""
 
 
@@ -50,6 +52,8 @@ class QuoteStuffingState(msgspec.Struct, eq=False):
     updates: float = 0.0
     flips: float = 0.0
     """The most of it."""
+    ebb: float = 0.0
+    """The fewest flips since the last burst was over; the next begins with twice as many."""
 
 
 class QuoteStuffing(Detector, frozen=True, kw_only=True):
@@ -73,11 +77,13 @@ class QuoteStuffing(Detector, frozen=True, kw_only=True):
         state.slots[:] = 0
         state.pace[: kernels.USUAL] = 0
         state.began = 0
+        state.ebb = 0.0
 
     def on_book(self, market: MarketPicture, event: BookEvent, state: QuoteStuffingState) -> Sequence[Finding]:
         """Count changes and flips; say when a burst shows, and when it is over."""
         if type(event) is not BookDelta:
             self.restart(state)
+            state.calm_ts = event.ts_event
             return ()
         book = market.book
         if not book.is_usable:
@@ -99,24 +105,26 @@ class QuoteStuffing(Detector, frozen=True, kw_only=True):
             if state.began:
                 return self._ending(event, state)
             state.calm_ts = ts
+            state.ebb = 0.0
             return ()
         return self._burst(event, state, odds)
 
     def _burst(self, event: BookDelta, state: QuoteStuffingState, odds: float) -> Sequence[Finding]:
-        ts = event.ts_event
-        if logistic(odds) < self.min_confidence:
+        ts, flips = event.ts_event, float(state.pace[kernels.FLIPS])
+        if logistic(odds) < self.min_confidence or (state.began and flips < _EBB * state.flips):
             return self._ending(event, state) if state.began else ()
-        state.seen_ts = ts
         if not state.began:
-            if not self._is_warm(state, ts):
+            state.ebb = min(state.ebb, flips)
+            if flips < 2 * state.ebb or not self._is_warm(state, ts):
                 return ()
             state.episodes += 1
             state.began = max(state.calm_ts, ts - SECOND)
             state.odds, state.told = kernels.NONE, kernels.NONE
             state.updates = state.flips = 0.0
+        state.seen_ts = ts
         state.odds = max(state.odds, odds)
         state.updates = max(state.updates, float(state.pace[kernels.UPDATES]))
-        state.flips = max(state.flips, float(state.pace[kernels.FLIPS]))
+        state.flips = max(state.flips, flips)
         if odds < state.told + _SURER:
             return ()
         state.told = odds
@@ -132,6 +140,7 @@ class QuoteStuffing(Detector, frozen=True, kw_only=True):
         finding = self._finding(event, state, Stage.CONFIRMED)
         state.began = 0
         state.calm_ts = event.ts_event
+        state.ebb = float(state.pace[kernels.FLIPS])
         return (finding,)
 
     def _finding(self, event: BookDelta, state: QuoteStuffingState, stage: Stage) -> Finding:

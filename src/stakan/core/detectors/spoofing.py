@@ -160,8 +160,9 @@ class Spoofing(Detector, frozen=True, kw_only=True):
         else:
             chain = _extended(Chain(), order, alone, order.ended)
         state.chains[order.which] = chain
-        if logistic(chain.odds) < self.min_confidence:
+        if chain.odds < 0:
             _note_candidate(state, event.ts_event)
+        if logistic(chain.odds) < self.min_confidence:
             return None
         if chain.episode == 0:
             state.episodes += 1
