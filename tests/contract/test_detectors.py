@@ -46,7 +46,10 @@ def of_market(name, seed):
     return tuple(findings(name, market(seed)))
 
 
-def told(found, shape=Shape()):
+PLAIN = Shape()
+
+
+def told(found, shape=PLAIN):
     """Findings as values that can be compared, in no order and without numbers of episodes, seen back from a shape."""
     rows = []
     for one in found:

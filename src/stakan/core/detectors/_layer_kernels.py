@@ -8,14 +8,17 @@ from stakan.core.kernel import kernel
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
+# Columns of orders: whole numbers when given, relative to the first when worked with.
 PRICE = 0
-"""Ticks behind the touch."""
+"""Ticks away from the touch, from any origin."""
 LOG_LOTS = 1
+"""Lots when given."""
 CAME = 2
-"""Seconds, from any origin."""
+"""Nanoseconds when given, then seconds."""
 WENT = 3
+"""The same; 0 is of no meaning where orders stand."""
 CALM = 4
-"""Log likelihood that an order came unprovoked."""
+"""Log likelihood that an order came unprovoked; in millionths when given."""
 DISTANCE = 5
 """Ticks behind the touch when it came."""
 FIELDS = 6
@@ -88,12 +91,20 @@ def without(chosen: Ints, n: int, k: int, out: Ints) -> None:
 
 
 @kernel
-def best_ladder(rows: Floats, is_standing: bool, out: Ints) -> tuple[float, int]:
+def best_ladder(given: Ints, is_standing: bool, out: Ints) -> tuple[float, int]:
     """The best ladder among rows sorted by price, each price once, three at least: its score and how many rows it has.
 
     Rows are left out one by one, each time the one without which the rest looks best; `out` gets those of the best.
     """
-    n = rows.shape[0]
+    n = given.shape[0]
+    rows = np.empty((n, FIELDS))
+    for i in range(n):
+        rows[i, PRICE] = given[i, PRICE] - given[0, PRICE]
+        rows[i, LOG_LOTS] = np.log(float(given[i, LOG_LOTS]))
+        rows[i, CAME] = (given[i, CAME] - given[0, CAME]) * 1e-9
+        rows[i, WENT] = (given[i, WENT] - given[0, WENT]) * 1e-9
+        rows[i, CALM] = given[i, CALM] * 1e-6
+        rows[i, DISTANCE] = given[i, DISTANCE]
     chosen = np.arange(n)
     trial = np.empty(n, np.int64)
     best = ladder(rows, chosen, n, is_standing)

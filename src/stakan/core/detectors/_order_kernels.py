@@ -55,7 +55,7 @@ OPPOSITE = 18
 HIT = 19
 """Prints against its own side in the third of a second before it went."""
 RIPE = 20
-"""Whether it has stood long enough to be looked at while it stands."""
+"""1 when it has stood long enough to be looked at while it stands, 2 when it was looked at."""
 COLUMNS = 21
 
 # Counters of a state.
@@ -312,27 +312,40 @@ def ask_tape(row: Ints, times: Ints, prices: Ints, lots: Ints, signs: Signs, sta
 
 
 @kernel
-def settle(  # noqa: PLR0913, PLR0917 - as above
-    table: Ints, meta: Ints, ts: int, times: Ints, prices: Ints, lots: Ints, signs: Signs, start: int, stop: int,
-    out: Ints,
-) -> int:  # fmt: skip
-    """Ask the tape about rows that are ripe or have ended long enough ago; the latter leave the table.
+def is_told(row: Ints, ts: int, at_least: int) -> bool:
+    """Whether an order is to be told of: it has just become ripe and is its own, or went a grace ago after a life."""
+    if row[ENDED] > 0:
+        return bool(ts - row[ENDED] >= GRACE and row[ENDED] - row[SINCE] >= at_least)
+    return bool(row[ENDED] == 0 and row[RIPE] == 1 and row[MOVED] == 0 and row[PAIRED] == 0)
 
-    Copies of both go to `out` in order of appearance; returns how many. Rows that were only forgotten are dropped.
+
+@kernel
+def settle(  # noqa: PLR0913, PLR0917 - as above
+    table: Ints, meta: Ints, ts: int, at_least: int, times: Ints, prices: Ints, lots: Ints, signs: Signs, start: int,
+    stop: int, out: Ints,
+) -> int:  # fmt: skip
+    """Ask the tape about orders that are ripe or went long enough ago; the latter leave the table.
+
+    Copies of both go to `out` in order of appearance; returns how many. Orders that stood less than `at_least`, and
+    ripe ones that moved or are half of a quote, are passed over. What does not fit into `out` is told next time.
     """
     kept = 0
     told = 0
     for i in range(meta[COUNT]):
         row = table[i]
-        is_over = row[ENDED] > 0 and ts - row[ENDED] >= GRACE
-        if (is_over or row[RIPE] == 1) and told < out.shape[0]:
-            ask_tape(row, times, prices, lots, signs, start, stop)
-            if row[RIPE] == 1:
-                row[RIPE] = 2
-            if is_over or row[ENDED] == 0:
+        is_over = row[ENDED] < 0 or (row[ENDED] > 0 and ts - row[ENDED] >= GRACE)
+        if is_told(row, ts, at_least):
+            if told == out.shape[0]:
+                is_over = False
+            else:
+                ask_tape(row, times, prices, lots, signs, start, stop)
                 out[told] = row
+                out[told, RIPE] = min(row[RIPE], 1)
                 told += 1
-        if not is_over and row[ENDED] >= 0:
+                row[RIPE] = 2
+        elif row[RIPE] == 1:
+            row[RIPE] = 2
+        if not is_over:
             if kept != i:
                 table[kept] = row
             kept += 1

@@ -140,14 +140,18 @@ class Orders(msgspec.Struct, eq=False):
             oldest,
         )
 
-    def told(self, market: MarketPicture, ts: int) -> list[Order]:
-        """Orders that have become ripe, or went a grace ago, in order of appearance; the latter are not followed on."""
+    def told(self, market: MarketPicture, ts: int, at_least: int = 0) -> list[Order]:
+        """Orders that have become ripe, or went a grace ago, in order of appearance; the latter are not followed on.
+
+        Those that stood less than `at_least` nanoseconds are left out.
+        """
         tape = market.tape
         out = np.empty((_TOLD, kernels.COLUMNS), np.int64)
         count = kernels.settle(
             self.table,
             self.meta,
             ts,
+            at_least,
             tape.times,
             tape.prices,
             tape.sizes,

@@ -34,13 +34,20 @@ _APART_S = 2.6
 """A ladder's orders come at most so long after each other."""
 _LEAVING_S = 1.2
 """It is gone within so long."""
-_ALONE = 1.0
+_ALONE = 0.5
 """Log odds of any three orders that neither speak for nor against."""
 _UNENDED = 2.0
 """What a ladder lacks that has not gone yet."""
 _OTHER_SIDE = 1.0
 """What each order of the other side takes away that left, or came, at the same time."""
 _AT_ONCE = 200_000_000
+
+
+class Layer(msgspec.Struct, frozen=True):
+    """An order, and what the kernel wants to know of it."""
+
+    order: Order
+    row: tuple[int, ...]
 
 
 class Ladder(msgspec.Struct):
@@ -57,9 +64,9 @@ class LayeringState(msgspec.Struct, eq=False):
     """What is remembered of one instrument; of both sides."""
 
     orders: Orders
-    standing: list[list[Order]] = msgspec.field(default_factory=lambda: [[], []])
-    """Oldest first."""
-    gone: list[list[Order]] = msgspec.field(default_factory=lambda: [[], []])
+    standing: list[list[Layer]] = msgspec.field(default_factory=lambda: [[], []])
+    """In order of coming."""
+    gone: list[list[Layer]] = msgspec.field(default_factory=lambda: [[], []])
     """In order of going."""
     ladders: list[Ladder] = msgspec.field(default_factory=lambda: [Ladder(), Ladder()])
     episodes: int = 0
@@ -94,73 +101,65 @@ class Layering(Detector, frozen=True, kw_only=True):
             return ()
         if not market.book.is_usable:
             return ()
-        oldest = int(self.max_life_s * SECOND)
-        due = state.orders.follow(market, event, self.multiple, self.reach_ticks, int(self.min_life_s * SECOND), oldest)
+        shortest, oldest = int(self.min_life_s * SECOND), int(self.max_life_s * SECOND)
+        due = state.orders.follow(market, event, self.multiple, self.reach_ticks, shortest, oldest)
         if not due:
             return ()
         came, went = set(), set()
-        for order in state.orders.told(market, event.ts_event):
-            if not order.is_untraded or not order.is_own:
-                self._forget(state, order)
-            elif order.ended == 0:
+        for order in state.orders.told(market, event.ts_event, shortest):
+            if order.is_untraded and order.is_own and order.ended == 0:
                 _keep(state.standing[order.which], order)
                 came.add(order.which)
-            else:
-                self._forget(state, order)
-                if order.went_whole and order.life_s >= self.min_life_s:
-                    _keep(state.gone[order.which], order)
-                    went.add(order.which)
+                continue
+            _forget(state.standing[order.which], order)
+            if order.is_untraded and order.is_own and order.went_whole:
+                _keep(state.gone[order.which], order)
+                went.add(order.which)
         findings = [self._gone(market, event, state, which) for which in sorted(went)]
         findings += [self._standing(event, state, which) for which in sorted(came)]
         return [finding for finding in findings if finding is not None]
 
-    def _forget(self, state: LayeringState, order: Order) -> None:
-        kept = state.standing[order.which]
-        kept[:] = [one for one in kept if (one.price, one.since) != (order.price, order.since)]
-
     def _standing(self, event: BookDelta, state: LayeringState, which: int) -> Finding | None:
-        """Ladders that stand."""
+        """Ladders that stand, the newest order among them."""
         oldest = event.ts_event - int(self.max_life_s * SECOND)
         for kept in state.standing:
-            kept[:] = [one for one in kept if one.since >= oldest]
-        found = self._ladder(state.standing[which], event.ts_event)
+            while kept and kept[0].order.since < oldest:
+                del kept[0]
+        found = self._ladder(_newest_run(state.standing[which]))
         if found is None:
             return None
         score, orders = found
-        first, last = orders[0].since, max(one.since for one in orders)
-        others = sum(first - _AT_ONCE <= one.since <= last + _AT_ONCE for one in state.standing[1 - which])
+        first, last = orders[0].since, orders[-1].since
+        others = sum(first - _AT_ONCE <= one.order.since <= last + _AT_ONCE for one in state.standing[1 - which])
         odds = _ALONE + score - _UNENDED - 0.3 * _OTHER_SIDE * min(others, 6)
         return self._said(event, state, which, orders, odds, Stage.SUSPECTED)
 
     def _gone(self, market: MarketPicture, event: BookDelta, state: LayeringState, which: int) -> Finding | None:
-        """Ladders that went."""
-        newest = state.gone[which][-1].ended
-        leaving = [one for one in state.gone[which] if newest - one.ended <= _LEAVING_S * SECOND]
-        found = self._ladder(leaving, event.ts_event)
-        if found is None:
+        """Ladders that went, the last order with them."""
+        newest = state.gone[which][-1].order.ended
+        leaving = [one for one in state.gone[which] if newest - one.order.ended <= _LEAVING_S * SECOND]
+        leaving.sort(key=lambda one: one.order.since)
+        ladders = [found for run in _runs(leaving) if (found := self._ladder(run)) is not None]
+        if not ladders:
             return None
-        score, orders = found
+        score, orders = max(ladders, key=lambda found: found[0])
         first, last = min(one.ended for one in orders), max(one.ended for one in orders)
-        others = sum(first - _AT_ONCE <= one.ended <= last + _AT_ONCE for one in state.gone[1 - which])
+        others = sum(first - _AT_ONCE <= one.order.ended <= last + _AT_ONCE for one in state.gone[1 - which])
         hits = sum(one.hit for one in orders) / len(orders)
         odds = _ALONE + score - _OTHER_SIDE * min(others, 4) - 0.8 * math.log1p(hits / _usual_hits(market.tape))
         return self._said(event, state, which, orders, odds, Stage.CONFIRMED)
 
-    def _ladder(self, kept: Sequence[Order], now: int) -> tuple[float, list[Order]] | None:
-        """The best ladder among orders of a side that came one soon after the other, and how good it is."""
-        if len(kept) < self.min_layers:
+    def _ladder(self, run: Sequence[Layer]) -> tuple[float, list[Order]] | None:
+        """How good the best ladder among orders of a run is, and its orders as they came."""
+        if len(run) < max(self.min_layers, kernels.FEWEST):
             return None
-        best: tuple[float, list[Order]] | None = None
-        for run in _runs(sorted(kept, key=lambda one: one.since)):
-            if len(run) < max(self.min_layers, kernels.FEWEST):
-                continue
-            run.sort(key=lambda one: one.side * -one.price)
-            rows = np.array([_row(one, run[0], now) for one in run])
-            chosen = np.empty(len(run), np.int64)
-            score, count = kernels.best_ladder(rows, run[0].ended == 0, chosen)
-            if count >= self.min_layers and (best is None or score > best[0]):
-                best = score, sorted((run[k] for k in chosen[:count].tolist()), key=lambda one: one.since)
-        return best
+        outwards = sorted(run, key=lambda one: one.row[kernels.PRICE])
+        chosen = np.empty(len(run), np.int64)
+        rows = np.array([one.row for one in outwards])
+        score, count = kernels.best_ladder(rows, run[0].order.ended == 0, chosen)
+        if count < self.min_layers:
+            return None
+        return score, sorted((outwards[k].order for k in chosen[:count].tolist()), key=lambda one: one.since)
 
     def _said(
         self, event: BookDelta, state: LayeringState, which: int, orders: list[Order], odds: float, stage: Stage
@@ -202,36 +201,34 @@ class Layering(Detector, frozen=True, kw_only=True):
         )
 
 
-def _keep(kept: list[Order], order: Order) -> None:
+def _keep(kept: list[Layer], order: Order) -> None:
     """The newest of a price replaces what was there; the oldest goes where there are too many."""
-    kept[:] = [one for one in kept if one.price != order.price][1 - _KEPT :]
-    kept.append(order)
-
-
-def _runs(orders: Sequence[Order]) -> list[list[Order]]:
-    """Orders in order of coming, cut where one came too long after the one before."""
-    runs: list[list[Order]] = []
-    for order in orders:
-        if runs and order.since - runs[-1][-1].since <= _APART_S * SECOND:
-            runs[-1].append(order)
-        else:
-            runs.append([order])
-    return runs
-
-
-def _row(order: Order, origin: Order, now: int) -> tuple[float, ...]:
-    """As the kernel takes it; times from `origin`, so that they are exact in floats."""
-    behind = -order.side * (order.price - origin.price)
-    went = ((order.ended or now) - origin.since) / SECOND
+    kept[:] = [one for one in kept if one.order.price != order.price][1 - _KEPT :]
     common = -0.5 * math.log1p(max(0, order.common - 1))
-    return (
-        float(behind),
-        math.log(order.lots),
-        (order.since - origin.since) / SECOND,
-        went,
-        order.calm + common,
-        float(order.distance),
-    )
+    calm = round((order.calm + common) * 1e6)
+    row = (-order.side * order.price, order.lots, order.since, order.ended, calm, order.distance)
+    kept.append(Layer(order, row))
+
+
+def _forget(kept: list[Layer], order: Order) -> None:
+    kept[:] = [one for one in kept if (one.order.price, one.order.since) != (order.price, order.since)]
+
+
+def _newest_run(layers: Sequence[Layer]) -> Sequence[Layer]:
+    """Of orders in order of coming, the last and those that came one soon after the other before it."""
+    first = len(layers) - 1
+    while first > 0 and layers[first].order.since - layers[first - 1].order.since <= _APART_S * SECOND:
+        first -= 1
+    return layers[max(first, 0) :]
+
+
+def _runs(layers: Sequence[Layer]) -> list[Sequence[Layer]]:
+    """All of them, newest first."""
+    runs = []
+    while layers:
+        runs.append(_newest_run(layers))
+        layers = layers[: -len(runs[-1])]
+    return runs
 
 
 def _usual_hits(tape: Tape) -> float:
