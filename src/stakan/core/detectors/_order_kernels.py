@@ -31,7 +31,7 @@ DISTANCE = 6
 NOW = 7
 """Lots of the level after the last message."""
 ENDED = 8
-"""When it went; 0 while it stands."""
+"""When it went; 0 while it stands, FORGOTTEN where it is not known any more."""
 DROP = 9
 """Lots that went with the message in which it ended."""
 MOVED = 10
@@ -96,6 +96,7 @@ COMMON_SPAN = 120_000_000_000
 PACE_S = 1.0
 USUAL_S = 60.0
 NEVER = 2**62
+FORGOTTEN = -1
 
 
 @kernel
@@ -154,39 +155,60 @@ def end(row: Ints, size: int, bests: Ints, ts: int) -> None:
 
 
 @kernel
-def review(
-    sides: Ints, counts: Ints, table: Ints, meta: Ints, bests: Ints, ts: int, ripe_after: int, oldest: int
-) -> tuple[int, int]:
-    """Bring standing orders up to date; returns how many rows want to be looked at, and how many have just ended.
+def is_told(row: Ints, ts: int) -> bool:
+    """Whether an order is to be told of: it went a grace ago, or has just become ripe."""
+    return bool(ts - row[ENDED] >= GRACE) if row[ENDED] > 0 else bool(row[RIPE] == 1)
 
-    A level beyond the last one that the book shows is out of sight, and its order is forgotten.
+
+@kernel
+def grow_older(
+    row: Ints, sides: Ints, counts: Ints, bests: Ints, ts: int, ripe_after: int, oldest: int
+) -> None:  # fmt: skip
+    """Bring an order that stands up to date.
+
+    A level beyond the last one that the book shows is out of sight: its order is forgotten, as is one that is too old.
+    """
+    which = row[WHICH]
+    size = size_at(sides, counts, which, row[LEVEL])
+    sign = 1 - 2 * which
+    if (size == 0 and sign * row[LEVEL] < sign * sides[which, 0, PRICE]) or ts - row[SINCE] > oldest:
+        row[ENDED] = FORGOTTEN
+        return
+    if 4 * (size - row[BASE]) <= row[GROWTH]:
+        end(row, size, bests, ts)
+    elif row[RIPE] == 0 and ts - row[SINCE] >= ripe_after:
+        row[RIPE] = 2 if row[MOVED] or row[PAIRED] else 1
+    row[NOW] = size
+
+
+@kernel
+def review(  # noqa: PLR0913, PLR0917 - scalars cross into a kernel faster than an object of them
+    sides: Ints, counts: Ints, table: Ints, meta: Ints, bests: Ints, ts: int, ripe_after: int, oldest: int,
+    at_least: int,
+) -> tuple[int, int]:  # fmt: skip
+    """Bring all orders up to date and drop those that nobody is told of.
+
+    Returns how many are to be told of, and how many have gone and wait.
     """
     due = 0
-    ended = 0
+    gone = 0
+    kept = 0
     for i in range(meta[COUNT]):
         row = table[i]
-        if row[ENDED] != 0:
-            due += ts - row[ENDED] >= GRACE
-            ended += 1
+        if row[ENDED] == 0:
+            grow_older(row, sides, counts, bests, ts, ripe_after, oldest)
+        if row[ENDED] == FORGOTTEN:
             continue
-        which = row[WHICH]
-        size = size_at(sides, counts, which, row[LEVEL])
-        sign = 1 - 2 * which
-        if size == 0 and sign * row[LEVEL] < sign * sides[which, 0, PRICE]:
-            row[ENDED] = -1
-            due += 1
-            continue
-        if 4 * (size - row[BASE]) <= row[GROWTH]:
-            end(row, size, bests, ts)
-            ended += 1
-        elif ts - row[SINCE] > oldest:
-            row[ENDED] = -1
-            due += 1
-        elif row[RIPE] == 0 and ts - row[SINCE] >= ripe_after:
-            row[RIPE] = 1
-            due += 1
-        row[NOW] = size
-    return due, ended
+        if row[ENDED] > 0:
+            if ts - row[ENDED] >= GRACE and row[ENDED] - row[SINCE] < at_least:
+                continue
+            gone += 1
+        due += is_told(row, ts)
+        if kept != i:
+            table[kept] = row
+        kept += 1
+    meta[COUNT] = kept
+    return due, gone
 
 
 @kernel
@@ -262,13 +284,14 @@ def appear(  # noqa: PLR0913, PLR0917 - scalars cross into a kernel faster than 
 @kernel
 def follow(  # noqa: PLR0913, PLR0917 - as above
     sides: Ints, counts: Ints, levels: Ints, bid_count: int, before: Ints, table: Ints, meta: Ints, pace: Floats,
-    sizes: Ints, ts: int, multiple: float, reach: int, ripe_after: int, oldest: int,
+    sizes: Ints, ts: int, multiple: float, reach: int, ripe_after: int, oldest: int, at_least: int,
 ) -> int:  # fmt: skip
-    """One delta, after the book took it; returns how many rows `settle` should be asked for.
+    """One delta, after the book took it; returns how many orders `settle` has to tell of.
 
     An order is a growth of at least `multiple` medians, 1 to `reach` ticks behind the touch: nobody pretends with what
     would be hit first. It is looked at while
-    it stands when it is `ripe_after` old, and forgotten when it is older than `oldest` (both nanoseconds).
+    it stands when it is `ripe_after` old (unless it moved or is half of a quote), forgotten when it is older than
+    `oldest`, and not told of when it stood less than `at_least` (all in nanoseconds).
     """
     if meta[MESSAGES] == 0 or ts - meta[MEDIAN_TS] >= MEDIAN_EVERY:
         meta[MEDIAN_TS] = ts
@@ -278,8 +301,8 @@ def follow(  # noqa: PLR0913, PLR0917 - as above
     bests[BIDS] = sides[BIDS, counts[BIDS] - 1, PRICE]
     bests[ASKS] = sides[ASKS, counts[ASKS] - 1, PRICE]
     keep_pace(meta, pace, bests[BIDS], bests[ASKS], levels.shape[0], ts)
-    due, ended = review(sides, counts, table, meta, bests, ts, ripe_after, oldest)
-    if ended:
+    due, gone = review(sides, counts, table, meta, bests, ts, ripe_after, oldest, at_least)
+    if gone:
         note_moves(levels, bid_count, before, table, meta, reach, ts)
     for i in range(levels.shape[0]):
         which = 0 if i < bid_count else 1
@@ -312,40 +335,26 @@ def ask_tape(row: Ints, times: Ints, prices: Ints, lots: Ints, signs: Signs, sta
 
 
 @kernel
-def is_told(row: Ints, ts: int, at_least: int) -> bool:
-    """Whether an order is to be told of: it has just become ripe and is its own, or went a grace ago after a life."""
-    if row[ENDED] > 0:
-        return bool(ts - row[ENDED] >= GRACE and row[ENDED] - row[SINCE] >= at_least)
-    return bool(row[ENDED] == 0 and row[RIPE] == 1 and row[MOVED] == 0 and row[PAIRED] == 0)
-
-
-@kernel
 def settle(  # noqa: PLR0913, PLR0917 - as above
-    table: Ints, meta: Ints, ts: int, at_least: int, times: Ints, prices: Ints, lots: Ints, signs: Signs, start: int,
-    stop: int, out: Ints,
+    table: Ints, meta: Ints, ts: int, times: Ints, prices: Ints, lots: Ints, signs: Signs, start: int, stop: int,
+    out: Ints,
 ) -> int:  # fmt: skip
-    """Ask the tape about orders that are ripe or went long enough ago; the latter leave the table.
+    """Ask the tape about orders that are ripe or went a grace ago; the latter leave the table.
 
-    Copies of both go to `out` in order of appearance; returns how many. Orders that stood less than `at_least`, and
-    ripe ones that moved or are half of a quote, are passed over. What does not fit into `out` is told next time.
+    Copies of both go to `out` in order of appearance; returns how many. What does not fit is told next time.
     """
     kept = 0
     told = 0
     for i in range(meta[COUNT]):
         row = table[i]
-        is_over = row[ENDED] < 0 or (row[ENDED] > 0 and ts - row[ENDED] >= GRACE)
-        if is_told(row, ts, at_least):
-            if told == out.shape[0]:
-                is_over = False
-            else:
-                ask_tape(row, times, prices, lots, signs, start, stop)
-                out[told] = row
-                out[told, RIPE] = min(row[RIPE], 1)
-                told += 1
-                row[RIPE] = 2
-        elif row[RIPE] == 1:
+        stays = True
+        if is_told(row, ts) and told < out.shape[0]:
+            ask_tape(row, times, prices, lots, signs, start, stop)
+            out[told] = row
+            told += 1
             row[RIPE] = 2
-        if not is_over:
+            stays = row[ENDED] == 0 or ts - row[ENDED] < GRACE
+        if stays:
             if kept != i:
                 table[kept] = row
             kept += 1

@@ -119,9 +119,16 @@ class Orders(msgspec.Struct, eq=False):
         self.meta[kernels.COUNT] = 0
 
     def follow(
-        self, market: MarketPicture, event: BookDelta, multiple: float, reach: int, ripe_after: int, oldest: int
+        self,
+        market: MarketPicture,
+        event: BookDelta,
+        multiple: float,
+        reach: int,
+        ripe_after: int,
+        oldest: int,
+        at_least: int = 0,
     ) -> int:
-        """Take a delta in; how many orders `told` would tell of now."""
+        """Take a delta in; how many orders `told` would tell of now (see `_order_kernels.follow` for the limits)."""
         book = market.book
         return kernels.follow(
             book.sides,
@@ -138,20 +145,17 @@ class Orders(msgspec.Struct, eq=False):
             reach,
             ripe_after,
             oldest,
+            at_least,
         )
 
-    def told(self, market: MarketPicture, ts: int, at_least: int = 0) -> list[Order]:
-        """Orders that have become ripe, or went a grace ago, in order of appearance; the latter are not followed on.
-
-        Those that stood less than `at_least` nanoseconds are left out.
-        """
+    def told(self, market: MarketPicture, ts: int) -> list[Order]:
+        """Orders that have become ripe, or went a grace ago, in order of appearance; the latter are not followed on."""
         tape = market.tape
         out = np.empty((_TOLD, kernels.COLUMNS), np.int64)
         count = kernels.settle(
             self.table,
             self.meta,
             ts,
-            at_least,
             tape.times,
             tape.prices,
             tape.sizes,

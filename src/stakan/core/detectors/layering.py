@@ -28,7 +28,7 @@ from stakan.core.market.tape import Tape
 from stakan.core.plugins import Detector
 
 _ROOM = 96
-_KEPT = 16
+_KEPT = 12
 """Orders of a side that are looked at together."""
 _APART_S = 2.6
 """A ladder's orders come at most so long after each other."""
@@ -102,11 +102,11 @@ class Layering(Detector, frozen=True, kw_only=True):
         if not market.book.is_usable:
             return ()
         shortest, oldest = int(self.min_life_s * SECOND), int(self.max_life_s * SECOND)
-        due = state.orders.follow(market, event, self.multiple, self.reach_ticks, shortest, oldest)
+        due = state.orders.follow(market, event, self.multiple, self.reach_ticks, shortest, oldest, shortest)
         if not due:
             return ()
         came, went = set(), set()
-        for order in state.orders.told(market, event.ts_event, shortest):
+        for order in state.orders.told(market, event.ts_event):
             if order.is_untraded and order.is_own and order.ended == 0:
                 _keep(state.standing[order.which], order)
                 came.add(order.which)
@@ -155,7 +155,7 @@ class Layering(Detector, frozen=True, kw_only=True):
             return None
         outwards = sorted(run, key=lambda one: one.row[kernels.PRICE])
         chosen = np.empty(len(run), np.int64)
-        rows = np.array([one.row for one in outwards])
+        rows = np.array([one.row for one in outwards], np.int64)
         score, count = kernels.best_ladder(rows, run[0].order.ended == 0, chosen)
         if count < self.min_layers:
             return None
