@@ -1,6 +1,7 @@
 """The how-to pages work: what they show is taken from the page and run as a user would run it."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -19,10 +20,18 @@ def block(page, language):
     return re.search(rf"```{language}\n(.*?)```", (PAGES / page).read_text(), re.DOTALL)[1]
 
 
-def run(command, folder):
+def run(command, folder, within=120, **environment):
     assert command.startswith("stakan ")
     words = command.split()[1:]
-    return subprocess.run([*STAKAN, *words], cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(
+        [*STAKAN, *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=within,
+        env=os.environ | environment,
+    )
 
 
 def test_a_strategy_is_added_by_one_file_and_one_configuration_entry(tmp_path):
@@ -57,3 +66,18 @@ def test_a_recording_is_imported_checked_run_and_replayed(tmp_path, recorded):
         done = run(command, tmp_path)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
     assert (tmp_path / "runs" / "btc" / "report.html").stat().st_size > 100_000
+
+
+@pytest.mark.recorded
+@pytest.mark.slow
+def test_a_detector_is_judged_beside_the_naive_rule(tmp_path, recorded):
+    (command,) = block("judge-a-detector.md", "console").strip().splitlines()
+    kept = {"XDG_CACHE_HOME": str(tmp_path), "STAKAN_DATA": str(recorded)}
+    done = run(f"{command} --json", tmp_path, within=900, **kept)
+    # Four episodes say nothing about bars: both verdicts are fine, an error is not.
+    assert done.returncode in {0, 1}, done.stderr
+    found = json.loads(done.stdout)
+    assert [row["detector"] for row in found["verdict"]["rows"]] == ["spoofing", "naive rule"]
+    assert {row["recall"]["of"] for row in found["verdict"]["rows"]} != {0}
+    assert [row["orders"] for row in found["orders"]] == [3_084, 3_084]
+    assert done.returncode == (0 if found["verdict"]["holds"] else 1)

@@ -12,9 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from stakan.apps.cli.output import EXIT_FAILED, count_progress, out, reports_errors, write_json
-from stakan.apps.judge.contenders import contenders
+from stakan.apps.judge.contenders import NAIVE, contenders
 from stakan.apps.judge.episodes import JUDGED_TIER, TIERS
 from stakan.apps.judge.intervals import Estimate, Rate, Share
+from stakan.apps.judge.order_truth import OrderScore, score_orders
 from stakan.apps.judge.rounds import Course, play_all, rounds
 from stakan.apps.judge.sessions import cache_folder
 from stakan.apps.judge.verdict import Bar, LeftOut, Row, Standing, Verdict, verdict
@@ -45,8 +46,8 @@ def detect_command(
         int | None, typer.Option(min=min(TIERS), max=max(TIERS), help="Only this one; default: all.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes. Costs are measured best with one.")] = 1,
-    use_cache: Annotated[
-        bool, typer.Option("--cache/--no-cache", help="Keep decoded sessions for the next time.")
+    lobster: Annotated[
+        bool, typer.Option("--lobster/--no-lobster", help="Also score against a day of orders whose ids are known.")
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON on stdout.")] = False,
 ) -> None:
@@ -61,7 +62,7 @@ def detect_command(
     names = [name.strip() for name in detectors.split(",") if name.strip()] if detectors else []
     judged = contenders(names)
     tiers = TIERS if tier is None else (tier,)
-    course = Course(data.resolve(), cache_folder() if use_cache else None, seed, tuple(judged))
+    course = Course(data.resolve(), cache_folder(), seed, tuple(judged))
     wanted = rounds(episodes, tiers)
     seen = []
     with (
@@ -72,10 +73,13 @@ def detect_command(
             seen.append(one)
             advance(1)
     found = verdict(sorted(seen, key=lambda one: wanted.index(one.round)), judged, seed, tiers)
+    thresholds = {one.detector: one.threshold for one in found.standings if one.detector != NAIVE}
+    orders = score_orders(course.data, judged, thresholds, seed) if lobster else []
     if as_json:
-        write_json(found)
+        write_json({"verdict": found, "orders": orders})
     else:
         _show(found)
+        _show_orders(orders)
     if not found.holds:
         raise typer.Exit(EXIT_FAILED)
 
@@ -92,6 +96,24 @@ def _show(found: Verdict) -> None:
     if found.left_out:
         out().print(_left_out_table(found.left_out))
     out().print(_bars_table(found.bars))
+
+
+def _show_orders(orders: Sequence[OrderScore]) -> None:
+    if not orders:
+        return
+    title = f"Order-level truth, GOOG 2012-06-21: {orders[0].orders:,} spoof-shaped orders"
+    names = ("threshold", "recall of orders", "precision of alarms", "AUC-PR", "by chance")
+    table = _table(title, "detector", names)
+    for one in orders:
+        table.add_row(
+            escape(one.detector),
+            f"{one.threshold:.3f}",
+            _share(one.recall),
+            _share(one.precision),
+            _estimate(one.auc_pr),
+            f"{one.anomaly_share:.3f}",
+        )
+    out().print(table)
 
 
 def _rows_table(title: str, rows: Sequence[Row]) -> Table:

@@ -1,5 +1,6 @@
 """Ground truth: what was planted into a recording, as values."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
@@ -63,3 +64,8 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     ended: Nanos
     parameters: dict[str, float] = {}
     """What was drawn, by name with its unit."""
+
+
+def tuning_tiers(tiers: Sequence[int]) -> Sequence[int]:
+    """The tiers that thresholds are chosen on: the judged one, or what there is."""
+    return (JUDGED_TIER,) if JUDGED_TIER in tiers else tiers

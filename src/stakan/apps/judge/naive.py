@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from stakan.apps.judge.background import Ints
 from stakan.core.domain.events import BookDelta, BookEvent
 from stakan.core.domain.findings import Finding, Pattern, Stage
 from stakan.core.domain.instrument import Instrument
@@ -17,6 +18,7 @@ from stakan.core.market.picture import MarketPicture
 from stakan.core.plugins import Detector
 
 _MILLISECONDS = 1e6
+_MEASURE_EVERY_NS = 2 * SECOND
 
 
 class NaiveState(msgspec.Struct):
@@ -24,10 +26,10 @@ class NaiveState(msgspec.Struct):
 
     born: dict[tuple[Side, int], tuple[int, int]] = {}
     """Levels that appeared lately: when, and the largest size since."""
-    sizes: dict[Side, deque[tuple[int, int]]] = msgspec.field(
+    sizes: dict[Side, deque[tuple[int, Ints]]] = msgspec.field(
         default_factory=lambda: {Side.BUY: deque(), Side.SELL: deque()}
     )
-    """Time and lots of the level updates of the last 60 s; deletions are none."""
+    """Time and lots of the level updates of the last 60 s, message by message; deletions are none."""
     large: dict[Side, float] = {}
     """90th percentile of them."""
     measured: int = 0
@@ -51,12 +53,11 @@ class NaiveRule(Detector, frozen=True):
         if type(event) is not BookDelta:
             state.born.clear()
             return ()
-        self._measure(event.ts_event, state)
+        self._measure(event, state)
         findings = []
         for row, (price, lots) in enumerate(event.levels.tolist()):
             side = Side.BUY if row < event.bid_count else Side.SELL
             if lots:
-                state.sizes[side].append((event.ts_event, lots))
                 since, peak = state.born.get((side, price), (event.ts_event, 0))
                 if (side, price) in state.born or market.book.before[row] == 0:
                     state.born[side, price] = since, max(peak, lots)
@@ -72,16 +73,20 @@ class NaiveRule(Detector, frozen=True):
         """What stood may have gone unseen."""
         state.born.clear()
 
-    def _measure(self, now: int, state: NaiveState) -> None:
-        """Once a second: the percentile of the last 60 s, and levels that are too old to matter are forgotten."""
-        if now - state.measured < SECOND:
+    def _measure(self, event: BookDelta, state: NaiveState) -> None:
+        """Keep the sizes; now and then take the percentile of 60 s and forget levels that are too old to matter."""
+        now, count = event.ts_event, event.bid_count
+        for side, lots in ((Side.BUY, event.levels[:count, 1]), (Side.SELL, event.levels[count:, 1])):
+            state.sizes[side].append((now, lots[lots > 0]))
+        if now - state.measured < _MEASURE_EVERY_NS:
             return
         state.measured = now
         for side, sizes in state.sizes.items():
-            while sizes and sizes[0][0] < now - self.history_s * SECOND:
+            while sizes[0][0] < now - self.history_s * SECOND:
                 sizes.popleft()
-            if sizes:
-                state.large[side] = float(np.percentile([lots for _, lots in sizes], self.percentile))
+            seen = np.concatenate([lots for _, lots in sizes])
+            if len(seen):
+                state.large[side] = float(np.percentile(seen, self.percentile))
         oldest = now - self.life_ms * MILLISECOND
         state.born = {key: value for key, value in state.born.items() if value[0] >= oldest}
 

@@ -16,7 +16,7 @@ import numpy as np
 from stakan.adapters.compiling import take_turns
 from stakan.apps.judge.background import Background
 from stakan.apps.judge.contenders import Contender
-from stakan.apps.judge.episodes import MANIPULATIONS, TIERS, Episode, Family
+from stakan.apps.judge.episodes import MANIPULATIONS, TIERS, Episode, Family, tuning_tiers
 from stakan.apps.judge.injection import inject
 from stakan.apps.judge.schedule import EVERYTHING, Density, Stretch, plan, planted_share
 from stakan.apps.judge.sessions import SESSIONS, load, parts
@@ -27,9 +27,10 @@ MIXED = Density(gap_s=3.0)
 ANOMALY_SHARE = 0.05
 MULTILEVEL = Density(gap_s=10.0, max_share=1.0, max_time=ANOMALY_SHARE)
 """One family alone, inside whose episodes 5 % of the time lies: for the precision-recall curve."""
-EPISODES_A_ROUND = 5
+EPISODES_A_ROUND = 4
 """About so many of each family are planted in the test parts of the liquid sessions by one mixed round of each."""
-_CURVE_ROUNDS = 2
+_EPISODES_A_CURVE_ROUND = 8
+"""As many curves are drawn as if one round of each planted so many."""
 _WARM_EVENTS = 3_000
 
 
@@ -81,8 +82,11 @@ def rounds(episodes: int, tiers: Sequence[int] = TIERS) -> list[Round]:
     tested = [k for k in liquid if SESSIONS[k].calibration < 1]
     found = [Round(Kind.UNTOUCHED, k) for k in range(len(SESSIONS))]
     for number in range(-(-episodes // EPISODES_A_ROUND)):
-        found += [Round(Kind.MIXED, k, tier, None, number) for tier in tiers for k in liquid]
-    for number in range(_CURVE_ROUNDS):
+        # A session without a test part serves only where thresholds are chosen.
+        for tier in tiers:
+            shown = liquid if tier in tuning_tiers(tiers) else tested
+            found += [Round(Kind.MIXED, k, tier, None, number) for k in shown]
+    for number in range(-(-episodes // _EPISODES_A_CURVE_ROUND)):
         found += [
             Round(Kind.CURVE, k, tier, family, number) for tier in tiers for family in MANIPULATIONS for k in tested
         ]

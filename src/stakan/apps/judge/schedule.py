@@ -74,8 +74,10 @@ def plan(
         truth = script.truth
         cost = 0 if family in _UNSHARED else script.updates
         length = truth.ended - truth.began
-        if cost > room or length > time_left:
+        if cost > room:
             return scripts
+        if length > time_left:
+            continue
         room -= cost
         time_left -= length
         scripts.append(script)

@@ -6,6 +6,7 @@ both name prices, shares a price. All alarms that hit one episode count as one h
 but spoofing at several prices *is* layering, so a spoofing alarm on a planted layering, and the reverse, is neither.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -31,6 +32,7 @@ class Scene(NamedTuple):
 
     stretch: Stretch
     truth: tuple[Episode, ...]
+    """In order of begin."""
     alarms: tuple[Alarm, ...]
 
 
@@ -45,6 +47,8 @@ class Tally(msgspec.Struct):
     """From the episode's begin to the alarm, of the hits."""
     false_alarms: int = 0
     """On hard negatives, on other families, and on the recording itself."""
+    true_alarms: int = 0
+    """Alarms that hit; several may hit one episode."""
     set_aside: int = 0
     """Alarms of spoofing on layering and the reverse."""
     hard_negatives: int = 0
@@ -102,15 +106,20 @@ def windows(scene: Scene, family: Family) -> list[tuple[list[bool], list[float]]
 def _count(counts: Tally, scene: Scene, pattern: Pattern, threshold: float) -> None:
     hit_at: dict[int, int] = {}
     alarmed: set[int] = set()
+    begins = [episode.began for episode in scene.truth]
+    longest = max((episode.ended - episode.began for episode in scene.truth), default=0) + GRACE_NS
     for alarm in scene.alarms:
         said = alarm.since(threshold)
         if not said or not scene.stretch.start <= said[0].ts_event < scene.stretch.stop:
             continue
-        touched = {k: said_at for k, episode in enumerate(scene.truth) if (said_at := _about(said, episode))}
+        last = max(finding.ts_event for finding in said)
+        near = range(bisect_left(begins, said[0].ts_event - longest), bisect_right(begins, last))
+        touched = {k: said_at for k in near if (said_at := _about(said, scene.truth[k]))}
         hits = [k for k in touched if scene.truth[k].family.pattern is pattern]
         for k in hits:
             hit_at[k] = min(hit_at.get(k, touched[k]), touched[k])
         alarmed |= {k for k in touched if scene.truth[k].family.pattern is None}
+        counts.true_alarms += bool(hits)
         if not hits:
             is_kin = any(_KIN.get(scene.truth[k].family) is pattern for k in touched)
             counts.set_aside += is_kin

@@ -7,7 +7,7 @@ import numpy as np
 
 from stakan.apps.judge.background import Ints
 from stakan.apps.judge.contenders import Contender
-from stakan.apps.judge.episodes import JUDGED_TIER, TIERS, Family
+from stakan.apps.judge.episodes import JUDGED_TIER, TIERS, Family, tuning_tiers
 from stakan.apps.judge.intervals import Estimate, Rate, Share, bootstrapped, rate, share
 from stakan.apps.judge.rounds import Kind, Seen
 from stakan.apps.judge.schedule import Stretch
@@ -35,6 +35,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     hard_negative_rate: Share
     by_hard_negative: dict[str, Share]
     auc_pr: Estimate
+    """Of windows of one second, the detector's own family planted alone."""
+    anomaly_share: float
+    """Share of those windows that an episode touches."""
     median_delay_s: float | None
     before_cancel: Share
     """Of all episodes."""
@@ -173,16 +176,12 @@ def _f1(counts: Tally) -> float:
     return 2 * counts.hits / wanted if wanted else 0.0
 
 
-def _tuning_tiers(tiers: Sequence[int]) -> Sequence[int]:
-    return (JUDGED_TIER,) if JUDGED_TIER in tiers else tiers
-
-
 def _threshold(seen: Sequence[Seen], contender: Contender, tiers: Sequence[int]) -> tuple[float, bool]:
     """The threshold of the best recall among those that keep precision and alert bars on the calibration part.
 
     Where none does, that of the best F1, and False. Of equals the highest: it alarms least.
     """
-    scenes = _mixed(seen, contender.name, _tuning_tiers(tiers), is_test=False)
+    scenes = _mixed(seen, contender.name, tuning_tiers(tiers), is_test=False)
     quiet = _untouched(seen, is_liquid=False)
     best, best_f1 = (-1.0, 1.0), (-1.0, 1.0)
     for threshold in _candidates(scenes):
@@ -201,6 +200,7 @@ def _row(seen: Sequence[Seen], contender: Contender, tier: int, threshold: float
         one for one in seen if one.round.kind is Kind.CURVE and one.round.tier == tier and one.round.family is family
     ]
     blocks = [block for scene in _scenes(curve, contender.name, is_test=True) for block in windows(scene, family)]
+    labels = [label for block in blocks for label in block[0]]
     return Row(
         detector=contender.name,
         tier=tier,
@@ -210,6 +210,7 @@ def _row(seen: Sequence[Seen], contender: Contender, tier: int, threshold: float
         hard_negative_rate=share(counts.alarmed_negatives, counts.hard_negatives),
         by_hard_negative={kind: share(*both) for kind, both in sorted(counts.by_kind.items())},
         auc_pr=bootstrapped(blocks, seed),
+        anomaly_share=float(np.mean(labels)) if labels else 0.0,
         median_delay_s=float(np.median(counts.delays_s)) if counts.delays_s else None,
         before_cancel=share(counts.before_cancel, counts.episodes),
     )
@@ -244,7 +245,7 @@ def _microseconds(nanoseconds: Ints, percentile: float) -> float:
 
 def _left_out(seen: Sequence[Seen], judged: Sequence[Contender], tiers: Sequence[int]) -> Iterable[LeftOut]:
     """Leave one family out: a common threshold for all detectors but its own, then used for it."""
-    tuned = _tuning_tiers(tiers)
+    tuned = tuning_tiers(tiers)
     for one in judged:
         others = [contender for contender in judged if contender.pattern is not one.pattern]
         scenes = {contender: _mixed(seen, contender.name, tuned, is_test=False) for contender in others}
