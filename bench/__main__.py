@@ -35,6 +35,7 @@ MODULES = (
     "safeguards",
     "hundred_symbols",
     "observing",
+    "detectors",
     "sql",
 )
 """One file each, in the order of the table."""
@@ -81,7 +82,7 @@ def rows_of(name: str, options: Options) -> list[Row]:
     return rows
 
 
-_RECORDED = frozenset(("matching", "session", "day"))
+_RECORDED = frozenset(("matching", "session", "day", "detectors"))
 _NO_DATA = "STAKAN_DATA does not name a folder of recorded market data"
 
 

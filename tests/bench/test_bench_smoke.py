@@ -7,6 +7,7 @@ from bench._table import all_cells, legend, markdown
 from bench import (
     book,
     day,
+    detectors,
     engine_path,
     exchange_board,
     exchange_server,
@@ -70,7 +71,7 @@ def test_strategy_of_the_engine_path_sees_every_message():
 
 
 @pytest.mark.recorded
-@pytest.mark.parametrize("module", [matching, session])
+@pytest.mark.parametrize("module", [detectors, matching, session])
 def test_rows_on_recordings_are_measured(module, recorded, tmp_path):
     measured(module.run(Options(data=recorded, scratch=tmp_path, scale=0.02, repetitions=1, peers=False)))
 

@@ -1,0 +1,190 @@
+"""Spoofing by hand: what must be found, and what only looks like it."""
+
+import pytest
+from tests.core.detectors.markets import MID, MS, Stand
+
+from stakan.core.detectors.spoofing import Spoofing
+from stakan.core.domain.findings import Pattern, Stage
+from stakan.core.domain.units import SECOND, Side
+
+
+def a_stand(**parameters):
+    stand = Stand(Spoofing(**parameters))
+    stand.wait(2_000)
+    return stand
+
+
+def repeat(stand, side=1, lots=700, times=3, life=600, distance=5):
+    for _ in range(times):
+        stand.spoof(side, MID - side * (1 + distance), lots, life)
+        stand.wait(400)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_large_order_that_comes_again_and_goes_untraded_is_found_on_its_side(side):
+    stand = a_stand()
+    began = stand.now
+    repeat(stand, side)
+    stand.wait(400)
+    last = stand.findings[-1]
+    assert last.pattern is Pattern.SPOOFING
+    assert last.stage is Stage.CONFIRMED
+    assert last.side is Side(side)
+    assert (last.low, last.high) == (MID - side * 6, MID - side * 6)
+    assert (last.count, last.size) == (3, 2_100)
+    assert last.began == began
+    assert {one.episode for one in stand.findings} == {1}
+    assert last.evidence["times_median"] == pytest.approx(7, abs=0.1)
+    assert last.evidence["distance_ticks"] == 5
+    assert last.evidence["life_s"] == pytest.approx(0.6)
+    assert last.evidence["tier"] == 2
+
+
+def test_a_repetition_is_suspected_while_it_still_stands():
+    stand = a_stand()
+    repeat(stand, times=2)
+    stand.add(1, MID - 6, 700)
+    stand.wait(300)
+    assert stand.findings[-1].stage is Stage.SUSPECTED
+    assert stand.findings[-1].ts_event < stand.now
+    assert stand.watcher.market.book.size_at(Side.BUY, MID - 6) == 800
+
+
+def test_confidence_rises_with_every_repetition():
+    stand = a_stand(min_confidence=0.01)
+    repeat(stand, times=4)
+    said = [one.confidence for one in stand.findings if one.stage is Stage.CONFIRMED]
+    assert said == sorted(said)
+    assert said[0] < 0.1
+    assert said[-1] > 0.9
+
+
+def test_an_order_on_top_of_a_level_counts_with_what_it_added():
+    stand = a_stand()
+    stand.change({1: {MID - 6: 400}})
+    stand.wait(400)
+    repeat(stand, lots=600)
+    stand.wait(400)
+    assert stand.findings[-1].size == 1_800
+
+
+def test_one_order_alone_is_not_spoofing():
+    stand = a_stand()
+    repeat(stand, times=1, lots=2_000)
+    stand.wait(2_000)
+    assert stand.findings == []
+
+
+@pytest.mark.parametrize("late_ms", [-20, 0, 100], ids=["print first", "together", "print late"])
+def test_an_order_that_is_eaten_by_trades_is_never_spoofing(late_ms):
+    stand = a_stand(min_confidence=0.01)
+    for _ in range(4):
+        stand.add(1, MID - 6, 700)
+        stand.wait(600)
+        if late_ms <= 0:
+            stand.trade(MID - 6, 700, Side.SELL, stand.now + late_ms * MS)
+        went = stand.now
+        stand.add(1, MID - 6, -700)
+        if late_ms > 0:
+            stand.wait(late_ms)
+            stand.trade(MID - 6, 700, Side.SELL, went)
+        stand.wait(400)
+    assert stand.findings == []
+
+
+def test_prints_on_the_other_side_or_elsewhere_do_not_excuse_it():
+    stand = a_stand()
+    for _ in range(3):
+        stand.add(1, MID - 6, 700)
+        stand.wait(600)
+        stand.trade(MID - 1, 700, Side.SELL)
+        stand.trade(MID + 1, 50, Side.BUY)
+        stand.add(1, MID - 6, -700)
+        stand.wait(400)
+    stand.wait(400)
+    assert stand.findings
+    assert stand.findings[-1].evidence["opposite_lots"] == 50
+
+
+def test_a_quote_that_moves_after_each_trade_is_not_spoofing():
+    stand = a_stand()
+    place = 5
+    stand.add(1, MID - 1 - place, 700)
+    for k in range(6):
+        stand.wait(600)
+        stand.trade(MID - 1, 30, Side.SELL)
+        old, place = MID - 1 - place, 3 + k % 4
+        stand.change({1: {old: 100, MID - 1 - place: 100 + 660 - 10 * k}} if old != MID - 1 - place else {})
+    stand.wait(1_000)
+    assert stand.findings == []
+
+
+def test_a_maker_who_quotes_both_sides_is_not_spoofing():
+    stand = a_stand()
+    for _ in range(5):
+        stand.change({1: {MID - 6: 800}, -1: {MID + 6: 800}})
+        stand.wait(600)
+        stand.change({1: {MID - 6: 100}, -1: {MID + 6: 100}})
+        stand.wait(400)
+    assert stand.findings == []
+
+
+def test_an_iceberg_is_not_spoofing():
+    stand = a_stand()
+    for _ in range(6):
+        stand.change({1: {MID - 2: 800}})
+        stand.wait(200)
+        stand.trade(MID - 2, 800, Side.SELL)
+        stand.change({1: {MID - 2: 0}})
+        stand.wait(40)
+    stand.wait(400)
+    assert stand.findings == []
+
+
+def test_an_order_at_the_touch_is_not_spoofing():
+    stand = a_stand()
+    repeat(stand, distance=0)
+    stand.wait(400)
+    assert stand.findings == []
+
+
+def test_an_order_that_melts_away_is_not_spoofing():
+    stand = a_stand()
+    for _ in range(3):
+        stand.add(1, MID - 6, 700)
+        for _ in range(7):
+            stand.wait(100)
+            stand.add(1, MID - 6, -100)
+        stand.wait(400)
+    assert stand.findings == []
+
+
+def test_repetitions_far_apart_are_no_episode():
+    stand = a_stand()
+    for _ in range(3):
+        repeat(stand, times=1)
+        stand.wait(8_000)
+    assert stand.findings == []
+
+
+def test_a_symbol_in_which_such_orders_are_usual_needs_more_of_them():
+    usual = a_stand(min_confidence=0.01)
+    for k in range(60):
+        side = 1 if k % 2 else -1
+        usual.spoof(side, MID - side * 6, 500 + 40 * (k % 7), 300)
+        usual.wait(7_000)
+    rare = a_stand(min_confidence=0.01)
+    rare.wait(2_000)
+    for stand in (usual, rare):
+        repeat(stand, times=2)
+        stand.wait(400)
+    assert usual.watcher.state.rate > rare.watcher.state.rate
+    assert usual.findings[-1].confidence < rare.findings[-1].confidence
+
+
+def test_the_detector_remembers_no_order_longer_than_it_may():
+    stand = a_stand(max_life_s=1.0)
+    stand.add(1, MID - 6, 700)
+    stand.wait(3_000)
+    assert stand.watcher.state.orders.meta[0] == 0
+    assert stand.now - stand.watcher.market.ts_event < SECOND
