@@ -301,7 +301,7 @@ class RuleSection(Section):
 
 
 _STRATEGIES = tuple(StrategySection(name=name) for name in ("imbalance", "density_breakout", "density_bounce"))
-_DETECTORS: tuple[DetectorSection, ...] = ()
+_DETECTORS = tuple(DetectorSection(name=name) for name in ("spoofing", "layering", "quote_stuffing", "wash_trading"))
 _RULES = tuple(
     RuleSection(name=name) for name in ("mandatory_stop", "order_size", "position_count", "exposure", "daily_loss")
 )

@@ -82,6 +82,7 @@ class Engine:
 
     def __init__(self, config: EngineConfig, instruments: Iterable[Instrument]) -> None:
         self.config = config
+        self._has_observers = bool(config.feature_sets or config.detectors)
         rules = list(instruments)
         self._turn = Turn(config, fresh_state(config, rules), fresh_memories(config, rules))
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -171,7 +172,7 @@ class Engine:
         book = state.market.book
         if book.state is not LIVE:
             self._ask_for_snapshot(state)
-        elif book.is_fresh and book.is_two_sided:
+        elif self._has_observers and book.is_fresh and book.is_two_sided:
             observers.see_book(self._turn, state, event)
         self._after_market(state, event)
 
@@ -190,7 +191,7 @@ class Engine:
         facts = state.market.apply_print(event)
         if facts:
             self._turn.note_all(facts)
-        if state.market.prints != known:
+        if self._has_observers and state.market.prints != known:
             observers.see_print(self._turn, state, event)
         self._after_market(state, event)
 
