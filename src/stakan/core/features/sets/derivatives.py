@@ -1,8 +1,6 @@
 """What a perpetual future's ticker tells: funding, basis, open interest and its change.
 
-Liquidations are left out: the feed does not carry them here (no event of the engine's tells one, and the exchange's
-stream of them is not subscribed to). So are the ticker's clock and order: it is the push system's, and what it said last
-is what is known.
+The ticker's clock is the push system's: what it said last is what is known.
 """
 
 from decimal import Decimal
@@ -47,7 +45,8 @@ class TickerHistory(msgspec.Struct, eq=False):
 class Derivatives(FeatureSet, frozen=True, kw_only=True):
     """Funding rate and the time until it is paid, basis, mark against mid, open interest and its change.
 
-    An instrument without a field (spot has none of them) leaves its feature neutral and not warm.
+    An instrument without a field (spot has none of them) leaves its feature neutral and not warm. Liquidations are left
+    out: no event of the engine's tells one, and the exchange's stream of them is not subscribed to.
     """
 
     version = "derivatives-1"

@@ -1,9 +1,4 @@
-"""Order flow beyond the best quotes, the queues at them, and how one-sided trading is in volume time.
-
-Left out, because both are fitted to data and a plugin has no file of parameters: the integrated order flow of Cont,
-Cucuringu & Zhang (2023), whose weights are a first principal component (here all levels weigh the same), and the
-micro-price of Stoikov (2018), whose adjustments come from an estimated table.
-"""
+"""Order flow beyond the best quotes, the queues at them, and how one-sided trading is in volume time."""
 
 from typing import Annotated, ClassVar
 
@@ -68,6 +63,10 @@ class OrderFlow(FeatureSet, frozen=True, kw_only=True):
     buckets of equal volume with prints split at their edges and their true aggressors, not bulk classification. It says
     how one-sided trading was, no more: it is no predictor of crashes, and where volume and volatility are known it was
     found to add nothing (Andersen & Bondarenko, "VPIN and the Flash Crash", 2014).
+
+    Left out, because both are fitted to data and a plugin has no file of parameters: the integrated order flow of Cont,
+    Cucuringu & Zhang (2023), whose weights are a first principal component (here all levels weigh the same), and the
+    micro-price of Stoikov (2018), whose adjustments come from an estimated table.
     """
 
     version = "order-flow-1"
