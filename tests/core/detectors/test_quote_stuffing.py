@@ -1,7 +1,11 @@
 """Quote stuffing by hand: bursts that take themselves back, and busy markets that do not."""
 
-from tests.core.detectors.markets import MID, MS, Stand
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.core.detectors.markets import MID, MS, START, Stand
 
+from stakan.core.detectors import _stuffing_kernels as kernels
 from stakan.core.detectors.quote_stuffing import QuoteStuffing
 from stakan.core.domain.findings import Pattern, Stage
 
@@ -92,3 +96,26 @@ def test_nothing_is_said_before_the_market_is_known():
     stuff(stand)
     stand.wait(1_000)
     assert stand.findings == []
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 800), st.integers(1, 12), st.sampled_from((0, 100, 105, 200, 300))), max_size=60)
+)
+def test_updates_and_flips_are_those_of_a_slow_count(changes):
+    """One bid level a message: a flip takes back the last change of its level within half a second, to a tenth."""
+    slots = np.zeros((2, 16, kernels.CHANGES), np.int64)
+    bests = np.array([MID, MID + 1])
+    ts, sizes, last = START, {}, {}
+    for wait, behind, lots in changes:
+        ts += wait * MS
+        price = MID - behind
+        was = sizes.get(price, 0)
+        sizes[price] = lots
+        rows = np.array([[price, lots]])
+        counted = kernels.count(rows, 1, np.array([was]), slots, bests, 9, ts)
+        change, (before, at) = lots - was, last.get(price, (0, 0))
+        is_counted = change != 0 and behind <= 9
+        flips = is_counted and before != 0 and ts - at <= 500 * MS and abs(before + change) * 10 <= abs(before)
+        if is_counted:
+            last[price] = (0, at) if flips else (change, ts)
+        assert counted == (is_counted, flips)

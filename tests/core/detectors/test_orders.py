@@ -1,0 +1,114 @@
+"""Large orders: the kernels against a slow reference, and what they do at their limits."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.core.detectors.markets import MID, RULES, a_market
+from tests.core.detectors.naive_orders import Limits, NaiveOrders, Told
+from tests.core.market.builders import a_delta, a_snapshot
+
+from stakan.core.detectors import _order_kernels as kernels
+from stakan.core.detectors._orders import Orders, logistic
+from stakan.core.domain.events import BookDelta, TradePrint
+from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND
+from stakan.core.market.densities import DensityParams
+from stakan.core.market.picture import MarketPicture
+
+
+class Followed:
+    """Orders of a market, as a detector has them."""
+
+    def __init__(self, limits, most=512):
+        self.limits = limits
+        self.orders = Orders.start(most)
+        self.market = MarketPicture.start(RULES, DensityParams(), MINUTE, follow_densities=False)
+
+    def see(self, event):
+        if isinstance(event, TradePrint):
+            self.market.apply_print(event)
+            return []
+        self.market.apply_book(event)
+        if not isinstance(event, BookDelta):
+            self.orders.forget()
+            return []
+        due = self.orders.follow(self.market, event, *self.limits)
+        told = self.orders.told(self.market, event.ts_event) if due else []
+        assert len(told) == min(due, 32)
+        return told
+
+
+def both_tell(events, limits):
+    kernel, naive = Followed(limits), NaiveOrders(limits)
+    told = []
+    for event in events:
+        found = [Told(**{name: getattr(one, name) for name in Told._fields}) for one in kernel.see(event)]
+        assert found == naive.see(event)
+        told += found
+    assert kernel.orders.meta[kernels.CROWDED] == 0
+    return told
+
+
+@settings(max_examples=12)
+@given(
+    seed=st.integers(0, 1_000),
+    limits=st.builds(
+        Limits,
+        multiple=st.sampled_from((1.5, 2.0, 4.0)),
+        reach=st.sampled_from((4, 15, 40)),
+        ripe_after=st.sampled_from((50, 300)).map(lambda ms: ms * MILLISECOND),
+        oldest=st.sampled_from((500, 3_000)).map(lambda ms: ms * MILLISECOND),
+        at_least=st.sampled_from((0, 100)).map(lambda ms: ms * MILLISECOND),
+    ),
+)
+def test_orders_are_those_of_the_slow_reference(seed, limits):
+    both_tell(a_market(seed, seconds=6), limits)
+
+
+def test_the_reference_is_told_of_many_orders_and_ends():
+    told = both_tell(a_market(0, seconds=20), Limits(multiple=1.2))
+    assert len(told) > 50
+    for name in ("ended", "moved", "common", "traded", "opposite", "hit"):
+        assert len({getattr(one, name) for one in told}) > 1, name
+
+
+def a_book(depth=20):
+    return [(MID - k, 100) for k in range(1, depth)], [(MID + k, 100) for k in range(1, depth)]
+
+
+def test_where_there_is_no_room_the_oldest_makes_it():
+    followed = Followed(Limits(reach=15, oldest=9 * SECOND), most=4)
+    followed.see(a_snapshot(*a_book(), sequence=1, ts=SECOND))
+    for k in range(6):
+        followed.see(a_delta([(MID - 3 - k, 1_000)], sequence=2 + k, ts=SECOND + 1 + k))
+    table, meta = followed.orders.table, followed.orders.meta
+    assert meta[kernels.COUNT] == 4
+    assert meta[kernels.CROWDED] == 2
+    assert table[:, kernels.LEVEL].tolist() == [MID - 5, MID - 6, MID - 7, MID - 8]
+
+
+def test_a_level_that_leaves_the_window_of_the_book_is_not_known_any_more():
+    followed = Followed(Limits(reach=30, oldest=9 * SECOND))
+    bids, asks = a_book(10)
+    followed.see(a_snapshot(bids, asks, sequence=1, ts=SECOND))
+    followed.see(a_delta([(MID - 9, 1_100)], sequence=2, ts=SECOND + 1))
+    assert followed.orders.meta[kernels.COUNT] == 1
+    followed.see(a_delta([(MID - 9, 0)], sequence=3, ts=2 * SECOND))
+    assert followed.orders.meta[kernels.COUNT] == 0
+
+
+def test_more_orders_than_fit_are_told_with_the_next_message():
+    followed = Followed(Limits(reach=60, ripe_after=SECOND, oldest=9 * SECOND))
+    bids, asks = a_book(60)
+    followed.see(a_snapshot(bids, asks, sequence=1, ts=SECOND))
+    followed.see(
+        a_delta([(price, 1_000 + 7 * k * k) for k, (price, _) in enumerate(bids[1:46])], sequence=2, ts=SECOND)
+    )
+    first = followed.see(a_delta([(MID - 59, 101)], sequence=3, ts=3 * SECOND))
+    rest = followed.see(a_delta([(MID - 59, 102)], sequence=4, ts=3 * SECOND))
+    assert (len(first), len(rest)) == (32, 13)
+    assert len({one.price for one in first + rest}) == 45
+
+
+@pytest.mark.parametrize(("odds", "probability"), [(0, 0.5), (1e9, 1), (-1e9, 0), (2, 0.8807970779778823)])
+def test_log_odds_are_cut_where_nobody_can_tell(odds, probability):
+    assert logistic(odds) == pytest.approx(probability, abs=1e-12)
