@@ -100,11 +100,11 @@ def test_more_orders_than_fit_are_told_with_the_next_message():
     followed = Followed(Limits(reach=60, ripe_after=SECOND, oldest=9 * SECOND))
     bids, asks = a_book(60)
     followed.see(a_snapshot(bids, asks, sequence=1, ts=SECOND))
-    followed.see(
-        a_delta([(price, 1_000 + 7 * k * k) for k, (price, _) in enumerate(bids[1:46])], sequence=2, ts=SECOND)
-    )
-    first = followed.see(a_delta([(MID - 59, 101)], sequence=3, ts=3 * SECOND))
-    rest = followed.see(a_delta([(MID - 59, 102)], sequence=4, ts=3 * SECOND))
+    followed.see(a_delta([(MID - 59, 101)], sequence=2, ts=SECOND))
+    large = [(price, 1_000 + 7 * k * k) for k, (price, _) in enumerate(bids[1:46])]
+    followed.see(a_delta(large, sequence=3, ts=SECOND))
+    first = followed.see(a_delta([(MID - 59, 102)], sequence=4, ts=3 * SECOND))
+    rest = followed.see(a_delta([(MID - 59, 103)], sequence=5, ts=3 * SECOND))
     assert (len(first), len(rest)) == (32, 13)
     assert len({one.price for one in first + rest}) == 45
 
