@@ -50,7 +50,7 @@ class Density(NamedTuple):
     max_share: float = 0.001
     """At most this share of a stretch's level updates and prints is planted (stuffing apart, which is nothing but)."""
     max_time: float = 1.0
-    """At most this share of a stretch's time is inside episodes."""
+    """At most about this share of a stretch's seconds is touched by episodes."""
 
 
 def plan(
@@ -73,7 +73,8 @@ def plan(
             continue
         truth = script.truth
         cost = 0 if family in _UNSHARED else script.updates
-        length = truth.ended - truth.began
+        # In windows of one second, of which an episode touches one more than it lasts, on average.
+        length = truth.ended - truth.began + SECOND
         if cost > room:
             return scripts
         if length > time_left:
