@@ -6,8 +6,9 @@ strategies in high-frequency trading", 2022). What speaks for one hand: more lev
 sizes, coming and going at once, in a market that gave no reason. What speaks against it: the other side left at the
 same time (depth is pulled), a burst of trades ran towards the levels (stops, fear), the orders moved or were traded.
 
-A ladder is suspected while it stands and confirmed when it has gone. Weights were fitted on recordings of two days
-with planted episodes and are the same for every symbol; sizes, movement and breadth count against the symbol's own.
+A ladder is suspected while it stands and confirmed when it has gone. Weights were set by hand on the calibration
+sessions with planted episodes (`stakan bench detect`) and are the same for every symbol; movement and breadth count
+against the symbol's own.
 """
 
 import math

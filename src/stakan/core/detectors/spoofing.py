@@ -8,8 +8,9 @@ orders with interpretable probabilistic neural networks", 2025, for the weight o
 
 Each such order adds its log likelihood ratio against the symbol's own habits: how often such orders come here, how
 long cancelled orders live here, whether the touch had moved, how broad the message was, whether the other side uses
-that size too. A repetition adds how unlikely it is by chance so soon after the one before. Weights were fitted on
-recordings of two days with planted episodes (`bench/`), and are the same for every symbol.
+that size too. A repetition adds how unlikely it is by chance so soon after the one before. Weights were set by hand
+after a logistic fit to the calibration sessions with planted episodes (`stakan bench detect`), and are the same for
+every symbol.
 """
 
 import math
