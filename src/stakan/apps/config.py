@@ -301,7 +301,6 @@ class RuleSection(Section):
 
 
 _STRATEGIES = tuple(StrategySection(name=name) for name in ("imbalance", "density_breakout", "density_bounce"))
-_DETECTORS = tuple(DetectorSection(name=name) for name in ("spoofing", "layering", "quote_stuffing", "wash_trading"))
 _RULES = tuple(
     RuleSection(name=name) for name in ("mandatory_stop", "order_size", "position_count", "exposure", "daily_loss")
 )
@@ -348,8 +347,9 @@ class Settings(BaseSettings):
         (), description="Features beside the 110: name, parameters and, for a file of your own, its path"
     )
     detectors: tuple[DetectorSection, ...] = Field(
-        _DETECTORS,
-        description="What looks out for manipulation: name, parameters and, for a file of your own, its path",
+        (),
+        description="What looks out for manipulation, and weakens or vetoes signals: name, parameters and, for a file of "
+        "your own, its path",
     )
     suspicion: SuspicionSection = SuspicionSection()
     risk: tuple[RuleSection, ...] = Field(_RULES, description="Risk rules and their parameters; all must agree")
