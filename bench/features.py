@@ -96,27 +96,23 @@ def side_by_side(events: list[MarketEvent], rules: Instrument) -> list[Row]:
     tick, lot = float(rules.tick_size), float(rules.lot_size)
     clusters = (_PARAMS.cluster_multiple, _PARAMS.min_cluster_volume)
     plain = PlainFeatures(tick, lot, clusters, _PARAMS.reference_notional)
-    ours = MultiSymbolFeaturePipeline([rules], candle_interval_ns=SECOND, params=_PARAMS)
-    market = ours.market(rules.id)
     messages, readings = Both([], []), Both([], [])
-    due, began, differing, candles = 0, 0, set(), -1
-    gc.disable()
-    try:
-        for number, event in enumerate(events):
-            _tell(event, ours, plain, messages if number > len(events) // 10 else Both([], []), number % 2 == 0)
-            began = began or event.ts_event
-            now = market.ts_event
-            # Windows of a minute and fifty candles have to be full before anything is compared.
-            if now < due or now < began + 70 * SECOND or not market.book.is_usable:
-                continue
-            due = (now // _CADENCE + 1) * _CADENCE
-            closed = market.candles.revision != candles
-            candles = market.candles.revision
-            vector = _timed(readings.ours, partial(_ours, ours, rules.id))
-            told = _timed(readings.plain, partial(_plain, plain, market, rules, now, closed=closed))
-            differing |= _differing(vector, told)
-    finally:
-        gc.enable()
+    differing: set[str] = set()
+    # One after the other: what the plain way touches between two of our messages would leave us no cache.
+    for ours, _, _, is_due in _lived(events, rules, messages.ours):
+        if is_due:
+            _timed(readings.ours, partial(_ours, ours, rules.id))
+    candles = -1
+    for ours, market, event, is_due in _lived(events, rules, []):
+        if type(event) is TradePrint:
+            if not event.is_rpi:
+                plain.on_print(event.ts_event, event.price, event.size, int(event.side))
+        else:
+            _timed(messages.plain, partial(plain.on_book, event.ts_event, event.levels, event.bid_count))
+        if is_due:
+            closed, candles = market.candles.revision != candles, market.candles.revision
+            told = _timed(readings.plain, partial(_plain, plain, market, rules, market.ts_event, closed=closed))
+            differing |= _differing(_ours(ours, rules.id), told)
     vector_row, rival_row = readings.measured()
     message_row, rival_message = messages.measured()
     failed = f"differs from the plain way: {', '.join(sorted(differing)[:5])}" if differing else ""
@@ -145,18 +141,26 @@ def side_by_side(events: list[MarketEvent], rules: Instrument) -> list[Row]:
     ]
 
 
-def _tell(event: Any, ours: MultiSymbolFeaturePipeline, plain: Any, into: Both, ours_first: bool) -> None:
-    if type(event) is TradePrint:
-        ours.take(event)
-        if not event.is_rpi:
-            plain.on_print(event.ts_event, event.price, event.size, int(event.side))
-        return
-    sides: list[Callable[[], object]] = [
-        partial(_timed, into.ours, partial(ours.take, event)),
-        partial(_timed, into.plain, partial(plain.on_book, event.ts_event, event.levels, event.bid_count)),
-    ]
-    for side in sides if ours_first else reversed(sides):
-        side()
+def _lived(
+    events: list[Any], rules: Instrument, taken: list[float]
+) -> Iterator[tuple[MultiSymbolFeaturePipeline, MarketPicture, Any, bool]]:
+    """Ours after each event, and whether a vector is due: windows of a minute and fifty candles are full before."""
+    ours = MultiSymbolFeaturePipeline([rules], candle_interval_ns=SECOND, params=_PARAMS)
+    market, due, first = ours.market(rules.id), 0, events[0].ts_event + 70 * SECOND
+    gc.disable()
+    try:
+        for event in events:
+            if type(event) is TradePrint:
+                ours.take(event)
+            else:
+                _timed(taken, partial(ours.take, event))
+            now = market.ts_event
+            is_due = now >= max(due, first) and market.book.is_usable
+            if is_due:
+                due = (now // _CADENCE + 1) * _CADENCE
+            yield ours, market, event, is_due
+    finally:
+        gc.enable()
 
 
 def _timed(into: list[float], work: Callable[[], Any]) -> Any:

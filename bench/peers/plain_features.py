@@ -60,7 +60,8 @@ class PlainFeatures:
     def on_print(self, ts: int, price: int, size: int, side: int) -> None:
         """A trade; `side` is 1 for aggressive buys."""
         self.prints.append((ts, price, size, side))
-        while len(self.prints) > 1_000 and self.prints[0][0] <= ts - 60 * S:
+        # Whole seconds reach back further than sixty of them.
+        while len(self.prints) > 1_000 and self.prints[0][0] <= ts - 62 * S:
             self.prints.popleft()
 
     # --- per vector -------------------------------------------------------------------------------------------------
