@@ -34,16 +34,20 @@ def run(command, folder, within=120, **environment):
     )
 
 
-def test_a_strategy_is_added_by_one_file_and_one_configuration_entry(tmp_path):
-    page = "add-a-strategy.md"
-    (tmp_path / "spread_fade.py").write_text(block(page, "python"))
-    (tmp_path / "spread_fade.toml").write_text(block(page, "toml"))
+def added(page, plugin, folder):
+    """The plugin of a page added as the page says, checked and run; gives the run's result."""
+    (folder / f"{plugin}.py").write_text(block(page, "python"))
+    (folder / f"{plugin}.toml").write_text(block(page, "toml"))
     check, backtest = block(page, "console").strip().splitlines()
-    checked = run(check, tmp_path)
+    checked = run(check, folder)
     assert checked.returncode == 0, checked.stderr
-    ran = run(f"{backtest} --json", tmp_path)
+    ran = run(f"{backtest} --json", folder)
     assert ran.returncode == 0, ran.stderr
-    result = json.loads(ran.stdout)
+    return json.loads(ran.stdout)
+
+
+def test_a_strategy_is_added_by_one_file_and_one_configuration_entry(tmp_path):
+    result = added("add-a-strategy.md", "spread_fade", tmp_path)
     assert {signal["strategy"] for signal in result["signals"]} == {"spread_fade"}
     assert {trade["strategy"] for trade in result["trades"]} == {"spread_fade"}
 
@@ -59,15 +63,7 @@ def test_a_misspelt_parameter_is_refused_by_its_name(tmp_path):
 
 
 def test_a_detector_is_added_by_one_file_and_one_configuration_entry(tmp_path):
-    page = "add-a-detector.md"
-    (tmp_path / "burst.py").write_text(block(page, "python"))
-    (tmp_path / "burst.toml").write_text(block(page, "toml"))
-    check, backtest = block(page, "console").strip().splitlines()
-    checked = run(check, tmp_path)
-    assert checked.returncode == 0, checked.stderr
-    ran = run(f"{backtest} --json", tmp_path)
-    assert ran.returncode == 0, ran.stderr
-    result = json.loads(ran.stdout)
+    result = added("add-a-detector.md", "burst", tmp_path)
     assert {found["detector"] for found in result["findings"]} == {"burst"}
     assert result["watch"]["signals_weakened"] > 0
     doubted = [signal for signal in result["signals"] if "quote_stuffing" in str(signal["reasons"])]
@@ -75,15 +71,8 @@ def test_a_detector_is_added_by_one_file_and_one_configuration_entry(tmp_path):
 
 
 def test_features_are_added_by_one_file_and_one_configuration_entry(tmp_path):
-    page = "add-a-feature.md"
-    (tmp_path / "large_prints.py").write_text(block(page, "python"))
-    (tmp_path / "large_prints.toml").write_text(block(page, "toml"))
-    check, backtest = block(page, "console").strip().splitlines()
-    checked = run(check, tmp_path)
-    assert checked.returncode == 0, checked.stderr
-    ran = run(f"{backtest} --json", tmp_path)
-    assert ran.returncode == 0, ran.stderr
-    trades = json.loads(ran.stdout)["trades"]
+    result = added("add-a-feature.md", "large_prints", tmp_path)
+    trades = result["trades"]
     assert trades
     assert any(trade["features"]["large_prints.large_balance"] for trade in trades)
 

@@ -26,10 +26,12 @@ from stakan.adapters.parquet.schema import PartMetadata, StoredKind
 from stakan.apps.config import Settings
 from stakan.apps.wiring import engine_config
 from stakan.core.domain.errors import ConfigError, DataError
+from stakan.core.domain.events import MarketEvent
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.units import DAY, MINUTE
 from stakan.core.engine import EngineConfig
+from stakan.core.features.batch import on_grid
 from stakan.core.features.stream import MultiSymbolFeaturePipeline
 from stakan.core.features.vector import FeatureVector
 from stakan.core.market.candles import KEPT
@@ -185,18 +187,19 @@ def build_day(day: Day, walked: Walked) -> Built:
 
 def _vectors(day: Day, walked: Walked) -> Iterator[FeatureVector]:
     begin = first_moment(day.contents.day)
-    history = SeededHistory(MarketStore(day.store), [day.rules.id], day.start, begin + DAY)
     pipeline = pipeline_of(day.config, day.rules)
-    reached, due, last_ts = day.first_ts, 0, 0
-    for window in history.windows():
+    events = _events(day, begin + DAY, walked)
+    for event, vector in on_grid(events, pipeline, day.rules.id, day.contents.options.grid_ns):
+        if event.ts_recv >= begin:
+            yield vector
+
+
+def _events(day: Day, stop: int, walked: Walked) -> Iterator[MarketEvent]:
+    reached = last_ts = day.first_ts
+    for window in SeededHistory(MarketStore(day.store), [day.rules.id], day.start, stop).windows():
         for event in window.events():
-            pipeline.take(event)
-            market, last_ts = pipeline.market(day.rules.id), event.ts_recv
-            now = market.ts_event
-            if now >= due:
-                due = (now // day.contents.options.grid_ns + 1) * day.contents.options.grid_ns
-                if last_ts >= begin and market.book.is_usable:
-                    yield pipeline.read(day.rules.id)
+            last_ts = event.ts_recv
+            yield event
         last = min(day.last_ts, max(reached, last_ts))
         walked(last - reached)
         reached = last

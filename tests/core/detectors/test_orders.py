@@ -8,7 +8,8 @@ from tests.core.detectors.naive_orders import Limits, NaiveOrders, Told
 from tests.core.market.builders import a_delta, a_snapshot
 
 from stakan.core.detectors import _order_kernels as kernels
-from stakan.core.detectors._orders import Orders, logistic
+from stakan.core.detectors._odds import logistic
+from stakan.core.detectors._orders import Orders
 from stakan.core.domain.events import BookDelta, TradePrint
 from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND
 from stakan.core.market.densities import DensityParams

@@ -28,6 +28,11 @@ def lots(multiple: float, reference: int) -> int:
     return max(1, round(multiple * reference))
 
 
+def pieces(total: int, count: int) -> list[int]:
+    """So many equal parts of lots; what does not divide goes with the first."""
+    return [total // count + total % count, *[total // count] * (count - 1)]
+
+
 def message_after(ground: Background, first: int, seconds: float) -> int | None:
     """The first message so long after another one, and at least the next; None where the session ends before."""
     found = max(first + 1, ground.message_at(int(ground.ts[first]) + round(seconds * SECOND)))

@@ -7,9 +7,9 @@ from numpy.random import Generator
 
 from stakan.apps.judge import drawing
 from stakan.apps.judge.background import Background
-from stakan.apps.judge.episodes import Episode, Family
+from stakan.apps.judge.episodes import Family
 from stakan.apps.judge.scripts import Draft, Script
-from stakan.core.domain.units import Nanos, Side, Ticks
+from stakan.core.domain.units import Side
 
 _SIZES = (3.0, 10.0)
 """Times the median size of the side's nearest 50 levels."""
@@ -40,7 +40,7 @@ def requote(ground: Background, rng: Generator, tier: int, first: int) -> Script
     if last is None or not ground.is_untraded(side, price, placed, last):
         return None
     draft.stand(side, price, left, placed, last)
-    return draft.script(_truth(ground, Family.REQUOTE, tier, side, [*prices, price], first, last, {"lots": lots}))
+    return draft.between(Family.REQUOTE, tier, side, [*prices, price], first, last, {"lots": lots})
 
 
 def iceberg(ground: Background, rng: Generator, tier: int, first: int) -> Script | None:
@@ -58,7 +58,7 @@ def iceberg(ground: Background, rng: Generator, tier: int, first: int) -> Script
         draft.print_before(eaten, price, lots, side.opposite)
         shown = eaten + 1
     parameters: dict[str, float] = {"lots": lots, "refills": refills}
-    return draft.script(_truth(ground, Family.ICEBERG, tier, side, [price], first, eaten, parameters))
+    return draft.between(Family.ICEBERG, tier, side, [price], first, eaten, parameters)
 
 
 def stop_cascade(ground: Background, rng: Generator, tier: int, first: int) -> Script | None:
@@ -93,7 +93,7 @@ def stop_cascade(ground: Background, rng: Generator, tier: int, first: int) -> S
     draft.stand(side, touch, sum(sizes), burst - 1, burst)
     for number, size in enumerate(sizes):
         draft.print_before(burst, touch, size, side.opposite, number / len(sizes))
-    return draft.script(_truth(ground, Family.STOP_CASCADE, tier, side, prices, first, pulled, {"levels": count}))
+    return draft.between(Family.STOP_CASCADE, tier, side, prices, first, pulled, {"levels": count})
 
 
 def funding_pull(ground: Background, rng: Generator, tier: int, first: int) -> Script | None:
@@ -114,7 +114,7 @@ def funding_pull(ground: Background, rng: Generator, tier: int, first: int) -> S
         lots = drawing.lots(rng.uniform(*_SIZES), int(ground.reference[side][placed]))
         draft.stand(side, price, lots, placed, last)
         prices.append(price)
-    return draft.script(_truth(ground, Family.FUNDING_PULL, tier, None, prices, first, last, {"levels": 2 * count}))
+    return draft.between(Family.FUNDING_PULL, tier, None, prices, first, last, {"levels": 2 * count})
 
 
 def large_genuine(ground: Background, rng: Generator, tier: int, first: int) -> Script | None:
@@ -136,38 +136,13 @@ def large_genuine(ground: Background, rng: Generator, tier: int, first: int) -> 
         return None
     draft = Draft(ground)
     draft.change(side, price, lots, first)
-    for number in range(pieces):
-        size = lots // pieces + (lots % pieces if number == 0 else 0)
+    for number, size in enumerate(drawing.pieces(lots, pieces)):
         draft.print_before(arrived + 1 + number, price, size, side.opposite)
         draft.change(side, price, -size, arrived + 1 + number)
     parameters = {"multiple": multiple, "lots": lots, "pieces": pieces}
-    return draft.script(_truth(ground, Family.LARGE_GENUINE, tier, side, [price], first, last, parameters))
+    return draft.between(Family.LARGE_GENUINE, tier, side, [price], first, last, parameters)
 
 
 def _is_touch(ground: Background, side: Side, price: int, first: int, last: int) -> bool:
     """Whether a price is the touch of its side after all messages [first, last)."""
     return bool((ground.touch[side][first:last] == price).all())
-
-
-def _truth(
-    ground: Background,
-    family: Family,
-    tier: int,
-    side: Side | None,
-    prices: list[int],
-    first: int,
-    last: int,
-    parameters: dict[str, float],
-) -> Episode:
-    ended = Nanos(int(ground.ts[last]))
-    return Episode(
-        family=family,
-        tier=tier,
-        side=side,
-        low=Ticks(min(prices)),
-        high=Ticks(max(prices)),
-        began=Nanos(int(ground.ts[first])),
-        cancelled=ended,
-        ended=ended,
-        parameters=parameters,
-    )

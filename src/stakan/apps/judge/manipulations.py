@@ -69,7 +69,7 @@ def spoofing(ground: Background, rng: Generator, tier: int, first: int) -> Scrip
         return None
     parameters = {"multiple": multiple, "lots": lots, "distance_ticks": distance, "repeats": repeats}
     parameters |= {"executed": float(executed >= 0), "response_ticks": response}
-    return draft.script(_resting(ground, Family.SPOOFING, tier, side, prices, first, last, parameters))
+    return draft.between(Family.SPOOFING, tier, side, prices, first, last, parameters)
 
 
 class Layers(NamedTuple):
@@ -121,7 +121,7 @@ def layering(ground: Background, rng: Generator, tier: int, first: int) -> Scrip
         return None
     parameters = {"layers": count, "multiple": multiple, "spread_s": spread, "withdrawing_s": withdrawing}
     parameters |= {"executed": float(has_execution), "response_ticks": ground.move(side, first, last)}
-    return draft.script(_resting(ground, Family.LAYERING, tier, side, prices, first, last, parameters))
+    return draft.between(Family.LAYERING, tier, side, prices, first, last, parameters)
 
 
 class Stuffing(NamedTuple):
@@ -171,7 +171,7 @@ def quote_stuffing(ground: Background, rng: Generator, tier: int, first: int) ->
         draft.change(side, price, -lots, last)
     prices = [price for _, price in levels]
     parameters = {"updates_per_s": rate, "length_s": length}
-    return draft.script(_resting(ground, Family.QUOTE_STUFFING, tier, None, prices, first, last, parameters))
+    return draft.between(Family.QUOTE_STUFFING, tier, None, prices, first, last, parameters)
 
 
 class Wash(NamedTuple):
@@ -235,8 +235,7 @@ def _execution(draft: Draft, rng: Generator, side: Side, first: int, last: int) 
     lots = drawing.lots(rng.uniform(0.5, 3), int(ground.reference[side][placed]))
     draft.stand(side, price, lots, placed, filled)
     pieces = min(lots, drawing.whole(rng, 1, 3))
-    for number in range(pieces):
-        size = lots // pieces + (lots % pieces if number == 0 else 0)
+    for number, size in enumerate(drawing.pieces(lots, pieces)):
         draft.print_before(filled, price, size, side.opposite, 0.3 + 0.2 * number)
     return True
 
@@ -244,26 +243,3 @@ def _execution(draft: Draft, rng: Generator, side: Side, first: int, last: int) 
 def _so_far(ground: Background, first: int, seconds: float) -> int | None:
     found = ground.message_at(int(ground.ts[first]) + round(seconds * 1_000) * MILLISECOND)
     return max(first, found) if found < len(ground.ts) else None
-
-
-def _resting(
-    ground: Background,
-    family: Family,
-    tier: int,
-    side: Side | None,
-    prices: list[int],
-    first: int,
-    last: int,
-    parameters: dict[str, float],
-) -> Episode:
-    return Episode(
-        family=family,
-        tier=tier,
-        side=side,
-        low=Ticks(min(prices)),
-        high=Ticks(max(prices)),
-        began=Nanos(int(ground.ts[first])),
-        cancelled=Nanos(int(ground.ts[last])),
-        ended=Nanos(int(ground.ts[last])),
-        parameters=parameters,
-    )

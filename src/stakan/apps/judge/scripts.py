@@ -1,12 +1,13 @@
 """Scripts: which sizes an episode adds to which levels with which message, and what it prints."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from stakan.apps.judge.background import Background
-from stakan.apps.judge.episodes import Episode
-from stakan.core.domain.units import Side
+from stakan.apps.judge.episodes import Episode, Family
+from stakan.core.domain.units import Nanos, Side, Ticks
 
 RIDING = 0
 """Time of a change that comes with a message of the recording."""
@@ -70,6 +71,31 @@ class Draft(msgspec.Struct):
         ts = first + int(share * (last - first))
         self.prints.append(PlantedPrint(message, ts, price, lots, aggressor))
         return ts
+
+    def between(
+        self,
+        family: Family,
+        tier: int,
+        side: Side | None,
+        prices: Sequence[int],
+        first: int,
+        last: int,
+        parameters: dict[str, float],
+    ) -> Script:
+        """What was drafted, as an episode of these prices that goes from one message to another."""
+        ended = Nanos(int(self.ground.ts[last]))
+        truth = Episode(
+            family=family,
+            tier=tier,
+            side=side,
+            low=Ticks(min(prices)),
+            high=Ticks(max(prices)),
+            began=Nanos(int(self.ground.ts[first])),
+            cancelled=ended,
+            ended=ended,
+            parameters=parameters,
+        )
+        return self.script(truth)
 
     def script(self, truth: Episode) -> Script:
         """What was drafted."""

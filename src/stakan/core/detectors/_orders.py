@@ -17,11 +17,6 @@ _TOLD = 32
 _SIDES = (Side.BUY, Side.SELL)
 
 
-def logistic(odds: float) -> float:
-    """Probability of log odds; they are cut at ±30, where it is 0 or 1 for all that anybody can tell."""
-    return 1.0 / (1.0 + math.exp(-min(max(odds, -30.0), 30.0)))
-
-
 class Order(msgspec.Struct, frozen=True, gc=False):
     """One row of `_order_kernels`, with names."""
 

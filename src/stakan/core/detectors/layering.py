@@ -19,7 +19,8 @@ import numpy as np
 
 from stakan.core.detectors import _layer_kernels as kernels
 from stakan.core.detectors import _order_kernels as order_kernels
-from stakan.core.detectors._orders import Order, Orders, logistic
+from stakan.core.detectors._odds import logistic
+from stakan.core.detectors._orders import Order, Orders
 from stakan.core.domain.events import BookDelta, BookEvent
 from stakan.core.domain.findings import Finding, Pattern, Stage
 from stakan.core.domain.instrument import Instrument

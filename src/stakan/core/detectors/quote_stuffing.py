@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from stakan.core.detectors import _stuffing_kernels as kernels
-from stakan.core.detectors._orders import logistic
+from stakan.core.detectors._odds import logistic
 from stakan.core.domain.events import BookDelta, BookEvent
 from stakan.core.domain.findings import Finding, Pattern, Stage
 from stakan.core.domain.instrument import Instrument

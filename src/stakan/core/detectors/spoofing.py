@@ -18,7 +18,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from stakan.core.detectors._orders import Order, Orders, logistic
+from stakan.core.detectors._odds import logistic
+from stakan.core.detectors._orders import Order, Orders
 from stakan.core.domain.events import BookDelta, BookEvent
 from stakan.core.domain.findings import Finding, Pattern, Stage
 from stakan.core.domain.instrument import Instrument
@@ -43,7 +44,6 @@ _SAME = 0.02
 """Sizes that differ less than so much, in logarithms, are the same."""
 _SAME_BONUS = 2.0
 _LIKE_BONUS = 0.4
-_SHAPE = 0.0
 _ALONE = -4.0
 """Log odds of one candidate that neither speaks for nor against."""
 _MOST = 1.5
@@ -140,9 +140,7 @@ class Spoofing(Detector, frozen=True, kw_only=True):
         odds = chain.odds + link + _shape(order) - _UNENDED
         if logistic(odds) < self.min_confidence:
             return None
-        if chain.episode == 0:
-            state.episodes += 1
-            chain.episode = state.episodes
+        _number(state, chain)
         return _finding(event, _extended(chain, order, odds, event.ts_event), order, Stage.SUSPECTED)
 
     def _gone(self, event: BookDelta, state: SpoofingState, order: Order) -> Finding | None:
@@ -155,19 +153,17 @@ class Spoofing(Detector, frozen=True, kw_only=True):
             return None
         chain = state.chains[order.which]
         link = self._link(state, chain, order)
-        alone = _ALONE + shape - math.log(state.rate / _FIRST_RATE)
-        if link is not None and chain.odds + link > _ALONE - math.log(state.rate / _FIRST_RATE):
+        alone = _ALONE - math.log(state.rate / _FIRST_RATE)
+        if link is not None and chain.odds + link > alone:
             chain = _extended(chain, order, chain.odds + link + shape, order.ended)
         else:
-            chain = _extended(Chain(), order, alone, order.ended)
+            chain = _extended(Chain(), order, alone + shape, order.ended)
         state.chains[order.which] = chain
         if chain.odds < 0:
             _note_candidate(state, event.ts_event)
         if logistic(chain.odds) < self.min_confidence:
             return None
-        if chain.episode == 0:
-            state.episodes += 1
-            chain.episode = state.episodes
+        _number(state, chain)
         return _finding(event, chain, order, Stage.CONFIRMED)
 
     def _link(self, state: SpoofingState, chain: Chain, order: Order) -> float | None:
@@ -183,11 +179,18 @@ class Spoofing(Detector, frozen=True, kw_only=True):
         return soon + (_SAME_BONUS if unlike < _SAME else _LIKE_BONUS - unlike)
 
 
+def _number(state: SpoofingState, chain: Chain) -> None:
+    """A chain becomes an episode when something is first said of it."""
+    if chain.episode == 0:
+        state.episodes += 1
+        chain.episode = state.episodes
+
+
 def _shape(order: Order) -> float:
     """What speaks for one order, apart from its life."""
     near = -0.5 if order.distance <= 1 else 0.0
     common = -0.6 * math.log1p(max(0, order.common - 1))
-    return min(max(_SHAPE + order.calm + near + common, -3.0), _MOST)
+    return min(max(order.calm + near + common, -3.0), _MOST)
 
 
 def _note_life(state: SpoofingState, life_s: float) -> None:

@@ -9,6 +9,7 @@ from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.trading import TradingState
 from stakan.core.engine.config import EngineConfig
+from stakan.core.engine.lifecycle import OF_MISSING_STOPS
 from stakan.core.engine.state import (
     EngineState,
     InstrumentState,
@@ -29,10 +30,10 @@ def carried(
 ) -> tuple[EngineState, Memories]:
     """State and memories of an engine that goes on where another one ended; takes `state` and `memories` apart.
 
-    Orders, positions, money, halts, pauses, cool-downs, plans, timers (see `_goes_on`) and counters are carried as they are; what is
-    seen of a market, and what strategies remember of it, where the configuration sees it in the same way. Books are not
-    trusted until their next snapshot. Raises DataError where something of ours is in an instrument that is not among
-    `instruments`, or in one whose grid is another one now.
+    Orders, positions, money, halts, pauses, cool-downs, plans, timers (see `_goes_on`) and counters are carried as they
+    are; what is seen of a market, and what strategies remember of it, where the configuration sees it in the same way.
+    Books are not trusted until their next snapshot. Raises DataError where something of ours is in an instrument that is
+    not among `instruments`, or in one whose grid is another one now.
     """
     rules = {one.id: one for one in instruments}
     _check(state.portfolio, rules)
@@ -83,7 +84,7 @@ def _goes_on(timer: str, rules: dict[InstrumentId, Instrument]) -> bool:
     none, which one that is set already would prevent.
     """
     purpose, instrument, _ = timer.split(" ")
-    return InstrumentId(instrument) in rules and purpose not in {"guard", "protect"}
+    return InstrumentId(instrument) in rules and purpose not in OF_MISSING_STOPS
 
 
 def _forget_wish(plan: Plan | None, position: Position | None) -> None:

@@ -82,6 +82,7 @@ class Engine:
 
     def __init__(self, config: EngineConfig, instruments: Iterable[Instrument]) -> None:
         self.config = config
+        # Asked with every message: most engines have none.
         self._has_observers = bool(config.feature_sets or config.detectors)
         rules = list(instruments)
         self._turn = Turn(config, fresh_state(config, rules), fresh_memories(config, rules))

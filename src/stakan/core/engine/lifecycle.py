@@ -31,6 +31,8 @@ from stakan.core.engine.turn import Turn
 from stakan.core.features.pipeline import FeaturePipeline
 from stakan.core.portfolio.position import Position
 
+OF_MISSING_STOPS = frozenset(("guard", "protect"))
+"""Purposes of the timers that are set when it is told that a position has no stop."""
 GUARD_NS = Nanos(SECOND)
 """How long a stop that is gone may be explained by executions that are told late, before it is asked for again."""
 GUARD_AGAIN_NS = Nanos(SECOND // 2)

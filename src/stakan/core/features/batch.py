@@ -1,17 +1,19 @@
 """Feature vectors of recorded data: the live stream's code over all of it, read where an engine would read."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from stakan.core.domain.events import MarketEvent
+from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.units import MILLISECOND, MINUTE, Nanos
 from stakan.core.features.catalogue import FEATURE_COUNT
 from stakan.core.features.params import FeatureParams
 from stakan.core.features.stream import MultiSymbolFeaturePipeline
+from stakan.core.features.vector import FeatureVector
 from stakan.core.market.densities import DensityParams
 
 GRID_NS = Nanos(100 * MILLISECOND)
@@ -47,24 +49,32 @@ def vectors(
     moments: list[int] = []
     values: list[npt.NDArray[np.float64]] = []
     warm: list[npt.NDArray[np.bool_]] = []
-    due = 0
-    for event in events:
-        if not isinstance(event, MarketEvent) or event.instrument != rules.id:
-            continue
-        pipeline.take(event)
-        market = pipeline.market(rules.id)
-        now = market.ts_event
-        if now < due:
-            continue
-        due = (now // interval_ns + 1) * interval_ns
-        if market.book.is_usable:
-            found = pipeline.read(rules.id)
-            moments.append(now)
-            values.append(found.values.copy())
-            warm.append(found.warm.copy())
+    own = (event for event in events if isinstance(event, MarketEvent) and event.instrument == rules.id)
+    for _, found in on_grid(own, pipeline, rules.id, interval_ns):
+        moments.append(found.ts_event)
+        values.append(found.values.copy())
+        warm.append(found.warm.copy())
     shape = (len(moments), FEATURE_COUNT)
     return Vectors(
         np.array(moments, np.int64),
         np.array(values, np.float64).reshape(shape),
         np.array(warm, np.bool_).reshape(shape),
     )
+
+
+def on_grid(
+    events: Iterable[MarketEvent], pipeline: MultiSymbolFeaturePipeline, instrument: InstrumentId, interval_ns: int
+) -> Iterator[tuple[MarketEvent, FeatureVector]]:
+    """Feed one instrument's events; at the first at or after each multiple of `interval_ns`, it and the vector then.
+
+    The next one overwrites the vector. Moments without a usable book give none.
+    """
+    due = 0
+    for event in events:
+        pipeline.take(event)
+        market = pipeline.market(instrument)
+        if market.ts_event < due:
+            continue
+        due = (market.ts_event // interval_ns + 1) * interval_ns
+        if market.book.is_usable:
+            yield event, pipeline.read(instrument)

@@ -1,6 +1,7 @@
 """Further features: sets beside the 110, one file each, with a version of their own."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, ClassVar
 
 import msgspec
@@ -73,10 +74,10 @@ class FurtherVector(msgspec.Struct, frozen=True, eq=False, gc=False):
         return dict(zip(self.spec.definitions, self.values.tolist(), strict=True))
 
     def _index(self, name: str) -> int:
-        for index, known in enumerate(self.spec.definitions):
-            if known == name:
-                return index
-        raise KeyError(f"{name} is not in {self.spec.version}: it has {', '.join(self.spec.definitions)}")
+        index = _places(type(self.spec)).get(name)
+        if index is None:
+            raise KeyError(f"{name} is not in {self.spec.version}: it has {', '.join(self.spec.definitions)}")
+        return index
 
 
 class Further:
@@ -111,7 +112,17 @@ class Further:
 
 def read(spec: FeatureSet, market: MarketPicture, now: int, state: msgspec.Struct) -> FurtherVector:
     """A set's vector at exchange time `now`."""
-    values = np.array([one.neutral for one in spec.definitions.values()])
+    values = _neutral(type(spec)).copy()
     warm = np.zeros(len(values), np.bool_)
     spec.read(market, now, state, values, warm)
     return FurtherVector(spec, values, warm, now)
+
+
+@cache
+def _neutral(kind: type[FeatureSet]) -> Values:
+    return np.array([one.neutral for one in kind.definitions.values()])
+
+
+@cache
+def _places(kind: type[FeatureSet]) -> dict[str, int]:
+    return {name: index for index, name in enumerate(kind.definitions)}
