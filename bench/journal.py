@@ -11,14 +11,14 @@ import msgspec
 
 from bench._rows import Options, Row, interleaved, rate
 from stakan import __version__
-from stakan.adapters.journal.reading import read_events, records_after
+from stakan.adapters.journal.reading import read_events, read_turns, records_after
 from stakan.adapters.journal.records import Header
 from stakan.adapters.journal.snapshots import latest_state
 from stakan.adapters.journal.writing import FileJournal, JournalLimits
 from stakan.adapters.synthetic.config import demo_config
 from stakan.apps.backtest import RUN_EPOCH, Backtest
 from stakan.apps.config import load_settings, to_toml
-from stakan.apps.replay import engine_of
+from stakan.apps.replay import replay
 from stakan.apps.sources import Source, from_generator
 from stakan.apps.wiring import config_hash
 from stakan.core.domain.commands import SubmitOrder
@@ -147,11 +147,10 @@ def _streams(options: Options, lived: Lived, scratch: Path) -> list[Row]:
     def decode() -> float:
         return rate(count, lambda: [None for _ in read_events(whole)])
 
-    def replay() -> float:
-        engine = engine_of(lived.header)
-        return rate(count, lambda: _fold(engine, read_events(whole)))
+    def again() -> float:
+        return rate(count, lambda: _replayed(lived, whole))
 
-    appended, decoded, replayed = interleaved(options.repetitions, append, decode, replay)
+    appended, decoded, replayed = interleaved(options.repetitions, append, decode, again)
     stored = sum(path.stat().st_size for path in whole.glob("*.journal")) / count
     common = {"unit": "steps/s", "event": "one event with its step", "data": _DATA.format(mix=lived.mix)}
     return [
@@ -166,7 +165,8 @@ def _streams(options: Options, lived: Lived, scratch: Path) -> list[Row]:
         Row(name="journal.read", what="journal → events in their order", ours=decoded, **common),
         Row(
             name="journal.replay",
-            what="journal → events → engine of the default configuration: book, densities, features, strategies, risk",
+            what="journal → events → a new engine of the default configuration (book, densities, features, strategies, "
+            "risk), every step compared with the recorded one",
             ours=replayed,
             bar=100_000,
             **common,
@@ -174,9 +174,9 @@ def _streams(options: Options, lived: Lived, scratch: Path) -> list[Row]:
     ]
 
 
-def _fold(engine: Engine, events: Iterator[tuple[int, AnyEvent]]) -> None:
-    for _, event in events:
-        engine.step(event)
+def _replayed(lived: Lived, folder: Path) -> None:
+    found = replay(lived.header, read_turns(folder))
+    assert (found.steps, found.differences) == (len(lived.steps), 0)
 
 
 def _commits(options: Options, lived: Lived, scratch: Path) -> list[Row]:

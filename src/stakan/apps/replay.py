@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from stakan.adapters.journal.reading import first_replayable, is_complete, read_events, read_header, read_steps
+from stakan.adapters.journal.reading import first_replayable, is_complete, read_header, read_turns
 from stakan.adapters.journal.records import Header
 from stakan.adapters.journal.snapshots import latest_state
 from stakan.apps.config import settings_from
+from stakan.apps.garbage import long_lived
 from stakan.apps.wiring import engine_config
 from stakan.core.domain.errors import DataError
 from stakan.core.domain.events import AnyEvent, encode_array
@@ -37,7 +38,10 @@ class Start(NamedTuple):
 
 
 FRESH = Start()
+Turn = tuple[int, AnyEvent, Step | None]
+"""Number, event, and the step that was recorded of it; None where it had neither facts nor commands."""
 _TELL_EVERY = 1000
+_encode = msgspec.msgpack.Encoder(enc_hook=encode_array, order="deterministic").encode
 
 
 def start_of(journal: Path, wanted: int | None = None) -> Start:
@@ -57,29 +61,28 @@ def start_of(journal: Path, wanted: int | None = None) -> Start:
     return Start(*found) if found is not None and found[0] >= first else FRESH
 
 
-def replay(
-    header: Header, events: Iterable[tuple[int, AnyEvent]], recorded: Iterable[Step], start: Start = FRESH
-) -> Replay:
-    """Fold the events after `start` again; `recorded` are the steps there that had facts or commands, in order.
+def replay(header: Header, turns: Iterable[Turn], start: Start = FRESH) -> Replay:
+    """Fold the events after `start` again; each comes with the step that was recorded of it, None for an empty one.
 
-    Recorded steps without an event count as differences. Raises ConfigError where this release cannot build the
-    header's configuration, and DataError where its features are others or the state is not such an engine's.
+    Raises ConfigError where this release cannot build the header's configuration, and DataError where its features
+    are others or the state is not such an engine's.
     """
     engine = engine_of(header, start)
-    encode = msgspec.msgpack.Encoder(enc_hook=encode_array, order="deterministic").encode
-    expected = _Expected(iter(recorded))
-    steps, differences, first, number = 0, 0, None, start.number
-    for number, event in events:
-        step = engine.step(event)
-        steps += 1
-        if encode(step) != encode(expected.at(number, step)):
-            differences += 1
-            first = first or number
-    left = expected.left()
-    if left:
-        differences += left
-        first = first or number + 1
+    steps, differences, first = 0, 0, None
+    with long_lived():
+        for number, event, recorded in turns:
+            step = engine.step(event)
+            steps += 1
+            if not _is_same(step, recorded):
+                differences += 1
+                first = first or number
     return Replay(steps, differences, first)
+
+
+def _is_same(computed: Step, recorded: Step | None) -> bool:
+    if recorded is None:
+        return not (computed.facts or computed.commands)
+    return _encode(computed) == _encode(recorded)
 
 
 def engine_of(header: Header, start: Start = FRESH) -> Engine:
@@ -120,14 +123,13 @@ def replay_journal(
     """
     start, is_whole = start_of(journal, wanted), is_complete(journal)
 
-    def events() -> Iterator[tuple[int, AnyEvent]]:
-        for count, pair in enumerate(read_events(journal, torn=not is_whole, after=start.number), 1):
-            yield pair
+    def turns() -> Iterator[Turn]:
+        for count, turn in enumerate(read_turns(journal, torn=not is_whole, after=start.number), 1):
+            yield turn
             if count % _TELL_EVERY == 0:
                 advance(_TELL_EVERY)
 
-    steps = read_steps(journal, torn=not is_whole, after=start.number)
-    found = replay(read_header(journal), events(), steps, start)
+    found = replay(read_header(journal), turns(), start)
     return JournalReplay(
         after=start.number,
         steps=found.steps,
@@ -135,21 +137,3 @@ def replay_journal(
         first_difference=found.first_difference,
         is_complete=is_whole,
     )
-
-
-class _Expected:
-    """The recorded steps by number; those that were not recorded were empty."""
-
-    def __init__(self, steps: Iterator[Step]) -> None:
-        self._steps = steps
-        self._next = next(steps, None)
-
-    def at(self, number: int, computed: Step) -> Step:
-        if self._next is not None and self._next.number == number:
-            step, self._next = self._next, next(self._steps, None)
-            return step
-        return Step(computed.number, computed.ts)
-
-    def left(self) -> int:
-        """How many recorded steps were not asked for."""
-        return (self._next is not None) + sum(1 for _ in self._steps)

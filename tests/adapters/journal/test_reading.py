@@ -22,6 +22,7 @@ from stakan.adapters.journal.reading import (
     read_header,
     read_records,
     read_steps,
+    read_turns,
     records_after,
 )
 from stakan.adapters.journal.records import End, Header, Inbox, Market, Outcome, number_of
@@ -63,6 +64,15 @@ def test_every_fact_and_command_comes_back(tmp_path):
         journal.event(1, a_timer(1))
         journal.append(step)
     assert list(read_steps(tmp_path)) == [step]
+
+
+def test_a_step_without_its_event_is_named(tmp_path):
+    with a_journal(tmp_path) as journal:
+        journal.event(1, a_timer(1))
+        journal.append(a_step(1, 1))
+        journal.append(a_step(1, 1))
+    with pytest.raises(DataError, match="step 1 was recorded without its event"):
+        list(read_turns(tmp_path))
 
 
 def test_records_stand_in_their_total_order_and_market_data_can_be_left_out(tmp_path):

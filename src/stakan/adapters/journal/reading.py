@@ -132,18 +132,38 @@ def read_events(
 ) -> Iterator[tuple[int, AnyEvent]]:
     """Events with their numbers in their total order, of steps after `after`.
 
-    Raises DataError as `read_records`, and where market data of those steps has been distilled away.
+    Raises DataError as `read_turns`.
     """
-    expected = None
+    for number, event, _ in read_turns(folder, torn=torn, after=after, disk=disk):
+        yield number, event
+
+
+def read_turns(
+    folder: Path, *, torn: bool = False, after: int = 0, disk: Disk = LOCAL
+) -> Iterator[tuple[int, AnyEvent, Step | None]]:
+    """Numbers, events and recorded steps after step `after`; None for a step that had neither facts nor commands.
+
+    Raises DataError as `read_records`, and where market data of those steps has been distilled away, an event is
+    missing, or a step was recorded without its event.
+    """
+    expected, held = None, None
     for block in _blocks(folder, disk, torn=torn, after=after):
         if block.head.is_distilled and max(block.head.first, after + 1) <= block.head.last:
             raise DataError(_distilled(folder, disk))
         for record in records_of(block):
             if isinstance(record, _EVENTS) and (number := record.number) > after:
+                if held is not None:
+                    yield held.number, held.event, None
                 if expected is not None and number != expected:
                     raise DataError(f"{folder}: event {expected} is missing, next is {number}")
-                expected = number + 1
-                yield number, record.event
+                expected, held = number + 1, record
+            elif isinstance(record, Outcome) and (number := record.step.number) > after:
+                if held is None or held.number != number:
+                    raise DataError(f"{folder}: step {number} was recorded without its event")
+                yield number, held.event, record.step
+                held = None
+    if held is not None:
+        yield held.number, held.event, None
 
 
 def read_steps(folder: Path, *, torn: bool = False, after: int = 0, disk: Disk = LOCAL) -> Iterator[Step]:

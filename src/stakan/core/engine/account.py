@@ -23,6 +23,7 @@ def account_for_entry(turn: Turn, state: InstrumentState) -> AccountView | None:
     marks = turn.marks(counts)
     if len(marks) < len(counts):
         return None
+    turn.state.portfolio.value(marks, Nanos(turn.now))
     return _view(turn, state, marks)
 
 
@@ -55,7 +56,6 @@ def _check_limits(turn: Turn, marks: Marks) -> None:
 
 def _view(turn: Turn, state: InstrumentState, marks: Marks) -> AccountView:
     portfolio = turn.state.portfolio
-    portfolio.value(marks, Nanos(turn.now))
     stakes = {key: portfolio.exposure_of(key, marks) for key in portfolio.busy_instruments()}
     bound = sum(
         (stake / leverage_of(turn.config, turn.state.instruments[key].rules) for key, stake in stakes.items()),

@@ -13,7 +13,7 @@ from stakan.core.domain.trading import ExitSignal, Signal
 from stakan.core.domain.units import DAY, Side, Ticks
 from stakan.core.engine.state import InstrumentState
 from stakan.core.engine.turn import Turn
-from stakan.core.plugins import Holding, Refusal, View
+from stakan.core.plugins import Holding, Refusal, Strategy, View
 from stakan.core.portfolio.position import Position
 
 EXIT_LEG = 1
@@ -32,7 +32,8 @@ def manage(turn: Turn, state: InstrumentState, view: View) -> None:
     if signal is None:
         return
     for name, spec, memory in turn.strategies(state.rules.id):
-        if name != signal.strategy:
+        if name != signal.strategy or type(spec).manage is Strategy.manage:
+            # Another's, or one that leaves its exits to stop and take-profit: it need not be told what it holds.
             continue
         wish = spec.manage(view, memory, _holding(signal, position, state.rules))
         if wish is not None:
@@ -159,7 +160,7 @@ def _is_closer(position: Position, stop: Ticks) -> bool:
 
 def _holding(signal: Signal, position: Position, rules: Instrument) -> Holding:
     return Holding(
-        side=Side(position.side),
+        side=position.side,
         size=position.size,
         entry=float(position.entry_price(rules) / rules.tick_size),
         stop_loss=position.stop_loss,

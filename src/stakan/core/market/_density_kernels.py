@@ -48,12 +48,16 @@ CONSUMED = 3
 CANCELLATION = 4
 OUT_OF_SIGHT = 5
 
+NO_BID = -1
+NO_ASK = 2**62
+"""No price is above, or below."""
+
 # How much of the book is looked at.
 TOUCHED_LEVELS = 0
 WHOLE_BOOK = 1
 NEW_BOOK = 2
 
-# Shape of the result: tracked + gone * GONE_UNIT + changed * CHANGED_UNIT.
+# Shape of the result: tracked + gone * GONE_UNIT + changed * CHANGED_UNIT, each below 2**16.
 GONE_UNIT = 1 << 16
 CHANGED_UNIT = 1 << 32
 
@@ -215,6 +219,28 @@ def follow(  # noqa: PLR0913, PLR0917 - scalars cross into a kernel faster than 
             changed += 1
         i += 1
     return tracked + gone * GONE_UNIT + changed * CHANGED_UNIT
+
+
+@kernel
+def tell(table: Ints, tracked: int, gone: int, news: Ints) -> tuple[int, int]:
+    """Copy the rows that something happened to in the last call, those that went first; `news` has that many rows.
+
+    Returns the highest bid and the lowest ask that live; NO_BID and NO_ASK where there is none.
+    """
+    highest_bid, lowest_ask = NO_BID, NO_ASK
+    for i in range(gone):
+        news[i] = table[table.shape[0] - 1 - i]
+    told = gone
+    for i in range(tracked):
+        row = table[i]
+        if row[WHICH] == BIDS:
+            highest_bid = max(highest_bid, row[LEVEL])
+        else:
+            lowest_ask = min(lowest_ask, row[LEVEL])
+        if row[KIND] != NOTHING:
+            news[told] = row
+            told += 1
+    return highest_bid, lowest_ask
 
 
 @kernel

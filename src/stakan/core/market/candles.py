@@ -216,8 +216,10 @@ class CandleBuilder(msgspec.Struct, eq=False):
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _widen(self, price: int, ts: int) -> None:
-        self.high = max(self.high, price)
-        self.low = min(self.low, price)
+        if price > self.high:
+            self.high = price
+        elif price < self.low:
+            self.low = price
         if ts < self.first_ts:
             self.first_ts, self.open = ts, price
         if ts >= self.last_ts:

@@ -70,7 +70,10 @@ _KINDS = {
     kernels.OUT_OF_SIGHT: DensityKind.OUT_OF_SIGHT,
 }
 _SIDES = (Side.BUY, Side.SELL)
-_WHICH, _LEVEL, _KIND = int(kernels.WHICH), int(kernels.LEVEL), int(kernels.KIND)
+# Looked at with every message; a member of an enum class is slow to reach.
+_SELL = Side.SELL
+_LIVE = BookState.LIVE
+_KIND = int(kernels.KIND)
 
 
 class Density(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,8 +142,6 @@ class DensityCluster(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _CLUSTER_COUNT = 3
-_NO_BID = -1
-_NO_ASK = 2**62
 
 
 class DensityTracker(msgspec.Struct, eq=False):
@@ -164,8 +165,8 @@ class DensityTracker(msgspec.Struct, eq=False):
     scanned_ts: int = 0
     crowded: int = 0
     """Messages with a density that found no room."""
-    highest_bid: int = _NO_BID
-    lowest_ask: int = _NO_ASK
+    highest_bid: int = kernels.NO_BID
+    lowest_ask: int = kernels.NO_ASK
 
     @classmethod
     def start(cls, instrument: Instrument, params: DensityParams, *, is_followed: bool = True) -> "DensityTracker":
@@ -183,7 +184,7 @@ class DensityTracker(msgspec.Struct, eq=False):
 
     def update(self, book: Book, message: BookEvent) -> tuple[DensityEvent, ...]:
         """Follow a message that `book` has just applied; one that the book did not take changes nothing."""
-        if book.sequence != message.sequence or book.state is not BookState.LIVE:
+        if book.sequence != message.sequence or book.state is not _LIVE:
             return ()
         ts = message.ts_event
         scope = kernels.TOUCHED_LEVELS
@@ -212,7 +213,7 @@ class DensityTracker(msgspec.Struct, eq=False):
         price = event.price
         if event.is_rpi:
             return
-        if event.side is Side.SELL:
+        if event.side is _SELL:
             if price <= self.highest_bid:
                 self._take(0, event)
         elif price >= self.lowest_ask:
@@ -260,16 +261,12 @@ class DensityTracker(msgspec.Struct, eq=False):
         self.crowded += result >> 62
         self.tracked = result % kernels.GONE_UNIT
         gone = result // kernels.GONE_UNIT % kernels.GONE_UNIT
-        # A few dozen rows at most: plain lists are faster than array expressions.
-        living = self.table[: self.tracked].tolist()
-        self.highest_bid = max((row[_LEVEL] for row in living if row[_WHICH] == 0), default=_NO_BID)
-        self.lowest_ask = min((row[_LEVEL] for row in living if row[_WHICH] == 1), default=_NO_ASK)
-        rows = [row for row in living if row[_KIND]]
-        if gone:
-            rows = self.table[len(self.table) - gone :][::-1].tolist() + rows
+        changed = result // kernels.CHANGED_UNIT % kernels.GONE_UNIT
+        news = np.empty((gone + changed, kernels.COLUMNS), np.int64)
+        self.highest_bid, self.lowest_ask = kernels.tell(self.table, self.tracked, gone, news)
+        ts = Nanos(self.book_ts)
         return tuple(
-            DensityEvent(kind=_KINDS[row[kernels.KIND]], density=_density(row), ts_event=Nanos(self.book_ts))
-            for row in rows
+            [DensityEvent(kind=_KINDS[row[_KIND]], density=_density(row), ts_event=ts) for row in news.tolist()]
         )
 
 

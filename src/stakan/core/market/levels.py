@@ -15,7 +15,7 @@ from stakan.core.market.candles import CandleBuilder, Column
 from stakan.core.market.densities import DensityEvent, DensityKind, DensityTracker
 
 _NOTHING_EXAMINED = -1
-_STOOD = frozenset((DensityKind.CONSUMED, DensityKind.OUT_OF_SIGHT))
+_STOOD = (DensityKind.CONSUMED, DensityKind.OUT_OF_SIGHT)
 """Ends of densities that were not withdrawn."""
 
 

@@ -20,7 +20,8 @@ _NEVER = 2**62
 _LARGE_SHARE = 0.99
 _LARGE_EVERY = 256
 """The size of a large print is taken anew after so many prints."""
-_WAKING = frozenset((DensityKind.ERODED, DensityKind.CONSUMED, DensityKind.CANCELLED))
+_WAKING = (DensityKind.ERODED, DensityKind.CONSUMED, DensityKind.CANCELLED)
+"""A tuple, because members of an enum are slow to hash."""
 
 
 class TickerState(msgspec.Struct):
@@ -93,7 +94,8 @@ class MarketPicture(msgspec.Struct, eq=False):
 
     def apply_book(self, event: BookDelta | BookSnapshot) -> AnyFact | None:
         """Take a book message in; returns what went wrong or was mended."""
-        self.ts_event = max(self.ts_event, event.ts_event)
+        if event.ts_event > self.ts_event:
+            self.ts_event = event.ts_event
         problem = self.book.apply(event)
         if self.densities.is_followed:
             changes = self.densities.update(self.book, event)
@@ -106,7 +108,8 @@ class MarketPicture(msgspec.Struct, eq=False):
 
     def apply_print(self, event: TradePrint) -> Sequence[AnyFact]:
         """Take a trade print in, once; returns closed candles and lateness."""
-        self.ts_event = max(self.ts_event, event.ts_event)
+        if event.ts_event > self.ts_event:
+            self.ts_event = event.ts_event
         if not self.tape.update(event):
             return ()
         if self.densities.is_followed:

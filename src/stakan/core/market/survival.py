@@ -1,5 +1,6 @@
 """How long densities live and what ends them, by their size and their distance from mid when they appeared."""
 
+import bisect
 import math
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stakan.core.domain.errors import ConfigError, DataError
-from stakan.core.domain.units import SECOND
+from stakan.core.domain.units import SECOND, Side
 from stakan.core.market.densities import DensityEvent, DensityKind, DensityParams
 
 KEPT = 1_024
@@ -108,6 +109,9 @@ _ENDS = {
     DensityKind.CANCELLED: _CANCELLED,
     DensityKind.OUT_OF_SIGHT: _CENSORED,
 }
+# Looked at with every change; a member of an enum class is slow to reach, and slow to hash.
+_APPEARED, _ERODED = DensityKind.APPEARED, DensityKind.ERODED
+_BUY = Side.BUY
 
 
 class Birth(msgspec.Struct, frozen=True):
@@ -159,17 +163,19 @@ class DensityLives(msgspec.Struct, eq=False):
     def update(self, events: tuple[DensityEvent, ...], mid: float, *, is_new_book: bool = False) -> None:
         """Take in what happened to densities; `mid` in ticks, 0 where there is none."""
         for event in events:
-            density = event.density
-            key = density.side * density.price
-            if event.kind is DensityKind.APPEARED:
+            kind, density = event.kind, event.density
+            if kind is _ERODED:
+                continue
+            key = density.price if density.side is _BUY else -density.price
+            if kind is _APPEARED:
                 if not is_new_book and mid > 0:
                     size = density.first * density.price * self.value_unit
                     away = density.distance(mid) / mid * 10_000
                     self.living[key] = Birth(
                         _class_of(size, self.size_edges), _class_of(away, self.distance_edges), density.appeared_ts
                     )
-            elif event.kind.is_end and (birth := self.living.pop(key, None)) is not None:
-                self._end(birth, event.ts_event, _ENDS[event.kind])
+            elif (birth := self.living.pop(key, None)) is not None:
+                self._end(birth, event.ts_event, _ENDS[kind])
 
     def interrupt(self, ts: int) -> None:
         """The feed was interrupted: those that live were last seen at `ts`."""
@@ -233,7 +239,7 @@ class DensityLives(msgspec.Struct, eq=False):
 
 
 def _class_of(value: float, edges: tuple[float, ...]) -> int:
-    return sum(value >= edge for edge in edges)
+    return bisect.bisect_right(edges, value)
 
 
 def _edges(number: int | None, edges: tuple[float, ...]) -> tuple[float | None, float | None]:

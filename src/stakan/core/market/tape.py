@@ -74,11 +74,11 @@ class Tape(msgspec.Struct, eq=False):
 
     def update(self, event: TradePrint) -> bool:
         """Take a print in and say whether it was new; one with the id of a kept print is counted and dropped."""
-        trade_id = event.trade_id
-        if trade_id in self.known:
+        trade_id, known = event.trade_id, self.known
+        if trade_id in known:
             self.duplicates += 1
             return False
-        self.known[trade_id] = True
+        known[trade_id] = True
         ts = event.ts_event
         if self.complete_since < 0:
             self.complete_since = ts
@@ -92,10 +92,10 @@ class Tape(msgspec.Struct, eq=False):
         self.sizes[row] = event.size
         self.ids[row] = trade_id
         self.signs[row] = event.side * kernels.RPI if event.is_rpi else event.side
-        self.end += 1
-        if 2 * (self.end - self.start) > len(self.times):
+        end = self.end = self.end + 1
+        if 2 * (end - self.start) > len(self.times):
             self._drop_oldest()
-        if self.end == len(self.times):
+        if end == len(self.times):
             self._move_to_front()
         return True
 
@@ -119,8 +119,8 @@ class Tape(msgspec.Struct, eq=False):
             return
         del self.known[int(self.ids[self.start])]
         self.start += 1
-        if self.complete_since >= 0:
-            self.complete_since = max(self.complete_since, oldest + 1)
+        if 0 <= self.complete_since <= oldest:
+            self.complete_since = oldest + 1
 
     def _move_to_front(self) -> None:
         kept = self.end - self.start
