@@ -1,5 +1,7 @@
 """Spoofing by hand: what must be found, and what only looks like it."""
 
+import math
+
 import pytest
 from tests.core.detectors.markets import MID, MS, Stand
 
@@ -37,7 +39,6 @@ def test_a_large_order_that_comes_again_and_goes_untraded_is_found_on_its_side(s
     assert last.evidence["times_median"] == pytest.approx(7, abs=0.1)
     assert last.evidence["distance_ticks"] == 5
     assert last.evidence["life_s"] == pytest.approx(0.6)
-    assert last.evidence["tier"] == 2
 
 
 def test_a_repetition_is_suspected_while_it_still_stands():
@@ -55,7 +56,7 @@ def test_confidence_rises_with_every_repetition():
     repeat(stand, times=4)
     said = [one.confidence for one in stand.findings if one.stage is Stage.CONFIRMED]
     assert said == sorted(said)
-    assert said[0] < 0.1
+    assert said[0] < 0.25
     assert said[-1] > 0.9
 
 
@@ -159,6 +160,46 @@ def test_an_order_that_melts_away_is_not_spoofing():
     assert stand.findings == []
 
 
+def odds_after_another(distance=5, lots=700, *, meanwhile=False):
+    stand = a_stand(min_confidence=0.01)
+    stand.spoof(1, MID - 6, 700, 600)
+    stand.wait(400)
+    if meanwhile:
+        stand.spoof(1, MID - 12, 430, 200)
+        stand.wait(200)
+    stand.spoof(1, MID - 1 - distance, lots, 600)
+    stand.wait(400)
+    confidence = stand.findings[-1].confidence
+    return math.log(confidence / (1 - confidence))
+
+
+def test_the_same_size_at_the_same_place_says_more_than_a_like_one():
+    same = odds_after_another()
+    assert same > odds_after_another(distance=4) + 1
+    assert same > odds_after_another(lots=760) + 1
+
+
+def test_another_order_in_between_does_not_hide_a_repetition():
+    assert odds_after_another(meanwhile=True) > 1
+
+
+def test_where_the_same_comes_again_all_the_time_it_says_less():
+    stand = a_stand(min_confidence=0.01)
+    for k in range(40):
+        side = 1 if k % 2 else -1
+        for _ in range(2):
+            stand.spoof(side, MID - side * 18, 400, 160)
+            stand.wait(3_000)
+    usual = stand.watcher.state.again.usual
+    assert usual > 3 * a_stand().watcher.state.again.usual
+    repeat(stand, times=2)
+    stand.wait(400)
+    rare = a_stand(min_confidence=0.01)
+    repeat(rare, times=2)
+    rare.wait(400)
+    assert stand.findings[-1].confidence < rare.findings[-1].confidence
+
+
 def test_repetitions_far_apart_are_no_episode():
     stand = a_stand()
     for _ in range(3):
@@ -178,7 +219,7 @@ def test_a_symbol_in_which_such_orders_are_usual_needs_more_of_them():
     for stand in (usual, rare):
         repeat(stand, times=2)
         stand.wait(400)
-    assert usual.watcher.state.rate > rare.watcher.state.rate
+    assert usual.watcher.state.often.usual > rare.watcher.state.often.usual
     assert usual.findings[-1].confidence < rare.findings[-1].confidence
 
 

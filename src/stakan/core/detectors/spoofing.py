@@ -2,15 +2,16 @@
 
 Idea: size and a short life alone say nothing, they are what market makers do all day. What they do not do is stand
 behind the touch for a while without an answer on the other side, go in one piece while nothing else changes, come
-again on the same side with the like size, and never trade (Lee, Eom & Park, "Microstructure-based manipulation:
-Strategic behavior and performance of spoofing traders", 2013; Fabre & Challet, "Learning the spoofability of limit
-orders with interpretable probabilistic neural networks", 2025, for the weight of posting distance).
+again on the same side at the same distance with the like size, and never trade (Lee, Eom & Park, "Microstructure-based
+manipulation: Strategic behavior and performance of spoofing traders", 2013; Fabre & Challet, "Learning the spoofability
+of limit orders with interpretable probabilistic neural networks", 2025, for the weight of posting distance).
 
-Each such order adds its log likelihood ratio against the symbol's own habits: how often such orders come here, how
-long cancelled orders live here, whether the touch had moved, how broad the message was, whether the other side uses
-that size too. A repetition adds how unlikely it is by chance so soon after the one before. Weights were set by hand
-after a logistic fit to the calibration sessions with planted episodes (`stakan bench detect`), and are the same for
-every symbol.
+Each such order adds its log likelihood ratio against the symbol's own habits: how long large orders live here before
+they are cancelled, whether the touch had moved, how broad the message was, whether the other side uses that size too,
+whether that side was traded meanwhile. An order may go on from any candidate before it on its side; that adds how
+unlikely it is, by chance and by the symbol's own rates, to come so soon after it with such a size and at such a place.
+Weights come from a logistic regression on the calibration sessions with planted episodes (`stakan bench detect`),
+rounded by hand, and are the same for every symbol.
 """
 
 import math
@@ -28,58 +29,79 @@ from stakan.core.market.picture import MarketPicture
 from stakan.core.plugins import Detector
 
 _ROOM = 64
-_FIRST_RATE = 2.0
-"""Candidates a minute and side that are expected before any were seen."""
+_REMEMBERED = 8
+"""Candidates of a side that another one may go on from."""
 _RATE_SPAN = 5 * MINUTE
-_RATE_BOUNDS = (0.5, 20.0)
+_MOST_OFTEN = 20.0
 _FIRST_LIFE = 0.1
 """Seconds; median life of cancelled large orders that is expected before any were seen."""
 _LIFE_BOUNDS = (0.05, 1.0)
 _LIFE_STEP = 0.03
 """Of the running median of lives, per order."""
-_LIFE_WEIGHT = 0.3
 _OVERLAP_S = 0.06
 """A repetition may come so much before the one before has gone: with the same or the next message."""
-_SAME = 0.02
+_PAUSE_S = 0.1
+"""What comes again at its place sooner is a quote that was renewed."""
+_SAME = 0.005
 """Sizes that differ less than so much, in logarithms, are the same."""
-_SAME_BONUS = 2.0
-_LIKE_BONUS = 0.4
-_ALONE = -4.0
-"""Log odds of one candidate that neither speaks for nor against."""
-_MOST = 1.5
-"""What one order can add at most."""
-_UNENDED = 1.0
+_NEAR = 0.02
+_NEAR_BONUS = 0.5
+_LIKE_BONUS = -0.7
+_ALONE = -2.75
+"""Log odds of one candidate that neither speaks for nor against, where candidates are as frequent as expected."""
+_MOVED = -1.5
+"""What an order that seems to have moved lacks; by chance others of its size come and go at the same moment."""
+_UNENDED = -1.5
 """What an order lacks that has not gone yet."""
 
 
-class Chain(msgspec.Struct):
-    """Candidates of one side, each soon after the one before."""
+class Rate(msgspec.Struct):
+    """How often something comes: an exponential mean of events a minute, over both sides."""
 
-    odds: float = -30.0
-    """Log odds of all of it."""
-    episode: int = 0
-    """0 until something was said of it."""
-    began: int = 0
-    ended: int = 0
-    """When the last one went; 0 before the first."""
-    lots: int = 0
+    usual: float
+    """Events a minute and side; at first what is expected before any were seen."""
+    least: float
+    ts: int = 0
+
+    def note(self, ts: int) -> None:
+        """One more has come."""
+        if self.ts:
+            fading = math.exp(-max(0, ts - self.ts) / _RATE_SPAN)
+            rate = self.usual * fading + 0.5 * MINUTE / _RATE_SPAN
+            self.usual = min(max(rate, self.least), _MOST_OFTEN)
+        self.ts = ts
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """An order that may be spoofing, with those before it that it goes on from."""
+
+    odds: float
+    """Log odds of all of them."""
+    episode: int
+    began: int
+    ended: int
+    """When the last one went; now, while it stands."""
+    lots: int
     """Of the last one."""
-    total: int = 0
-    count: int = 0
-    low: int = 0
-    high: int = 0
+    distance: int
+    is_own: bool
+    total: int
+    count: int
+    low: int
+    high: int
 
 
 class SpoofingState(msgspec.Struct, eq=False):
     """What is remembered of one instrument."""
 
     orders: Orders
-    chains: list[Chain] = msgspec.field(default_factory=lambda: [Chain(), Chain()])
-    """Of bids and of asks."""
+    candidates: list[list[Candidate]] = msgspec.field(default_factory=lambda: [[], []])
+    """Of bids and of asks, the newest last."""
     episodes: int = 0
-    rate: float = _FIRST_RATE
-    """Candidates a minute and side that were not found to be part of anything."""
-    rate_ts: int = 0
+    often: Rate = msgspec.field(default_factory=lambda: Rate(2.0, 0.5))
+    """Candidates that were not found to be part of anything."""
+    again: Rate = msgspec.field(default_factory=lambda: Rate(0.3, 0.1))
+    """Those among them that repeat the size and the place of one before."""
     life_s: float = _FIRST_LIFE
     """Running median of lives of large orders that went untraded."""
 
@@ -89,9 +111,9 @@ class Spoofing(Detector, frozen=True, kw_only=True):
 
     min_confidence: float = 0.5
     """What is less likely is not said: lower finds more and alarms more."""
-    multiple: float = 4.0
+    multiple: float = 3.0
     """Of the median level of a side: what is large."""
-    reach_ticks: int = 11
+    reach_ticks: int = 20
     """Farther from the touch is not looked at."""
     min_life_s: float = 0.15
     max_life_s: float = 10.5
@@ -105,7 +127,7 @@ class Spoofing(Detector, frozen=True, kw_only=True):
     def restart(self, state: SpoofingState) -> None:
         """What stood may have gone unseen; habits remain."""
         state.orders.forget()
-        state.chains = [Chain(), Chain()]
+        state.candidates = [[], []]
 
     def on_book(self, market: MarketPicture, event: BookEvent, state: SpoofingState) -> Sequence[Finding]:
         """Follow large orders; look at those that stand for a while or went."""
@@ -132,65 +154,88 @@ class Spoofing(Detector, frozen=True, kw_only=True):
         return findings
 
     def _standing(self, event: BookDelta, state: SpoofingState, order: Order) -> Finding | None:
-        """An order that stands: said only where it repeats what went before."""
-        chain = state.chains[order.which]
-        link = self._link(state, chain, order)
-        if link is None or not order.is_own or not order.is_untraded:
-            return None
-        odds = chain.odds + link + _shape(order) - _UNENDED
-        if logistic(odds) < self.min_confidence:
-            return None
-        _number(state, chain)
-        return _finding(event, _extended(chain, order, odds, event.ts_event), order, Stage.SUSPECTED)
-
-    def _gone(self, event: BookDelta, state: SpoofingState, order: Order) -> Finding | None:
-        """An order that went: a candidate goes on with the chain of its side or starts another one."""
+        """An order that stands: said only where it repeats one before."""
         if not order.is_untraded:
             return None
-        shape = min(_shape(order) + _LIFE_WEIGHT * math.log(max(order.life_s, 1e-3) / state.life_s), _MOST)
+        before, link = self._before(state, order)
+        if before is None or not _repeats(order, before):
+            return None
+        odds = before.odds + link + _shape(order) + _UNENDED
+        if logistic(odds) < self.min_confidence:
+            return None
+        return _finding(event, _after(before, order, odds, event.ts_event), order, Stage.SUSPECTED)
+
+    def _gone(self, event: BookDelta, state: SpoofingState, order: Order) -> Finding | None:
+        """An order that went: a candidate goes on from one before, or is the first of others."""
+        if not order.is_untraded:
+            return None
+        usual = state.life_s
         _note_life(state, order.life_s)
-        if order.life_s < self.min_life_s or not order.is_own or not order.went_whole:
+        if order.life_s < self.min_life_s or order.paired or not order.went_whole:
             return None
-        chain = state.chains[order.which]
-        link = self._link(state, chain, order)
-        alone = _ALONE - math.log(state.rate / _FIRST_RATE)
-        if link is not None and chain.odds + link > alone:
-            chain = _extended(chain, order, chain.odds + link + shape, order.ended)
+        shape = _shape(order) + _end(order, usual)
+        before, link = self._before(state, order)
+        alone = _ALONE - math.log(state.often.usual / 2.0) + (0.0 if order.is_own else _MOVED)
+        if before is not None and before.odds + link > alone:
+            found = _after(before, order, before.odds + link + shape, order.ended)
         else:
-            chain = _extended(Chain(), order, alone + shape, order.ended)
-        state.chains[order.which] = chain
-        if chain.odds < 0:
-            _note_candidate(state, event.ts_event)
-        if logistic(chain.odds) < self.min_confidence:
-            return None
-        _number(state, chain)
-        return _finding(event, chain, order, Stage.CONFIRMED)
+            state.episodes += 1
+            found = _first(order, alone + shape, state.episodes)
+        if found.odds < 0:
+            state.often.note(event.ts_event)
+            if any(_repeats(order, one) for one in state.candidates[order.which]):
+                state.again.note(event.ts_event)
+        kept = state.candidates[order.which]
+        kept.append(found)
+        del kept[:-_REMEMBERED]
+        return None if logistic(found.odds) < self.min_confidence else _finding(event, found, order, Stage.CONFIRMED)
 
-    def _link(self, state: SpoofingState, chain: Chain, order: Order) -> float | None:
-        """Log likelihood ratio of coming so soon after the last of a chain, with such a size; None where it did not.
+    def _before(self, state: SpoofingState, order: Order) -> tuple[Candidate | None, float]:
+        """The candidate that an order most likely goes on from, and the log likelihood ratio of that."""
+        best, link = None, 0.0
+        for one in state.candidates[order.which]:
+            found = self._link(state, one, order)
+            if found is not None and (best is None or one.odds + found > best.odds + link):
+                best, link = one, found
+        return best, link
 
-        By chance candidates come as a Poisson process of the symbol's own rate; repetitions wait `apart_s` on average.
+    def _link(self, state: SpoofingState, one: Candidate, order: Order) -> float | None:
+        """Log likelihood ratio of coming so soon after a candidate, with such a size; None where it does not go on.
+
+        By chance candidates come as a Poisson process of the symbol's own rate, and so do those that repeat one
+        before; repetitions wait `apart_s` on average.
         """
-        gap = (order.since - chain.ended) / SECOND
-        if chain.count == 0 or gap < -_OVERLAP_S or gap > 3 * self.apart_s:
+        gap = (order.since - one.ended) / SECOND
+        if gap < -_OVERLAP_S or gap > 3 * self.apart_s:
             return None
-        soon = -max(gap, 0.0) / self.apart_s - math.log(self.apart_s * state.rate / 60)
-        unlike = abs(math.log(order.lots / chain.lots))
-        return soon + (_SAME_BONUS if unlike < _SAME else _LIKE_BONUS - unlike)
+        soon = -max(gap, 0.0) / self.apart_s - math.log(self.apart_s / 60)
+        if _repeats(order, one):
+            return soon - math.log(state.again.usual)
+        if not (order.is_own and one.is_own):
+            return None
+        unlike = abs(math.log(order.lots / one.lots))
+        return soon - math.log(state.often.usual) + (_NEAR_BONUS if unlike < _NEAR else _LIKE_BONUS - unlike)
 
 
-def _number(state: SpoofingState, chain: Chain) -> None:
-    """A chain becomes an episode when something is first said of it."""
-    if chain.episode == 0:
-        state.episodes += 1
-        chain.episode = state.episodes
+def _repeats(order: Order, one: Candidate) -> bool:
+    """Whether an order has the size and the distance from the touch of one before, and came after a pause."""
+    is_same = order.distance == one.distance and abs(math.log(order.lots / one.lots)) < _SAME
+    return is_same and order.since - one.ended >= _PAUSE_S * SECOND
 
 
 def _shape(order: Order) -> float:
-    """What speaks for one order, apart from its life."""
-    near = -0.5 if order.distance <= 1 else 0.0
-    common = -0.6 * math.log1p(max(0, order.common - 1))
-    return min(max(order.calm + near + common, -3.0), _MOST)
+    """What speaks for one order while it stands."""
+    size = min(math.log(order.multiple / 4), 1.2)
+    place = -0.2 * order.distance - 0.6 * min(math.log1p(order.base / order.median), 2.0)
+    common = -0.8 * min(math.log1p(max(0, order.common - 1)), 3.0)
+    answer = 0.7 if order.opposite else 0.0
+    return min(max(0.9 + size + place + common + answer + 0.7 * order.calm, -4.0), 4.0)
+
+
+def _end(order: Order, usual_life_s: float) -> float:
+    """What speaks for one order in how it went: just as it came, and sooner rather than later."""
+    exact = 1.3 if 200 * abs(order.drop - order.lots) <= order.lots else 0.0
+    return exact - 0.4 * math.log(order.life_s / usual_life_s)
 
 
 def _note_life(state: SpoofingState, life_s: float) -> None:
@@ -199,44 +244,52 @@ def _note_life(state: SpoofingState, life_s: float) -> None:
     state.life_s = min(max(state.life_s * math.exp(step), _LIFE_BOUNDS[0]), _LIFE_BOUNDS[1])
 
 
-def _note_candidate(state: SpoofingState, ts: int) -> None:
-    """Take one that belonged to nothing into the rate of the symbol, an exponential mean over both sides."""
-    if state.rate_ts:
-        fading = math.exp(-max(0, ts - state.rate_ts) / _RATE_SPAN)
-        rate = state.rate * fading + 0.5 * MINUTE / _RATE_SPAN
-        state.rate = min(max(rate, _RATE_BOUNDS[0]), _RATE_BOUNDS[1])
-    state.rate_ts = ts
-
-
-def _extended(chain: Chain, order: Order, odds: float, until: int) -> Chain:
-    """The chain with one more order."""
-    return Chain(
+def _first(order: Order, odds: float, episode: int) -> Candidate:
+    return Candidate(
         odds=odds,
-        episode=chain.episode,
-        began=chain.began if chain.count else order.since,
-        ended=until,
+        episode=episode,
+        began=order.since,
+        ended=order.ended,
         lots=order.lots,
-        total=chain.total + order.lots,
-        count=chain.count + 1,
-        low=min(chain.low, order.price) if chain.count else order.price,
-        high=max(chain.high, order.price),
+        distance=order.distance,
+        is_own=order.is_own,
+        total=order.lots,
+        count=1,
+        low=order.price,
+        high=order.price,
     )
 
 
-def _finding(event: BookDelta, chain: Chain, order: Order, stage: Stage) -> Finding:
+def _after(before: Candidate, order: Order, odds: float, until: int) -> Candidate:
+    return Candidate(
+        odds=odds,
+        episode=before.episode,
+        began=before.began,
+        ended=until,
+        lots=order.lots,
+        distance=order.distance,
+        is_own=order.is_own,
+        total=before.total + order.lots,
+        count=before.count + 1,
+        low=min(before.low, order.price),
+        high=max(before.high, order.price),
+    )
+
+
+def _finding(event: BookDelta, found: Candidate, order: Order, stage: Stage) -> Finding:
     return Finding(
         instrument=event.instrument,
         pattern=Pattern.SPOOFING,
         stage=stage,
-        episode=chain.episode,
+        episode=found.episode,
         side=order.side,
-        low=Ticks(chain.low),
-        high=Ticks(chain.high),
-        size=Lots(chain.total),
-        count=chain.count,
-        began=Nanos(chain.began),
+        low=Ticks(found.low),
+        high=Ticks(found.high),
+        size=Lots(found.total),
+        count=found.count,
+        began=Nanos(found.began),
         ts_event=Nanos(event.ts_event),
-        confidence=logistic(chain.odds),
+        confidence=logistic(found.odds),
         evidence={
             "times_median": order.multiple,
             "distance_ticks": float(order.distance),
@@ -244,16 +297,5 @@ def _finding(event: BookDelta, chain: Chain, order: Order, stage: Stage) -> Find
             "traded_share": order.traded / order.lots,
             "opposite_lots": float(order.opposite),
             "response_ticks": order.response / 2,
-            "tier": float(_tier(order, chain.count, event.ts_event)),
         },
     )
-
-
-def _tier(order: Order, count: int, now: int) -> int:
-    """Difficulty by decision 24; 0 where it is of none."""
-    life = ((order.ended or now) - order.since) / SECOND
-    if order.multiple >= 10 and order.distance <= 5 and life <= 2 and order.opposite:
-        return 1
-    if order.multiple >= 5 and order.distance <= 10 and life <= 5 and count >= 2:
-        return 2
-    return 3 if order.multiple >= 3 and order.distance <= 20 and life <= 10 else 0
