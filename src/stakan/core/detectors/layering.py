@@ -43,6 +43,8 @@ _UNENDED = 2.0
 _OTHER_SIDE = 1.0
 """What each order of the other side takes away that left, or came, at the same time."""
 _AT_ONCE = 200_000_000
+_MOVED = -2.0
+"""What an order that seems to have moved lacks; by chance others of its size come and go at the same moment."""
 
 
 class Layer(msgspec.Struct, frozen=True):
@@ -114,7 +116,7 @@ class Layering(Detector, frozen=True, kw_only=True):
                 came.add(order.which)
                 continue
             _forget(state.standing[order.which], order)
-            if order.is_untraded and order.is_own and order.went_whole:
+            if order.is_untraded and not order.paired and order.went_whole:
                 _keep(state.gone[order.which], order)
                 went.add(order.which)
         findings = [self._gone(market, event, state, which) for which in sorted(went)]
@@ -207,7 +209,8 @@ def _keep(kept: list[Layer], order: Order) -> None:
     """The newest of a price replaces what was there; the oldest goes where there are too many."""
     kept[:] = [one for one in kept if one.order.price != order.price][1 - _KEPT :]
     common = -0.5 * math.log1p(max(0, order.common - 1))
-    calm = round((order.calm + common) * 1e6)
+    moved = _MOVED if order.moved else 0.0
+    calm = round((order.calm + common + moved) * 1e6)
     row = (-order.side * order.price, order.lots, order.since, order.ended, calm, order.distance)
     kept.append(Layer(order, row))
 
