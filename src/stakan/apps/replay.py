@@ -39,7 +39,7 @@ class Start(NamedTuple):
 
 FRESH = Start()
 Turn = tuple[int, AnyEvent, Step | None]
-"""Number, event, and the step that was recorded of it; None where it had neither facts nor commands."""
+"""Number, event, and the step that was recorded of it; None where it had neither facts nor commands, or was not written."""
 _TELL_EVERY = 1000
 _encode = msgspec.msgpack.Encoder(enc_hook=encode_array, order="deterministic").encode
 

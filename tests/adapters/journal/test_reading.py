@@ -66,12 +66,12 @@ def test_every_fact_and_command_comes_back(tmp_path):
     assert list(read_steps(tmp_path)) == [step]
 
 
-def test_a_step_without_its_event_is_named(tmp_path):
+def test_a_step_that_was_recorded_twice_is_named(tmp_path):
     with a_journal(tmp_path) as journal:
         journal.event(1, a_timer(1))
         journal.append(a_step(1, 1))
         journal.append(a_step(1, 1))
-    with pytest.raises(DataError, match="step 1 was recorded without its event"):
+    with pytest.raises(DataError, match="step 1 was recorded without its event, or twice"):
         list(read_turns(tmp_path))
 
 

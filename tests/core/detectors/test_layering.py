@@ -112,12 +112,14 @@ def test_depth_of_both_sides_that_leaves_at_once_is_pulled():
     assert stand.findings == []
 
 
-def test_a_ladder_that_moves_a_tick_is_a_maker_s():
+@pytest.mark.parametrize("ms", [240, 320, 1_000])
+@pytest.mark.parametrize("by", [1, 2])
+def test_a_ladder_that_moves_is_a_maker_s(ms, by):
     stand = a_stand()
-    here, there = rungs(1, 3, first=3, step=3), rungs(1, 3, first=4, step=3)
+    here, there = rungs(1, 3, first=3, step=3), rungs(1, 3, first=3 + by, step=3)
     stand.change({1: here})
     for k in range(6):
-        stand.wait(240)
+        stand.wait(ms)
         old, new = (here, there) if k % 2 == 0 else (there, here)
         stand.change({1: {**dict.fromkeys(old, 100), **new}})
     stand.wait(400)

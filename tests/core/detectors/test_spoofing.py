@@ -3,9 +3,9 @@
 import math
 
 import pytest
-from tests.core.detectors.markets import MID, MS, Stand
+from tests.core.detectors.markets import MID, MS, START, Stand
 
-from stakan.core.detectors.spoofing import Spoofing
+from stakan.core.detectors.spoofing import Rate, Spoofing
 from stakan.core.domain.findings import Pattern, Stage
 from stakan.core.domain.units import SECOND, Side
 
@@ -184,7 +184,7 @@ def test_another_order_in_between_does_not_hide_a_repetition():
 
 
 def test_where_the_same_comes_again_all_the_time_it_says_less():
-    stand = a_stand(min_confidence=0.01)
+    stand = a_stand()
     for k in range(40):
         side = 1 if k % 2 else -1
         for _ in range(2):
@@ -192,12 +192,89 @@ def test_where_the_same_comes_again_all_the_time_it_says_less():
             stand.wait(3_000)
     usual = stand.watcher.state.again.usual
     assert usual > 3 * a_stand().watcher.state.again.usual
+    said = []
+    for rate in (0.3, usual):
+        fresh = a_stand(min_confidence=0.01)
+        fresh.watcher.state.again.usual = rate
+        repeat(fresh, times=2)
+        fresh.wait(400)
+        said.append(fresh.findings[-1].confidence)
+    assert said[0] > said[1] + 0.1
+
+
+@pytest.mark.parametrize("ms", [200, 400, 600, 1_000])
+def test_a_quote_that_moves_to_and_fro_is_not_spoofing(ms):
+    stand = a_stand()
+    here, there = MID - 6, MID - 7
+    stand.add(1, here, 700)
+    for _ in range(12):
+        stand.wait(ms)
+        stand.change({1: {here: 100, there: 800}})
+        here, there = there, here
+    stand.wait(1_000)
+    assert stand.findings == []
+
+
+@pytest.mark.parametrize("hole_ms", [40, 80])
+@pytest.mark.parametrize("life_ms", [600, 900])
+def test_a_quote_that_is_renewed_after_a_moment_is_not_spoofing(life_ms, hole_ms):
+    stand = a_stand()
+    for _ in range(12):
+        stand.spoof(1, MID - 6, 700, life_ms)
+        stand.wait(hole_ms)
+    stand.wait(1_000)
+    assert stand.findings == []
+
+
+def test_an_order_elsewhere_does_not_hide_that_another_is_repeated():
+    stand = a_stand()
     repeat(stand, times=2)
+    repeat(stand, times=1, distance=8)
+    stand.add(1, MID - 6, 700)
+    stand.wait(300)
+    assert stand.findings[-1].stage is Stage.SUSPECTED
+
+
+def test_what_was_certain_does_not_vouch_for_what_comes_after_it():
+    stand = a_stand()
+    repeat(stand, times=8)
     stand.wait(400)
-    rare = a_stand(min_confidence=0.01)
-    repeat(rare, times=2)
-    rare.wait(400)
-    assert stand.findings[-1].confidence < rare.findings[-1].confidence
+    before = len([one for one in stand.findings if one.stage is Stage.CONFIRMED])
+    for k in range(12):
+        stand.spoof(1, MID - 14 - k % 3, 330 + 61 * (k % 5), 300)
+        stand.wait(2_500)
+    after = len([one for one in stand.findings if one.stage is Stage.CONFIRMED])
+    assert after - before <= 3
+
+
+def test_episodes_are_numbered_as_they_are_said():
+    stand = a_stand()
+    stand.spoof(1, MID - 6, 700, 600)
+    stand.wait(400)
+    repeat(stand, side=-1, times=3)
+    stand.wait(400)
+    repeat(stand, side=1, lots=900, times=3)
+    stand.wait(400)
+    numbers = [(one.side, one.episode) for one in stand.findings]
+    assert list(dict.fromkeys(numbers)) == [(Side.SELL, 1), (Side.BUY, 2)]
+
+
+def test_an_order_that_comes_and_goes_at_one_time_is_weighed_all_the_same():
+    stand = a_stand(min_life_s=0.0)
+    stand.add(1, MID - 6, 700)
+    stand.add(1, MID - 6, -700)
+    stand.wait(1_000)
+    assert all(0 < one.confidence < 1 for one in stand.findings)
+
+
+def test_a_rate_outlives_a_clock_that_goes_back():
+    rate = Rate(2.0, 0.5)
+    for k in range(50):
+        rate.note(START + k * 10 * SECOND)
+    often = rate.usual
+    rate.note(START - 3_600 * SECOND)
+    rate.note(START + 500 * SECOND)
+    assert rate.usual > often / 2
 
 
 def test_repetitions_far_apart_are_no_episode():

@@ -282,7 +282,6 @@ def test_the_end_is_named_by_what_took_most(traded, kind):
         market.print(998, traded)
     (event,) = market.delta([(998, 0)])
     assert (event.kind, event.density.traded, event.density.cancelled) == (kind, traded, 100 - traded)
-    assert event.kind.is_end
     assert event.ts_event == market.ts
     assert market.at(998) is None
 

@@ -78,7 +78,8 @@ def test_a_recorded_session_keeps_every_law(recorded, symbol, tick, lot):
                     assert density.first + density.added == left
     assert (book.state, book.gaps, book.crossings, book.stale) == (BookState.LIVE, 0, 0, 0)
     assert book.counts.tolist() == [200, 200]
-    assert kinds[DensityKind.APPEARED] == tracker.tracked + sum(n for kind, n in kinds.items() if kind.is_end) > 0
+    ends = sum(kinds[kind] for kind in (DensityKind.CONSUMED, DensityKind.CANCELLED, DensityKind.OUT_OF_SIGHT))
+    assert kinds[DensityKind.APPEARED] == tracker.tracked + ends > 0
     total = sum(event.size for event in prints)
     assert candles.closed(Column.VOLUME).sum() + candles.volume + candles.late_volume == total
     now = tape.last_ts

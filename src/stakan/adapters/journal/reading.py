@@ -141,10 +141,12 @@ def read_events(
 def read_turns(
     folder: Path, *, torn: bool = False, after: int = 0, disk: Disk = LOCAL
 ) -> Iterator[tuple[int, AnyEvent, Step | None]]:
-    """Numbers, events and recorded steps after step `after`; None for a step that had neither facts nor commands.
+    """Numbers, events and recorded steps after step `after`.
+
+    None stands for a step that had neither facts nor commands, or was never written: the last one of a run that broke.
 
     Raises DataError as `read_records`, and where market data of those steps has been distilled away, an event is
-    missing, or a step was recorded without its event.
+    missing, or a step was recorded without its event, or twice.
     """
     expected, held = None, None
     for block in _blocks(folder, disk, torn=torn, after=after):
@@ -159,7 +161,7 @@ def read_turns(
                 expected, held = number + 1, record
             elif isinstance(record, Outcome) and (number := record.step.number) > after:
                 if held is None or held.number != number:
-                    raise DataError(f"{folder}: step {number} was recorded without its event")
+                    raise DataError(f"{folder}: step {number} was recorded without its event, or twice")
                 yield number, held.event, record.step
                 held = None
     if held is not None:

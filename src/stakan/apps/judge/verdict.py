@@ -53,7 +53,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     threshold: float
     """Confidence from which on it counts, chosen on the calibration part."""
     is_feasible: bool
-    """Whether some threshold kept the bars of precision and alerts there."""
+    """Whether some threshold reached the aimed precision there, and kept the bar of alerts."""
     false_alerts_per_symbol_hour: Rate
     """Test part of the long quiet recording, untouched."""
     liquid_alerts_per_symbol_hour: Rate

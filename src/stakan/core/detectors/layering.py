@@ -44,7 +44,7 @@ _OTHER_SIDE = 1.0
 """What each order of the other side takes away that left, or came, at the same time."""
 _AT_ONCE = 200_000_000
 _MOVED = -2.0
-"""What an order that seems to have moved lacks; by chance others of its size come and go at the same moment."""
+"""In the calm of an order that seems to have moved: by chance others of its size come and go at the same moment."""
 
 
 class Layer(msgspec.Struct, frozen=True):
@@ -163,7 +163,9 @@ class Layering(Detector, frozen=True, kw_only=True):
         score, count = kernels.best_ladder(rows, run[0].order.ended == 0, chosen)
         if count < self.min_layers:
             return None
-        return score, sorted((outwards[k].order for k in chosen[:count].tolist()), key=lambda one: one.since)
+        orders = sorted((outwards[k].order for k in chosen[:count].tolist()), key=lambda one: one.since)
+        # Most of them moved: a maker's ladder that was priced anew.
+        return None if 2 * sum(one.moved for one in orders) > count else (score, orders)
 
     def _said(
         self, event: BookDelta, state: LayeringState, which: int, orders: list[Order], odds: float, stage: Stage

@@ -32,7 +32,12 @@ _ROOM = 64
 _REMEMBERED = 8
 """Candidates of a side that another one may go on from."""
 _RATE_SPAN = 5 * MINUTE
+_FIRST_OFTEN, _LEAST_OFTEN = 2.0, 0.5
+"""Candidates a minute and side: expected before any were seen, and at least."""
+_FIRST_AGAIN, _LEAST_AGAIN = 0.3, 0.1
+"""Repetitions among them."""
 _MOST_OFTEN = 20.0
+"""Of both."""
 _FIRST_LIFE = 0.1
 """Seconds; median life of cancelled large orders that is expected before any were seen."""
 _LIFE_BOUNDS = (0.05, 1.0)
@@ -40,13 +45,15 @@ _LIFE_STEP = 0.03
 """Of the running median of lives, per order."""
 _OVERLAP_S = 0.06
 """A repetition may come so much before the one before has gone: with the same or the next message."""
-_PAUSE_S = 0.1
+_PAUSE = 100_000_000
 """What comes again at its place sooner is a quote that was renewed."""
 _SAME = 0.005
 """Sizes that differ less than so much, in logarithms, are the same."""
 _NEAR = 0.02
+"""Sizes that differ less than so much are as good as the same, wherever they stand."""
 _NEAR_BONUS = 0.5
 _LIKE_BONUS = -0.7
+"""Log likelihood ratios of going on with such a size, and with any other, from which the difference is taken."""
 _ALONE = -2.75
 """Log odds of one candidate that neither speaks for nor against, where candidates are as frequent as expected."""
 _MOVED = -1.5
@@ -55,13 +62,19 @@ _UNENDED = -1.5
 """What an order lacks that has not gone yet."""
 
 
+_VOUCHED = 3.0
+"""Log odds of a candidate that another one inherits at most: what was certain does not make certain what follows."""
+
+
 class Rate(msgspec.Struct):
-    """How often something comes: an exponential mean of events a minute, over both sides."""
+    """How often something comes: an exponential mean over both sides."""
 
     usual: float
-    """Events a minute and side; at first what is expected before any were seen."""
+    """Times a minute and side; at first what is expected before any were seen."""
     least: float
+    """What `usual` never falls below."""
     ts: int = 0
+    """Exchange time of the last one."""
 
     def note(self, ts: int) -> None:
         """One more has come."""
@@ -69,26 +82,35 @@ class Rate(msgspec.Struct):
             fading = math.exp(-max(0, ts - self.ts) / _RATE_SPAN)
             rate = self.usual * fading + 0.5 * MINUTE / _RATE_SPAN
             self.usual = min(max(rate, self.least), _MOST_OFTEN)
-        self.ts = ts
+        self.ts = max(self.ts, ts)
 
 
-class Candidate(msgspec.Struct, frozen=True):
-    """An order that may be spoofing, with those before it that it goes on from."""
+class Candidate(msgspec.Struct):
+    """An order that may be spoofing, with those before it that it goes on from.
+
+    Two that overlap may go on from the same one: they are of one episode.
+    """
 
     odds: float
     """Log odds of all of them."""
-    episode: int
+    chain: int
+    """Ordinal of the first of them among all first ones."""
     began: int
     ended: int
-    """When the last one went; now, while it stands."""
+    """When this one went; now, while it stands."""
     lots: int
-    """Of the last one."""
+    """Of this one, as are distance and `is_own`."""
     distance: int
+    """Ticks behind the touch."""
     is_own: bool
     total: int
+    """Lots of all of them."""
     count: int
     low: int
     high: int
+    """Lowest and highest price of all of them."""
+    episode: int = 0
+    """0 until something was said of it."""
 
 
 class SpoofingState(msgspec.Struct, eq=False):
@@ -97,10 +119,11 @@ class SpoofingState(msgspec.Struct, eq=False):
     orders: Orders
     candidates: list[list[Candidate]] = msgspec.field(default_factory=lambda: [[], []])
     """Of bids and of asks, the newest last."""
+    chains: int = 0
     episodes: int = 0
-    often: Rate = msgspec.field(default_factory=lambda: Rate(2.0, 0.5))
+    often: Rate = msgspec.field(default_factory=lambda: Rate(_FIRST_OFTEN, _LEAST_OFTEN))
     """Candidates that were not found to be part of anything."""
-    again: Rate = msgspec.field(default_factory=lambda: Rate(0.3, 0.1))
+    again: Rate = msgspec.field(default_factory=lambda: Rate(_FIRST_AGAIN, _LEAST_AGAIN))
     """Those among them that repeat the size and the place of one before."""
     life_s: float = _FIRST_LIFE
     """Running median of lives of large orders that went untraded."""
@@ -157,13 +180,12 @@ class Spoofing(Detector, frozen=True, kw_only=True):
         """An order that stands: said only where it repeats one before."""
         if not order.is_untraded:
             return None
-        before, link = self._before(state, order)
-        if before is None or not _repeats(order, before):
+        repeated = [one for one in state.candidates[order.which] if _repeats(order, one)]
+        before, link = self._before(state, repeated, order)
+        if before is None:
             return None
-        odds = before.odds + link + _shape(order) + _UNENDED
-        if logistic(odds) < self.min_confidence:
-            return None
-        return _finding(event, _after(before, order, odds, event.ts_event), order, Stage.SUSPECTED)
+        found = _after(before, order, _inherited(before) + link + _shape(order) + _UNENDED, event.ts_event)
+        return self._said(event, state, found, order, Stage.SUSPECTED)
 
     def _gone(self, event: BookDelta, state: SpoofingState, order: Order) -> Finding | None:
         """An order that went: a candidate goes on from one before, or is the first of others."""
@@ -173,29 +195,50 @@ class Spoofing(Detector, frozen=True, kw_only=True):
         _note_life(state, order.life_s)
         if order.life_s < self.min_life_s or order.paired or not order.went_whole:
             return None
+        kept = state.candidates[order.which]
         shape = _shape(order) + _end(order, usual)
-        before, link = self._before(state, order)
-        alone = _ALONE - math.log(state.often.usual / 2.0) + (0.0 if order.is_own else _MOVED)
-        if before is not None and before.odds + link > alone:
-            found = _after(before, order, before.odds + link + shape, order.ended)
+        before, link = self._before(state, kept, order)
+        alone = _ALONE - math.log(state.often.usual / _FIRST_OFTEN) + (0.0 if order.is_own else _MOVED)
+        if before is not None and _inherited(before) + link > alone:
+            found = _after(before, order, _inherited(before) + link + shape, order.ended)
         else:
-            state.episodes += 1
-            found = _first(order, alone + shape, state.episodes)
+            state.chains += 1
+            found = _first(order, alone + shape, state.chains)
         if found.odds < 0:
             state.often.note(event.ts_event)
-            if any(_repeats(order, one) for one in state.candidates[order.which]):
+            if any(_repeats(order, one) for one in kept):
                 state.again.note(event.ts_event)
-        kept = state.candidates[order.which]
         kept.append(found)
         del kept[:-_REMEMBERED]
-        return None if logistic(found.odds) < self.min_confidence else _finding(event, found, order, Stage.CONFIRMED)
+        return self._said(event, state, found, order, Stage.CONFIRMED)
 
-    def _before(self, state: SpoofingState, order: Order) -> tuple[Candidate | None, float]:
-        """The candidate that an order most likely goes on from, and the log likelihood ratio of that."""
+    def _said(
+        self, event: BookDelta, state: SpoofingState, found: Candidate, order: Order, stage: Stage
+    ) -> Finding | None:
+        """The finding, where it is likely enough; all of its chain is an episode from then on."""
+        if logistic(found.odds) < self.min_confidence:
+            return None
+        if found.episode == 0:
+            state.episodes += 1
+            found.episode = state.episodes
+            for one in state.candidates[order.which]:
+                if one.chain == found.chain:
+                    one.episode = found.episode
+        return _finding(event, found, order, stage)
+
+    def _before(
+        self, state: SpoofingState, candidates: Sequence[Candidate], order: Order
+    ) -> tuple[Candidate | None, float]:
+        """The candidate that an order most likely goes on from, and the log likelihood ratio of that.
+
+        An order that stood at its place a moment ago was renewed: it goes on from none.
+        """
+        if any(_is_same(order, one) and order.since - one.ended < _PAUSE for one in state.candidates[order.which]):
+            return None, 0.0
         best, link = None, 0.0
-        for one in state.candidates[order.which]:
+        for one in candidates:
             found = self._link(state, one, order)
-            if found is not None and (best is None or one.odds + found > best.odds + link):
+            if found is not None and (best is None or _inherited(one) + found > _inherited(best) + link):
                 best, link = one, found
         return best, link
 
@@ -206,7 +249,7 @@ class Spoofing(Detector, frozen=True, kw_only=True):
         before; repetitions wait `apart_s` on average.
         """
         gap = (order.since - one.ended) / SECOND
-        if gap < -_OVERLAP_S or gap > 3 * self.apart_s:
+        if gap < -_OVERLAP_S or gap > 3 * self.apart_s or not (order.is_own or one.is_own):
             return None
         soon = -max(gap, 0.0) / self.apart_s - math.log(self.apart_s / 60)
         if _repeats(order, one):
@@ -217,10 +260,17 @@ class Spoofing(Detector, frozen=True, kw_only=True):
         return soon - math.log(state.often.usual) + (_NEAR_BONUS if unlike < _NEAR else _LIKE_BONUS - unlike)
 
 
+def _inherited(one: Candidate) -> float:
+    return min(one.odds, _VOUCHED)
+
+
 def _repeats(order: Order, one: Candidate) -> bool:
     """Whether an order has the size and the distance from the touch of one before, and came after a pause."""
-    is_same = order.distance == one.distance and abs(math.log(order.lots / one.lots)) < _SAME
-    return is_same and order.since - one.ended >= _PAUSE_S * SECOND
+    return _is_same(order, one) and order.since - one.ended >= _PAUSE
+
+
+def _is_same(order: Order, one: Candidate) -> bool:
+    return order.distance == one.distance and abs(math.log(order.lots / one.lots)) < _SAME
 
 
 def _shape(order: Order) -> float:
@@ -235,7 +285,7 @@ def _shape(order: Order) -> float:
 def _end(order: Order, usual_life_s: float) -> float:
     """What speaks for one order in how it went: just as it came, and sooner rather than later."""
     exact = 1.3 if 200 * abs(order.drop - order.lots) <= order.lots else 0.0
-    return exact - 0.4 * math.log(order.life_s / usual_life_s)
+    return exact - 0.4 * math.log(max(order.life_s, 1e-3) / usual_life_s)
 
 
 def _note_life(state: SpoofingState, life_s: float) -> None:
@@ -244,10 +294,10 @@ def _note_life(state: SpoofingState, life_s: float) -> None:
     state.life_s = min(max(state.life_s * math.exp(step), _LIFE_BOUNDS[0]), _LIFE_BOUNDS[1])
 
 
-def _first(order: Order, odds: float, episode: int) -> Candidate:
+def _first(order: Order, odds: float, chain: int) -> Candidate:
     return Candidate(
         odds=odds,
-        episode=episode,
+        chain=chain,
         began=order.since,
         ended=order.ended,
         lots=order.lots,
@@ -263,6 +313,7 @@ def _first(order: Order, odds: float, episode: int) -> Candidate:
 def _after(before: Candidate, order: Order, odds: float, until: int) -> Candidate:
     return Candidate(
         odds=odds,
+        chain=before.chain,
         episode=before.episode,
         began=before.began,
         ended=until,

@@ -55,13 +55,7 @@ class DensityKind(StrEnum):
     OUT_OF_SIGHT = "out_of_sight"
     """No longer visible or within reach; nothing is known of its end."""
 
-    @property
-    def is_end(self) -> bool:
-        """Whether the density is not followed any more."""
-        return self in _ENDS
 
-
-_ENDS = frozenset((DensityKind.CONSUMED, DensityKind.CANCELLED, DensityKind.OUT_OF_SIGHT))
 _KINDS = {
     kernels.APPEARANCE: DensityKind.APPEARED,
     kernels.EROSION: DensityKind.ERODED,

@@ -21,7 +21,7 @@ _LARGE_SHARE = 0.99
 _LARGE_EVERY = 256
 """The size of a large print is taken anew after so many prints."""
 _WAKING = (DensityKind.ERODED, DensityKind.CONSUMED, DensityKind.CANCELLED)
-"""A tuple, because members of an enum are slow to hash."""
+"""What does not wait for the decision grid; a tuple, because members of an enum are slow to hash."""
 
 
 class TickerState(msgspec.Struct):
