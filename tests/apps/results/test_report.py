@@ -57,7 +57,8 @@ def open_page(browser: Any, file: Path, width: int = 1280, scheme: str = "dark")
         route.abort()
 
     page.route(re.compile("^(?!file:)"), refuse)
-    page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+    # Of whatever kind: the plotting library tells its warnings as traces.
+    page.on("console", lambda message: wrong.append(message.text))
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.goto(file.as_uri())
     page.wait_for_selector(".main-svg")
@@ -76,6 +77,17 @@ def test_the_page_opens_without_an_error_and_without_overflow(
     page.select_option("#instrument", "1")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("document.documentElement.dataset.theme") == ("light" if scheme == "dark" else "dark")
+    assert wrong == []
+    page.close()
+
+
+@pytest.mark.browser
+def test_the_page_of_a_run_that_only_lost_opens_without_an_error(browser: Any, busy: RunResult, tmp_path: Path) -> None:
+    lost = tuple(trade for trade in busy.trades if trade.net <= 0)
+    assert 0 < len(lost) < len(busy.trades)
+    file = tmp_path / "report.html"
+    file.write_text(render_report(msgspec.structs.replace(busy, trades=lost)))
+    page, wrong = open_page(browser, file)
     assert wrong == []
     page.close()
 

@@ -61,11 +61,12 @@ if (chosen) chosen.addEventListener("change", () => paintPrice());
 
 const nets = DATA.trades.map((t) => Number(t.net));
 const split = (name, values, tone) => ({ x: values, type: "histogram", name, marker: { color: colour(tone) }, opacity: 0.85 });
+// Plotly warns of a histogram of nothing.
+const filled = (parts, bins) => parts.filter((p) => p.x.length).map((p) => Object.assign(p, { xbins: bins, autobinx: false }));
 draw("net-distribution", () => {
   const low = Math.min(...nets), high = Math.max(...nets), width = Math.max((high - low) / 30, 1e-9);
   const bins = { start: Math.floor(low / width) * width, end: high + width, size: width };
-  const parts = [split("Losing", nets.filter((n) => n <= 0), "loss"), split("Winning", nets.filter((n) => n > 0), "gain")];
-  parts.forEach((p) => Object.assign(p, { xbins: bins, autobinx: false }));
+  const parts = filled([split("Losing", nets.filter((n) => n <= 0), "loss"), split("Winning", nets.filter((n) => n > 0), "gain")], bins);
   return { traces: parts, layout: { barmode: "stack", bargap: 0.04, xaxis: { title: { text: "Net of a position, " + unit } }, yaxis: { title: { text: "Positions" } } } };
 });
 draw("duration-distribution", () => {
@@ -73,8 +74,7 @@ draw("duration-distribution", () => {
   const [per, name] = top < 180 ? [1, "seconds"] : top < 3 * 3600 ? [60, "minutes"] : [3600, "hours"];
   const held = (keep) => DATA.trades.filter((t) => keep(Number(t.net))).map((t) => t.seconds / per);
   const bins = { start: 0, end: top / per * 1.001, size: Math.max(top / per / 30, 1e-9) };
-  const parts = [split("Losing", held((n) => n <= 0), "loss"), split("Winning", held((n) => n > 0), "gain")];
-  parts.forEach((p) => Object.assign(p, { xbins: bins, autobinx: false }));
+  const parts = filled([split("Losing", held((n) => n <= 0), "loss"), split("Winning", held((n) => n > 0), "gain")], bins);
   return { traces: parts, layout: { barmode: "stack", bargap: 0.04, xaxis: { title: { text: "Time held, " + name } }, yaxis: { title: { text: "Positions" } } } };
 });
 draw("costs", () => {
