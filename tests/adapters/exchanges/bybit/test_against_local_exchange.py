@@ -213,13 +213,13 @@ def test_an_order_whose_connection_dies_before_its_answer_is_found():
     async def test():
         async with world() as w:
             _, ask, _ = await w.touch()
-            first = w.venue.trade
             w.local.chaos.script("order/create", Trouble.LOST_ANSWER)
             w.venue.send(entry(w, "cut", ask + 200))
             await w.until(lambda: filled(w, "cut") == 20, "the fill of an order without an answer")
             await w.heard("ProtectionChanged")
             # The private socket may tell of both before it is noticed that the trade socket is gone.
-            await w.until(lambda: w.venue.trade not in (None, first), "another trade socket")
+            await w.until(lambda: "connection lost" in str(w.halts), "the loss of the trade socket")
+            await w.until(lambda: w.venue.trade is not None, "another trade socket")
             w.venue.send(closing("close", 20))
             await w.until(lambda: filled(w, "close") == 20, "the exit over the new socket")
             assert sum(type(event).__name__ == "OrderFailed" for event in w.told) == 0
