@@ -433,7 +433,13 @@ def test_every_command_and_every_option_says_what_it_is_for(path):
 # --- real processes -------------------------------------------------------------------------------------------------
 
 
+def listen_to_interrupts():
+    """A shell has what it starts in the background ignore them, and that is inherited."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(*arguments, cwd, **options):
+    options.setdefault("preexec_fn", listen_to_interrupts)
     environment = {key: value for key, value in os.environ.items() if not key.startswith("STAKAN__")}
     return subprocess.Popen(
         [*STAKAN, *map(str, arguments)],
