@@ -148,10 +148,7 @@ def _streams(options: Options, lived: Lived, scratch: Path) -> list[Row]:
     def decode() -> float:
         return rate(count, lambda: [None for _ in read_events(whole)])
 
-    def again() -> float:
-        return _replayed(whole, count)
-
-    appended, decoded, replayed = interleaved(options.repetitions, append, decode, again)
+    appended, decoded, replayed = interleaved(options.repetitions, append, decode, lambda: _replayed(whole, count))
     stored = sum(path.stat().st_size for path in whole.glob("*.journal")) / count
     common = {"unit": "steps/s", "event": "one event with its step", "data": _DATA.format(mix=lived.mix)}
     return [

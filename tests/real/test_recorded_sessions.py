@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from stakan.adapters.journal.reading import read_header, read_turns
+from stakan.adapters.journal.reading import read_header, read_recorded
 from stakan.apps.replay import replay
 from stakan.apps.results.files import read_run
 from tests.real.conftest import EAGER
@@ -32,7 +32,7 @@ def test_files_as_they_are_give_what_the_store_gives(ran, tmp_path):
 
 def test_the_journal_of_the_run_computes_to_the_same_steps(ran):
     journal = ran.folder / "journal"
-    answer = replay(read_header(journal), read_turns(journal))
+    answer = replay(read_header(journal), read_recorded(journal))
     assert answer.differences == 0
     assert answer.steps >= ran.result.speed.events
 

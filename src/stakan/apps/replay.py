@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from stakan.adapters.journal.reading import first_replayable, is_complete, read_header, read_turns
+from stakan.adapters.journal.reading import Recorded, first_replayable, is_complete, read_header, read_recorded
 from stakan.adapters.journal.records import Header
 from stakan.adapters.journal.snapshots import latest_state
 from stakan.apps.config import settings_from
 from stakan.apps.garbage import long_lived
 from stakan.apps.wiring import engine_config
 from stakan.core.domain.errors import DataError
-from stakan.core.domain.events import AnyEvent, encode_array
+from stakan.core.domain.events import encode_array
 from stakan.core.domain.step import Step
 from stakan.core.engine import Engine
 from stakan.core.features.catalogue import FEATURE_SET
@@ -38,8 +38,6 @@ class Start(NamedTuple):
 
 
 FRESH = Start()
-Turn = tuple[int, AnyEvent, Step | None]
-"""Number, event, and the step that was recorded of it; None where it had neither facts nor commands, or was not written."""
 _TELL_EVERY = 1000
 _encode = msgspec.msgpack.Encoder(enc_hook=encode_array, order="deterministic").encode
 
@@ -61,7 +59,7 @@ def start_of(journal: Path, wanted: int | None = None) -> Start:
     return Start(*found) if found is not None and found[0] >= first else FRESH
 
 
-def replay(header: Header, turns: Iterable[Turn], start: Start = FRESH) -> Replay:
+def replay(header: Header, run: Iterable[Recorded], start: Start = FRESH) -> Replay:
     """Fold the events after `start` again; each comes with the step that was recorded of it, None for an empty one.
 
     Raises ConfigError where this release cannot build the header's configuration, and DataError where its features
@@ -70,16 +68,17 @@ def replay(header: Header, turns: Iterable[Turn], start: Start = FRESH) -> Repla
     engine = engine_of(header, start)
     steps, differences, first = 0, 0, None
     with long_lived():
-        for number, event, recorded in turns:
+        for number, event, recorded in run:
             step = engine.step(event)
             steps += 1
-            if not _is_same(step, recorded):
+            if not is_same(step, recorded):
                 differences += 1
                 first = first or number
     return Replay(steps, differences, first)
 
 
-def _is_same(computed: Step, recorded: Step | None) -> bool:
+def is_same(computed: Step, recorded: Step | None) -> bool:
+    """Whether a step comes out as it was recorded, to the byte; None was an empty one."""
     if recorded is None:
         return not (computed.facts or computed.commands)
     return _encode(computed) == _encode(recorded)
@@ -123,13 +122,13 @@ def replay_journal(
     """
     start, is_whole = start_of(journal, wanted), is_complete(journal)
 
-    def turns() -> Iterator[Turn]:
-        for count, turn in enumerate(read_turns(journal, torn=not is_whole, after=start.number), 1):
-            yield turn
+    def told() -> Iterator[Recorded]:
+        for count, one in enumerate(read_recorded(journal, torn=not is_whole, after=start.number), 1):
+            yield one
             if count % _TELL_EVERY == 0:
                 advance(_TELL_EVERY)
 
-    found = replay(read_header(journal), turns(), start)
+    found = replay(read_header(journal), told(), start)
     return JournalReplay(
         after=start.number,
         steps=found.steps,

@@ -20,9 +20,9 @@ from stakan.adapters.journal.reading import (
     is_complete,
     read_events,
     read_header,
+    read_recorded,
     read_records,
     read_steps,
-    read_turns,
     records_after,
 )
 from stakan.adapters.journal.records import End, Header, Inbox, Market, Outcome, number_of
@@ -72,7 +72,7 @@ def test_a_step_that_was_recorded_twice_is_named(tmp_path):
         journal.append(a_step(1, 1))
         journal.append(a_step(1, 1))
     with pytest.raises(DataError, match="step 1 was recorded without its event, or twice"):
-        list(read_turns(tmp_path))
+        list(read_recorded(tmp_path))
 
 
 def test_records_stand_in_their_total_order_and_market_data_can_be_left_out(tmp_path):

@@ -16,10 +16,10 @@ from stakan.adapters.journal.reading import (
     is_complete,
     read_events,
     read_header,
+    read_recorded,
     read_records,
     read_span,
     read_steps,
-    read_turns,
     records_after,
 )
 from stakan.adapters.journal.records import Header, Inbox, Market, Outcome
@@ -126,7 +126,7 @@ def test_reading_after_a_step_gives_the_rest_whatever_the_segments(after, market
     assert [number for number, _ in read_events(FOLDER, after=after, disk=disk)] == list(range(after + 1, 41))
     steps = [number for number in range(after + 1, 41) if number % 3]
     assert [step.number for step in read_steps(FOLDER, after=after, disk=disk)] == steps
-    turns = [(number, step and step.number) for number, _, step in read_turns(FOLDER, after=after, disk=disk)]
+    turns = [(number, step and step.number) for number, _, step in read_recorded(FOLDER, after=after, disk=disk)]
     assert turns == [(number, number if number in steps else None) for number in range(after + 1, 41)]
     found = [one for one in records_after(FOLDER, after, market=market, disk=disk) if not isinstance(one, Outcome)]
     assert len(found) == 1 + sum(market or number % 2 == 0 for number in range(after + 1, 41))

@@ -24,7 +24,7 @@ from stakan.adapters.exchanges.bybit.feed import Connection
 from stakan.adapters.exchanges.bybit.limits import Group
 from stakan.adapters.exchanges.bybit.rest import get
 from stakan.adapters.exchanges.bybit.venue import BybitVenue
-from stakan.adapters.journal.reading import read_events, read_header, read_steps, read_turns
+from stakan.adapters.journal.reading import read_events, read_header, read_recorded, read_steps
 from stakan.apps.live.fitness import NotFit
 from stakan.apps.live.mode import Mode
 from stakan.apps.live.session import BotFailed
@@ -83,7 +83,7 @@ def test_a_bug_in_a_strategy_ends_the_run_cancels_its_entries_and_keeps_the_evid
     assert str(run) in str(failure)
     journal = run / "journal"
     with pytest.raises(ZeroDivisionError):
-        replay(read_header(journal), read_turns(journal, torn=True))
+        replay(read_header(journal), read_recorded(journal, torn=True))
 
 
 @pytest.mark.parametrize("callback", ["timer", "answer", "feed"])

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from tests.apps.live.sockets import a_run, computed_again, eagerly, fills, orders
 
-from stakan.adapters.journal.reading import read_events, read_header, read_steps, read_turns
+from stakan.adapters.journal.reading import read_events, read_header, read_recorded, read_steps
 from stakan.apps.live.mode import Mode
 from stakan.apps.replay import replay
 
@@ -28,7 +28,7 @@ def test_a_run_at_the_exchange_is_backtested_to_the_same_orders_and_fills(tmp_pa
     events = [event for _, event in read_events(journal)]
     steps = list(read_steps(journal))
     assert fills(events)
-    assert replay(read_header(journal), read_turns(journal)).differences == 0
+    assert replay(read_header(journal), read_recorded(journal)).differences == 0
     _, again, computed = computed_again(ended.folder)
     assert orders(computed) == orders(steps)
     assert fills(again) == fills(events)

@@ -15,7 +15,7 @@ from tests.core.engine.builders import MS
 from typer.testing import CliRunner
 
 from stakan.adapters.journal.layout import segment_path
-from stakan.adapters.journal.reading import read_events, read_header, read_turns
+from stakan.adapters.journal.reading import read_events, read_header, read_recorded
 from stakan.adapters.journal.snapshots import read_states
 from stakan.adapters.synthetic.config import demo_config
 from stakan.adapters.synthetic.market import SyntheticMarket
@@ -81,7 +81,7 @@ def test_a_paper_run_backtested_from_its_own_journal_has_the_same_fingerprint(ra
 
 def test_every_step_of_a_paper_run_is_computed_again(ran):
     journal = ran.folder / "journal"
-    answer = replay(read_header(journal), read_turns(journal))
+    answer = replay(read_header(journal), read_recorded(journal))
     assert (answer.steps, answer.differences) == (len(ran.steps), 0)
 
 

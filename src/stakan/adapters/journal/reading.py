@@ -28,6 +28,9 @@ class Span(NamedTuple):
     """Receive times of the two; 0 where there are none."""
 
 
+Recorded = tuple[int, AnyEvent, Step | None]
+"""Number, event and step; None for a step that had neither facts nor commands, or was never written: the last one of a
+run that broke."""
 _EVENTS = (Market, Inbox)
 """A tuple, because a union would be made anew for each record."""
 
@@ -132,18 +135,14 @@ def read_events(
 ) -> Iterator[tuple[int, AnyEvent]]:
     """Events with their numbers in their total order, of steps after `after`.
 
-    Raises DataError as `read_turns`.
+    Raises DataError as `read_recorded`.
     """
-    for number, event, _ in read_turns(folder, torn=torn, after=after, disk=disk):
+    for number, event, _ in read_recorded(folder, torn=torn, after=after, disk=disk):
         yield number, event
 
 
-def read_turns(
-    folder: Path, *, torn: bool = False, after: int = 0, disk: Disk = LOCAL
-) -> Iterator[tuple[int, AnyEvent, Step | None]]:
-    """Numbers, events and recorded steps after step `after`.
-
-    None stands for a step that had neither facts nor commands, or was never written: the last one of a run that broke.
+def read_recorded(folder: Path, *, torn: bool = False, after: int = 0, disk: Disk = LOCAL) -> Iterator[Recorded]:
+    """Events in their total order, each with the step that was recorded of it, of steps after `after`.
 
     Raises DataError as `read_records`, and where market data of those steps has been distilled away, an event is
     missing, or a step was recorded without its event, or twice.

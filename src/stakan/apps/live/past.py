@@ -11,16 +11,14 @@ from stakan.adapters.journal.reading import has_begun, read_header, records_afte
 from stakan.adapters.journal.records import Header, Inbox, Market, Outcome
 from stakan.adapters.journal.snapshots import latest_state
 from stakan.apps.recorded_run import JOURNAL_FOLDER
-from stakan.apps.replay import engine_of
+from stakan.apps.replay import engine_of, is_same
 from stakan.core.domain.errors import DataError, StakanError
-from stakan.core.domain.events import encode_array
 from stakan.core.domain.step import Step
 from stakan.core.domain.units import SECOND
 from stakan.core.engine import Engine
 
 _MARGIN_NS = 60 * SECOND
 """Executions are read again from this long before the last moment at which all of them were known."""
-_encode = msgspec.msgpack.Encoder(enc_hook=encode_array, order="deterministic").encode
 
 
 class Past(msgspec.Struct, frozen=True):
@@ -89,7 +87,7 @@ def _expect_nothing(made: Step | None, header: Header) -> None:
 
 
 def _compare(made: Step | None, recorded: Step, header: Header) -> None:
-    if made is None or _encode(made) != _encode(recorded):
+    if made is None or not is_same(made, recorded):
         _differs(recorded.number, header)
 
 

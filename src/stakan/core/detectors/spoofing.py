@@ -46,7 +46,7 @@ _LIFE_STEP = 0.03
 _OVERLAP_S = 0.06
 """A repetition may come so much before the one before has gone: with the same or the next message."""
 _PAUSE = 100_000_000
-"""What comes again at its place sooner is a quote that was renewed."""
+"""Nanoseconds; what comes again at its place sooner is a quote that was renewed."""
 _SAME = 0.005
 """Sizes that differ less than so much, in logarithms, are the same."""
 _NEAR = 0.02
@@ -60,8 +60,6 @@ _MOVED = -1.5
 """What an order that seems to have moved lacks; by chance others of its size come and go at the same moment."""
 _UNENDED = -1.5
 """What an order lacks that has not gone yet."""
-
-
 _VOUCHED = 3.0
 """Log odds of a candidate that another one inherits at most: what was certain does not make certain what follows."""
 
@@ -120,6 +118,7 @@ class SpoofingState(msgspec.Struct, eq=False):
     candidates: list[list[Candidate]] = msgspec.field(default_factory=lambda: [[], []])
     """Of bids and of asks, the newest last."""
     chains: int = 0
+    """First candidates so far."""
     episodes: int = 0
     often: Rate = msgspec.field(default_factory=lambda: Rate(_FIRST_OFTEN, _LEAST_OFTEN))
     """Candidates that were not found to be part of anything."""
@@ -203,7 +202,7 @@ class Spoofing(Detector, frozen=True, kw_only=True):
             found = _after(before, order, _inherited(before) + link + shape, order.ended)
         else:
             state.chains += 1
-            found = _first(order, alone + shape, state.chains)
+            found = _first(order, alone + shape, state.chains, order.ended)
         if found.odds < 0:
             state.often.note(event.ts_event)
             if any(_repeats(order, one) for one in kept):
@@ -294,12 +293,12 @@ def _note_life(state: SpoofingState, life_s: float) -> None:
     state.life_s = min(max(state.life_s * math.exp(step), _LIFE_BOUNDS[0]), _LIFE_BOUNDS[1])
 
 
-def _first(order: Order, odds: float, chain: int) -> Candidate:
+def _first(order: Order, odds: float, chain: int, until: int) -> Candidate:
     return Candidate(
         odds=odds,
         chain=chain,
         began=order.since,
-        ended=order.ended,
+        ended=until,
         lots=order.lots,
         distance=order.distance,
         is_own=order.is_own,
@@ -311,15 +310,10 @@ def _first(order: Order, odds: float, chain: int) -> Candidate:
 
 
 def _after(before: Candidate, order: Order, odds: float, until: int) -> Candidate:
-    return Candidate(
-        odds=odds,
-        chain=before.chain,
+    return msgspec.structs.replace(
+        _first(order, odds, before.chain, until),
         episode=before.episode,
         began=before.began,
-        ended=until,
-        lots=order.lots,
-        distance=order.distance,
-        is_own=order.is_own,
         total=before.total + order.lots,
         count=before.count + 1,
         low=min(before.low, order.price),

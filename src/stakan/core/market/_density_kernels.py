@@ -50,7 +50,7 @@ OUT_OF_SIGHT = 5
 
 NO_BID = -1
 NO_ASK = 2**62
-"""No price is above, or below."""
+"""Best prices of a side without a density: no print reaches them."""
 
 # How much of the book is looked at.
 TOUCHED_LEVELS = 0
