@@ -6,18 +6,13 @@ engine that has run for hours may know more of them.
 """
 
 import hashlib
-import signal
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 
-from stakan.adapters.compiling import take_turns
 from stakan.adapters.parquet.catalog import SeededHistory
 from stakan.adapters.parquet.features import Chunk, Contents, Options, contents_of, write
 from stakan.adapters.parquet.layout import Part, instrument_folder, visible_parts
@@ -25,6 +20,7 @@ from stakan.adapters.parquet.reader import MarketStore, first_moment, open_part
 from stakan.adapters.parquet.schema import PartMetadata, StoredKind
 from stakan.apps.config import Settings
 from stakan.apps.wiring import engine_config
+from stakan.apps.workers import each
 from stakan.core.domain.errors import ConfigError, DataError
 from stakan.core.domain.events import MarketEvent
 from stakan.core.domain.ids import InstrumentId
@@ -41,7 +37,6 @@ Walked = Callable[[int], None]
 """Told how much receive time of the market was walked through since the last call, nanoseconds."""
 _CHUNK = 20_000
 """Rows that are held in memory."""
-_POLL_S = 0.2
 _OVER = 2 * MINUTE
 """What windows and the tape look back, and more."""
 
@@ -234,51 +229,4 @@ def build(days: list[Day], jobs: int, walked: Walked = lambda _ns: None) -> Iter
 
     Raises what building a day raises; files that are whole by then stay.
     """
-    if jobs <= 1 or len(days) <= 1:
-        for day in days:
-            yield build_day(day, walked)
-        return
-    context = get_context("spawn")
-    counter, stop = context.Value("q", 0), context.Event()
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(counter, stop)) as pool:
-        running: set[Future[Built]] = {pool.submit(_built_elsewhere, day) for day in days}
-        told = 0
-        try:
-            while running:
-                done, running = wait(running, timeout=_POLL_S, return_when=FIRST_COMPLETED)
-                so_far = counter.value
-                walked(so_far - told)
-                told = so_far
-                for future in done:
-                    yield future.result()
-        finally:
-            stop.set()
-            for future in running:
-                future.cancel()
-
-
-class _Stopped(Exception):
-    """The whole ends before this day is built."""
-
-
-_shared: list[Any] = []
-"""In a process of the pool: what counts the receive time that all have walked through, and what says that it is over."""
-
-
-def _begin(counter: Any, stop: Any) -> None:
-    take_turns()
-    # Whoever interrupts, interrupts the whole, which tells us.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _shared[:] = counter, stop
-
-
-def _built_elsewhere(day: Day) -> Built:
-    counter, stop = _shared
-
-    def walked(length: int) -> None:
-        if stop.is_set():
-            raise _Stopped
-        with counter.get_lock():
-            counter.value += length
-
-    return build_day(day, walked)
+    return each(build_day, days, jobs, walked)

@@ -11,13 +11,11 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from stakan.adapters.journal.reading import read_span
 from stakan.adapters.journal.report import JournalReport, verify
 from stakan.apps.cli.output import (
     EXIT_DATA,
     bytes_progress,
     count_progress,
-    errors,
     ns_text,
     out,
     parse_time,
@@ -25,11 +23,12 @@ from stakan.apps.cli.output import (
     size_text,
     write_json,
 )
+from stakan.apps.cli.replaying import After, AsJson, Jobs, replayed
 from stakan.apps.config import duration_ns
 from stakan.apps.journal_pruning import Pruned, bytes_of, pruned
 from stakan.apps.journal_rows import LATEST, RUN, Row, Wanted, kinds_of, rows_of
 from stakan.apps.recorded_run import journals_of
-from stakan.apps.replay import JournalReplay, replay_journal
+from stakan.apps.replay import JournalReplay
 from stakan.core.domain.errors import ConfigError
 
 KEEP = "24h"
@@ -47,7 +46,6 @@ journal_app = typer.Typer(
 )
 
 Place = Annotated[Path, typer.Argument(metavar="FOLDER", help="A run, its journal, or a state folder with its runs.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -142,31 +140,17 @@ def show_command(  # noqa: PLR0913 - one argument per option
 
 @journal_app.command("replay")
 @reports_errors
-def replay_command(
-    folder: Place,
-    *,
-    after: Annotated[
-        int | None,
-        typer.Option("--from", min=0, help="Begin with the newest state at or before this step, instead of the first."),
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
+def replay_command(folder: Place, *, after: After = None, jobs: Jobs = None, as_json: AsJson = False) -> None:
     """Compute every step again and compare it with what was recorded; exit code 3 where one differs.
 
-    Begins with the state that the run carried on from, or, where market data was distilled away, with the first state
-    after which it is whole. A run without an orderly end is computed as far as it was written.
+    So are the states that were written on the way: the parts between them are computed side by side. Begins with the
+    state that the run carried on from, or, where market data was distilled away, with the first state after which it is
+    whole. A run without an orderly end is computed as far as it was written.
     """
-    found = []
-    for journal in journals_of(folder):
-        span = read_span(journal)
-        with count_progress(f"replaying {journal}", span.last - span.first + 1, quiet=as_json) as advance:
-            answer = replay_journal(journal, after, advance)
-        found.append(Replayed(str(journal), answer))
-        if not as_json:
-            _print_replay(journal, answer)
+    found = [Replayed(str(journal), replayed(journal, after, jobs, quiet=as_json)) for journal in journals_of(folder)]
     if as_json:
         write_json(found)
-    if any(one.replay.differences for one in found):
+    if not all(one.replay.is_equal for one in found):
         raise typer.Exit(EXIT_DATA)
 
 
@@ -261,20 +245,6 @@ def _replayable(after: int | None) -> str:
     if after is None:
         return "it cannot be computed again"
     return f"it can be computed again after step {after:,}" if after else "it can be computed again as a whole"
-
-
-def _print_replay(journal: Path, answer: JournalReplay) -> None:
-    began = f" after step {answer.after:,}" if answer.after else ""
-    what = f"{escape(str(journal))}: {answer.steps:,} steps{began} computed again"
-    if answer.differences:
-        errors().print(
-            f"[bold red]{what}, {answer.differences:,} differ, the first is {answer.first_difference:,}[/]",
-            soft_wrap=True,
-        )
-    else:
-        out().print(f"[green]{what}, all equal[/]", soft_wrap=True)
-    if not answer.is_complete:
-        out().print("[yellow]no orderly end: computed as far as it was written[/]")
 
 
 def _rows_table(rows: list[Row]) -> Table:

@@ -39,7 +39,7 @@ COMMANDS = {
         "Show a run, or compare two and more: are data, configuration and fingerprints equal, and what differs.",
     ),
     "replay": Command(
-        "running:replay_command",
+        "replaying:replay_command",
         "Compute every step of a journal again and compare it with what was recorded. Exit code 3 where they differ.",
     ),
     "import": Command("importing:import_command", "Bring recorded market data into the store."),

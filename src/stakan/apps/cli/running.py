@@ -21,13 +21,11 @@ from stakan.apps.cli.importing import known_instruments
 from stakan.apps.cli.output import errors, ns_text, out, parse_time, reports_errors, write_json
 from stakan.apps.config import Settings, load_settings, overridden
 from stakan.apps.logs import Logs, plan_of
-from stakan.apps.recorded_run import journal_of
-from stakan.apps.replay import replay_journal
 from stakan.apps.results import RunResult
 from stakan.apps.secrets import secrets_to_hide
 from stakan.apps.sources import Source, from_files, from_generator, from_run, from_store, recorded_settings
 from stakan.apps.summary import print_summary
-from stakan.core.domain.errors import ConfigError, DataError, StorageError
+from stakan.core.domain.errors import ConfigError, StorageError
 from stakan.core.domain.units import MINUTE, Nanos
 
 RUNS = Path("runs")
@@ -40,10 +38,6 @@ ConfigFile = Annotated[
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="One key, e.g. engine.candle_interval=1s")]
 RunsFolder = Annotated[Path, typer.Option("--out", help="Folder that run folders go into.")]
 AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout instead of tables.")]
-ReplayAfter = Annotated[
-    int | None,
-    typer.Option("--from", min=0, help="Begin with the newest state at or before this step, instead of the first."),
-]
 WithJournal = Annotated[bool, typer.Option("--journal", help="Keep every event and step, for `stakan replay`.")]
 
 
@@ -154,30 +148,6 @@ SYNTHETIC_SETTINGS = ("engine.candle_interval=1s", "densities.min_notional=50000
 """Where no file says otherwise: ten minutes need short candles, and synthetic walls are worth less than real ones."""
 
 
-@reports_errors
-def replay_command(
-    journal: Annotated[Path, typer.Argument(help="Folder of a journal, or of a run made with --journal.")],
-    *,
-    after: ReplayAfter = None,
-    as_json: AsJson = False,
-) -> None:
-    """Compute every step of a journal again and compare it with what was recorded. Exit code 3 where they differ.
-
-    Begins with the state that the run carried on from, or, where market data was distilled away, with the first state
-    after which it is whole. A run without an orderly end is computed as far as it was written.
-    """
-    folder = journal_of(journal)
-    with _spinner("replaying", quiet=as_json):
-        answer = replay_journal(folder, after)
-    if as_json:
-        write_json(answer)
-    elif answer.differences == 0:
-        began = f" after step {answer.after:,}" if answer.after else ""
-        out().print(f"[green]{answer.steps:,} steps{began} computed again, all equal[/]")
-    if answer.differences:
-        raise DataError(f"{answer.differences} of {answer.steps} steps differ, the first is {answer.first_difference}")
-
-
 def _run(source: Source, settings: Settings, folder: Path, *, journal: bool, quiet: bool) -> RunResult:
     with compiling(quiet=quiet):
         warm_up(settings)
@@ -231,10 +201,3 @@ def _progress(source: Source, *, quiet: bool) -> Iterator[Report]:
             bar.update(task, completed=ts - source.first_ts if known else None, rate=rate)
 
         yield report
-
-
-@contextmanager
-def _spinner(what: str, *, quiet: bool) -> Iterator[None]:
-    with Progress(SpinnerColumn(), TextColumn(what), console=errors(), transient=True, disable=quiet) as bar:
-        bar.add_task(what, total=None)
-        yield

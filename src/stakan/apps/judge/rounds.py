@@ -4,16 +4,13 @@ All that a round draws comes from its name and the seed, so rounds are the same 
 """
 
 from collections.abc import Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from enum import IntEnum
-from functools import cache
-from multiprocessing import get_context
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from stakan.adapters.compiling import take_turns
 from stakan.apps.judge.background import Background
 from stakan.apps.judge.contenders import Contender
 from stakan.apps.judge.episodes import MANIPULATIONS, TIERS, Episode, Family, tuning_tiers
@@ -21,6 +18,7 @@ from stakan.apps.judge.injection import inject
 from stakan.apps.judge.schedule import EVERYTHING, Density, Stretch, plan, planted_share
 from stakan.apps.judge.sessions import SESSIONS, load, parts
 from stakan.apps.judge.watching import Alarm, Watched, watch
+from stakan.apps.workers import Told, each
 
 MIXED = Density(gap_s=3.0)
 """All families and hard negatives: at most 0.1 % of a stretch's events are planted."""
@@ -119,18 +117,11 @@ def play(course: Course, one: Round) -> Seen:
 
 def play_all(course: Course, wanted: Sequence[Round], jobs: int = 1) -> Generator[Seen, None, None]:
     """Play rounds, as they are done; with more than one job in processes of their own."""
-    if jobs <= 1:
-        for one in wanted:
-            yield play(course, one)
-        return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=take_turns) as pool:
-        running = [pool.submit(play, course, one) for one in wanted]
-        try:
-            for future in as_completed(running):
-                yield future.result()
-        finally:
-            for future in running:
-                future.cancel()
+    return each(partial(_played, course), wanted, jobs)
+
+
+def _played(course: Course, one: Round, _told: Told) -> Seen:
+    return play(course, one)
 
 
 @cache
