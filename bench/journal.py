@@ -1,15 +1,17 @@
 """The journal: steps appended and computed again, what a commit costs before an order leaves, and what a start reads."""
 
+import os
 import shutil
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from bench._rows import Options, Row, interleaved, rate
 from stakan import __version__
@@ -115,9 +117,10 @@ def _header(source: Source, settings) -> Header:
     )
 
 
-def write(folder: Path, lived: Lived, *, with_states: bool = False) -> None:
-    """As the live loop does: every second of market time what there is goes to the system."""
-    with FileJournal(folder, lived.header, limits=_LIMITS) as journal:
+def write(folder: Path, lived: Lived, states: Collection[int] = ()) -> None:
+    """As the live loop does: every second of market time what there is goes to the system; with some of its states."""
+    limits = msgspec.structs.replace(_LIMITS, snapshots=len(states))
+    with FileJournal(folder, lived.header, limits=limits) as journal:
         due = 0
         for event, step in lived.steps:
             journal.event(step.number, event)
@@ -125,7 +128,7 @@ def write(folder: Path, lived: Lived, *, with_states: bool = False) -> None:
             if step.ts >= due:
                 due = step.ts + SECOND
                 journal.flush()
-            if with_states and step.number in lived.states:
+            if step.number in states:
                 journal.snapshot(step.number, lived.states[step.number])
 
 
@@ -138,8 +141,10 @@ def _fresh(folder: Path) -> Iterator[Path]:
 
 def _streams(options: Options, lived: Lived, scratch: Path) -> list[Row]:
     count = len(lived.steps)
-    whole = scratch / "whole"
-    write(whole, lived, with_states=True)
+    whole, parted = scratch / "whole", scratch / "parted"
+    write(whole, lived, list(lived.states)[-2:])
+    cores = os.cpu_count() or 1
+    write(parted, lived, _joints(lived, cores))
 
     def append() -> float:
         with _fresh(scratch / "append") as folder:
@@ -148,7 +153,13 @@ def _streams(options: Options, lived: Lived, scratch: Path) -> list[Row]:
     def decode() -> float:
         return rate(count, lambda: [None for _ in read_events(whole)])
 
-    appended, decoded, replayed = interleaved(options.repetitions, append, decode, lambda: _replayed(whole, count))
+    appended, decoded, one_core, all_cores = interleaved(
+        options.repetitions,
+        append,
+        decode,
+        lambda: _replayed(parted, count, 1),
+        lambda: _replayed(parted, count, cores),
+    )
     stored = sum(path.stat().st_size for path in whole.glob("*.journal")) / count
     common = {"unit": "steps/s", "event": "one event with its step", "data": _DATA.format(mix=lived.mix)}
     return [
@@ -162,35 +173,72 @@ def _streams(options: Options, lived: Lived, scratch: Path) -> list[Row]:
         ),
         Row(name="journal.read", what="journal → events in their order", ours=decoded, **common),
         Row(
-            name="journal.replay",
+            name="journal.replay_one",
             what="journal → events → a new engine of the default configuration (book, densities, features, strategies, "
-            "risk), every step compared with the recorded one",
-            ours=replayed,
+            "risk), every step and state compared with the recorded one, in one process",
+            ours=one_core,
+            **common,
+        ),
+        Row(
+            name="journal.replay",
+            what=f"the same as the command does it: on all cores, here {cores}, each with a part of the journal",
+            ours=all_cores,
             bar=100_000,
+            note="by processor time of the process that had most to do, its start aside",
             **common,
         ),
     ]
 
 
+def _joints(lived: Lived, parts: int) -> list[int]:
+    """The states that divide a run into parts of like length."""
+    known = np.array(list(lived.states))
+    wanted = np.arange(1, parts) * len(lived.steps) / parts
+    return sorted({int(known[np.abs(known - number).argmin()]) for number in wanted})
+
+
 _REPLAY = """
-import sys, time
+import os, sys, time
 from pathlib import Path
-from stakan.apps.replay import replay_journal
+from stakan.apps.replay import parts_of, play
 
-for _ in range(2):
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+share, of = map(int, sys.argv[2:])
+mine = parts_of(Path(sys.argv[1]), 0)[share::of]
+for turn in range(2):
+    print("ready", flush=True)
+    sys.stdin.readline()
     began = time.process_time_ns()
-    found = replay_journal(Path(sys.argv[1]))
-print(found.steps, found.differences, time.process_time_ns() - began)
+    played = [play(part, lambda _steps: None) for part in mine]
+    took = time.process_time_ns() - began
+steps = sum(one.found.steps for one in played)
+flaws = sum(one.found.differences + (not one.ends_alike) for one in played)
+print(steps, flaws, took)
 """
-"""As the command does it, the second time: compiled kernels are loaded by then."""
+"""One of the processes of the command; the first turn loads compiled kernels and is not measured."""
 
 
-def _replayed(folder: Path, count: int) -> float:
-    """Steps a second of a process of its own, which has nothing else in its memory."""
-    told = subprocess.run([sys.executable, "-c", _REPLAY, str(folder)], check=True, capture_output=True, text=True)
-    steps, differences, took = map(int, told.stdout.split())
-    assert (steps, differences) == (count, 0)
-    return steps * 1e9 / took
+def _replayed(folder: Path, count: int, processes: int) -> float:
+    """Steps a second of processes that have nothing else in their memory and compute at the same time."""
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", _REPLAY, str(folder), str(share), str(processes)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for share in range(processes)
+    ]
+    for _ in range(2):
+        for one in running:
+            assert one.stdout.readline() == "ready\n"
+        for one in running:
+            one.stdin.write("\n")
+            one.stdin.flush()
+    told = [tuple(map(int, one.communicate()[0].split())) for one in running]
+    assert (sum(steps for steps, _, _ in told), sum(flaws for _, flaws, _ in told)) == (count, 0)
+    return count * 1e9 / max(took for _, _, took in told)
 
 
 def _commits(options: Options, lived: Lived, scratch: Path) -> list[Row]:

@@ -101,7 +101,7 @@ def read_span(folder: Path, *, disk: Disk = LOCAL) -> Span:
         else:
             found = found._replace(last=head.last, last_ts=head.last_ts)
     if found is None:
-        raise DataError(f"{folder}: there is nothing in its first segment")
+        raise DataError(f"{files[0]}: damaged block at byte 0: there is no header")
     return found
 
 
