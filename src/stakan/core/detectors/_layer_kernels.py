@@ -15,17 +15,15 @@ LOG_LOTS = 1
 """Lots when given."""
 CAME = 2
 """Nanoseconds when given, then seconds."""
-WENT = 3
-"""The same; 0 is of no meaning where orders stand."""
-CALM = 4
+CALM = 3
 """Log likelihood that an order came unprovoked; in millionths when given."""
-DISTANCE = 5
+DISTANCE = 4
 """Ticks behind the touch when it came."""
-FIELDS = 6
+FIELDS = 5
 
 FEWEST = 3
-_AT_ONCE_S = 0.06
-"""Within one message or two."""
+_ROUGH = 0.1
+"""Sizes that differ by less are as good as equal."""
 _TOGETHER_S = 2.0
 _LONGEST_S = 6.0
 
@@ -51,8 +49,8 @@ def roughness(rows: Floats, chosen: Ints, n: int) -> float:
 
 
 @kernel
-def ladder(rows: Floats, chosen: Ints, n: int, is_standing: bool) -> float:
-    """How much the first n `chosen` rows, sorted by price, look like one ladder: a sum of weights, 0 for neither."""
+def ladder(rows: Floats, chosen: Ints, n: int) -> float:
+    """How much the first n `chosen` rows, sorted by price, look like one ladder: a sum of weights."""
     first = rows[chosen[0]]
     last = rows[chosen[n - 1]]
     step = (last[PRICE] - first[PRICE]) / (n - 1)
@@ -60,26 +58,18 @@ def ladder(rows: Floats, chosen: Ints, n: int, is_standing: bool) -> float:
     calm = 0.0
     nearest = first[DISTANCE]
     came = came_last = first[CAME]
-    went = went_last = first[WENT]
     for k in range(n):
         row = rows[chosen[k]]
         calm += row[CALM]
         nearest = min(nearest, row[DISTANCE])
         came, came_last = min(came, row[CAME]), max(came_last, row[CAME])
-        went, went_last = min(went, row[WENT]), max(went_last, row[WENT])
         if k > 0:
             uneven = max(uneven, abs(row[PRICE] - rows[chosen[k - 1], PRICE] - step))
-    score = 1.4 * min(n - FEWEST, 4) - 0.7 * np.log(step) - 0.5 * min(uneven, 6.0)
-    score += 0.5 * calm / n - 6.0 * min(roughness(rows, chosen, n), 0.5) - 0.15 * min(max(nearest - 5.0, 0.0), 20.0)
     spread = came_last - came
-    if spread <= _AT_ONCE_S:
-        score += 1.5
-    elif spread <= _TOGETHER_S:
-        score += 0.7
-    elif spread > _LONGEST_S:
-        score -= spread - _LONGEST_S
-    if not is_standing and went_last - went <= _AT_ONCE_S:
-        score += 1.0
+    score = 0.6 * min(n - FEWEST, 4) - 0.5 * np.log(step) - 0.15 * min(uneven, 6.0) + 0.25 * calm / n
+    score -= 1.85 * np.log(min(roughness(rows, chosen, n), 0.5) + _ROUGH)
+    score -= 0.3 * min(max(nearest - 5.0, 0.0), 20.0)
+    score += 0.4 if spread <= _TOGETHER_S else -0.35 * max(spread - _LONGEST_S, 0.0)
     return float(score)
 
 
@@ -91,7 +81,7 @@ def without(chosen: Ints, n: int, k: int, out: Ints) -> None:
 
 
 @kernel
-def best_ladder(given: Ints, is_standing: bool, out: Ints) -> tuple[float, int]:
+def best_ladder(given: Ints, out: Ints) -> tuple[float, int]:
     """The best ladder among rows sorted by price, each price once, three at least: its score and how many rows it has.
 
     Rows are left out one by one, each time the one without which the rest looks best; `out` gets those of the best.
@@ -102,12 +92,11 @@ def best_ladder(given: Ints, is_standing: bool, out: Ints) -> tuple[float, int]:
         rows[i, PRICE] = given[i, PRICE] - given[0, PRICE]
         rows[i, LOG_LOTS] = np.log(float(given[i, LOG_LOTS]))
         rows[i, CAME] = (given[i, CAME] - given[0, CAME]) * 1e-9
-        rows[i, WENT] = (given[i, WENT] - given[0, WENT]) * 1e-9
         rows[i, CALM] = given[i, CALM] * 1e-6
         rows[i, DISTANCE] = given[i, DISTANCE]
     chosen = np.arange(n)
     trial = np.empty(n, np.int64)
-    best = ladder(rows, chosen, n, is_standing)
+    best = ladder(rows, chosen, n)
     found = n
     out[:n] = chosen
     while n > FEWEST:
@@ -115,7 +104,7 @@ def best_ladder(given: Ints, is_standing: bool, out: Ints) -> tuple[float, int]:
         rest = -1e9
         for k in range(n):
             without(chosen, n, k, trial)
-            score = ladder(rows, trial, n - 1, is_standing)
+            score = ladder(rows, trial, n - 1)
             if score > rest:
                 worst, rest = k, score
         without(chosen, n, worst, trial)

@@ -2,13 +2,14 @@
 
 Idea: one order behind the touch is anybody's, a ladder of like sizes at even steps that one hand puts up and takes
 down is not: it lends a side a depth that nobody means to trade (Tao, Day, Ling & Drapeau, "On detecting spoofing
-strategies in high-frequency trading", 2022). What speaks for one hand: more levels, even steps, equal or evenly rising
-sizes, coming and going at once, in a market that gave no reason. What speaks against it: the other side left at the
-same time (depth is pulled), a burst of trades ran towards the levels (stops, fear), the orders moved or were traded.
+strategies in high-frequency trading", 2022). What speaks for one hand: more levels near the touch, even steps, equal or
+evenly rising sizes, coming soon after each other, in a market that gave no reason. What speaks against it: the other
+side left at the same time (depth is pulled), a burst of trades ran towards the levels (stops, fear), the orders moved
+or were traded.
 
-A ladder is suspected while it stands and confirmed when it has gone. Weights were set by hand on the calibration
-sessions with planted episodes (`stakan bench detect`) and are the same for every symbol; movement and breadth count
-against the symbol's own.
+A ladder is suspected while it stands and confirmed when it has gone. Weights come from a logistic regression on the
+calibration sessions with planted episodes of all tiers (`stakan bench detect`), rounded by hand, and are the same for
+every symbol; movement and breadth count against the symbol's own.
 """
 
 import math
@@ -36,12 +37,12 @@ _APART_S = 2.6
 """A ladder's orders come at most so long after each other."""
 _LEAVING_S = 1.2
 """It is gone within so long."""
-_ALONE = 0.5
+_ALONE = -3.1
 """Log odds of any three orders that neither speak for nor against."""
-_UNENDED = 2.0
+_UNENDED = 1.25
 """What a ladder lacks that has not gone yet."""
-_OTHER_SIDE = 1.0
-"""What each order of the other side takes away that left, or came, at the same time."""
+_OTHER_SIDE, _OTHERS = 0.6, 4
+"""What each order of the other side takes away that left, or came, at the same time; so many of them at most."""
 _AT_ONCE = 200_000_000
 _MOVED = -2.0
 """In the calm of an order that seems to have moved: by chance others of its size come and go at the same moment."""
@@ -135,7 +136,7 @@ class Layering(Detector, frozen=True, kw_only=True):
         score, orders = found
         first, last = orders[0].since, orders[-1].since
         others = sum(first - _AT_ONCE <= one.order.since <= last + _AT_ONCE for one in state.standing[1 - which])
-        odds = _ALONE + score - _UNENDED - 0.3 * _OTHER_SIDE * min(others, 6)
+        odds = _ALONE + score - _UNENDED - _OTHER_SIDE * min(others, _OTHERS)
         return self._said(event, state, which, orders, odds, Stage.SUSPECTED)
 
     def _gone(self, market: MarketPicture, event: BookDelta, state: LayeringState, which: int) -> Finding | None:
@@ -150,7 +151,7 @@ class Layering(Detector, frozen=True, kw_only=True):
         first, last = min(one.ended for one in orders), max(one.ended for one in orders)
         others = sum(first - _AT_ONCE <= one.order.ended <= last + _AT_ONCE for one in state.gone[1 - which])
         hits = sum(one.hit for one in orders) / len(orders)
-        odds = _ALONE + score - _OTHER_SIDE * min(others, 4) - 0.8 * math.log1p(hits / _usual_hits(market.tape))
+        odds = _ALONE + score - _OTHER_SIDE * min(others, _OTHERS) - 0.75 * math.log1p(hits / _usual_hits(market.tape))
         return self._said(event, state, which, orders, odds, Stage.CONFIRMED)
 
     def _ladder(self, run: Sequence[Layer]) -> tuple[float, list[Order]] | None:
@@ -160,7 +161,7 @@ class Layering(Detector, frozen=True, kw_only=True):
         outwards = sorted(run, key=lambda one: one.row[kernels.PRICE])
         chosen = np.empty(len(run), np.int64)
         rows = np.array([one.row for one in outwards], np.int64)
-        score, count = kernels.best_ladder(rows, run[0].order.ended == 0, chosen)
+        score, count = kernels.best_ladder(rows, chosen)
         if count < self.min_layers:
             return None
         orders = sorted((outwards[k].order for k in chosen[:count].tolist()), key=lambda one: one.since)
@@ -213,7 +214,7 @@ def _keep(kept: list[Layer], order: Order) -> None:
     common = -0.5 * math.log1p(max(0, order.common - 1))
     moved = _MOVED if order.moved else 0.0
     calm = round((order.calm + common + moved) * 1e6)
-    row = (-order.side * order.price, order.lots, order.since, order.ended, calm, order.distance)
+    row = (-order.side * order.price, order.lots, order.since, calm, order.distance)
     kept.append(Layer(order, row))
 
 
