@@ -1,4 +1,4 @@
-"""`stakan features`: what a feature vector holds; files of vectors, and what is in one."""
+"""`stakan features`: what a feature vector holds; files of vectors, what is in one, and scalers of them."""
 
 from typing import Annotated
 
@@ -6,6 +6,7 @@ import msgspec
 import typer
 
 from stakan.apps.cli.features_build import build_command
+from stakan.apps.cli.features_fit import fit_command
 from stakan.apps.cli.features_show import show_command
 from stakan.apps.cli.further_sets import further_sets_lines, further_sets_markdown
 from stakan.apps.cli.output import out, reports_errors, write_json
@@ -77,6 +78,7 @@ def _cell(text: str) -> str:
 
 features_app = typer.Typer()
 features_app.command("build")(build_command)
+features_app.command("fit")(fit_command)
 features_app.command("show")(show_command)
 
 
@@ -88,7 +90,7 @@ def features_command(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="As the reference page of the documentation.")] = False,
 ) -> None:
-    """List every feature with its formula, unit, window and neutral value; build and show vectors of them."""
+    """List every feature with its formula, unit, window and neutral value; build, show and scale vectors of them."""
     if context.invoked_subcommand is not None:
         return
     if as_json:
