@@ -8,27 +8,37 @@ import typer
 from stakan.apps.cli.features_build import build_command
 from stakan.apps.cli.features_fit import fit_command
 from stakan.apps.cli.features_show import show_command
-from stakan.apps.cli.further_sets import further_sets_lines, further_sets_markdown
+from stakan.apps.cli.further_sets import (
+    DefinedFeature,
+    FurtherSet,
+    cell,
+    further_sets,
+    further_sets_lines,
+    further_sets_markdown,
+)
 from stakan.apps.cli.output import out, reports_errors, write_json
 from stakan.core.features.catalogue import FEATURE_SET, SCHEMA_HASH, Feature
 from stakan.core.features.definitions import DEFINITIONS, channel_of
 
 
-class FeatureView(msgspec.Struct, frozen=True):
-    """One feature for `--json`."""
+class FeatureView(DefinedFeature, frozen=True, kw_only=True):
+    """One of the 110."""
 
-    index: int
-    name: str
     channel: str
-    formula: str
-    unit: str
-    window: str
-    neutral: float
-    source: str
+
+
+class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
+    """What `--json` says."""
+
+    feature_set: str
+    schema_hash: str
+    features: list[FeatureView]
+    """The 110 in their order."""
+    further_sets: list[FurtherSet]
 
 
 def catalogue() -> list[FeatureView]:
-    """All features in their order."""
+    """The 110 in their order."""
     return [
         FeatureView(
             index=int(feature),
@@ -66,14 +76,10 @@ def page() -> str:
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     lines += [
-        f"| {one.index + 1} | `{one.name}` | {_cell(one.formula)} | {one.unit} | {one.window} | {one.neutral:g} | {one.source} |"
+        f"| {one.index + 1} | `{one.name}` | {cell(one.formula)} | {one.unit} | {one.window} | {one.neutral:g} | {one.source} |"
         for one in catalogue()
     ]
     return "\n".join(lines) + "\n" + further_sets_markdown()
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 features_app = typer.Typer()
@@ -94,7 +100,10 @@ def features_command(
     if context.invoked_subcommand is not None:
         return
     if as_json:
-        write_json(catalogue())
+        found = Catalogue(
+            feature_set=FEATURE_SET, schema_hash=SCHEMA_HASH, features=catalogue(), further_sets=further_sets()
+        )
+        write_json(found)
         return
     listed = [f"{one.index + 1:3} {one.name:28} {one.formula}" for one in catalogue()]
     text = page() if markdown else "\n".join([*listed, *further_sets_lines()])
