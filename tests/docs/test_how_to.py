@@ -15,9 +15,14 @@ PAGES = Path(__file__).parents[2] / "docs" / "how-to"
 STAKAN = [sys.executable, "-c", "from stakan.apps.cli.main import main; main()"]
 
 
+def blocks(page, language):
+    """The fenced blocks of a language on a page."""
+    return re.findall(rf"```{language}\n(.*?)```", (PAGES / page).read_text(), re.DOTALL)
+
+
 def block(page, language):
-    """The first fenced block of a language on a page."""
-    return re.search(rf"```{language}\n(.*?)```", (PAGES / page).read_text(), re.DOTALL)[1]
+    """The first of them."""
+    return blocks(page, language)[0]
 
 
 def run(command, folder, within=120, **environment):
@@ -92,7 +97,7 @@ def test_features_are_built_shown_and_scaled(tmp_path, recorded):
     page = "build-features.md"
     for name in ("usdm_btcusdt_20240718.gz", "usdm_btcusdt_20240719.gz"):
         (tmp_path / name).symlink_to(recorded / "binance-l2" / name)
-    for command in block(page, "console").strip().splitlines():
+    for command in "".join(blocks(page, "console")).splitlines():
         done = run(command, tmp_path)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
     assert (tmp_path / "features.html").stat().st_size > 100_000

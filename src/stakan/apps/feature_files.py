@@ -161,12 +161,13 @@ def _plan_day(found: Plan, day: Day) -> None:
         return
     if there is not None and there.options != day.contents.options:
         raise ConfigError(
-            f"{day.path} was built with other options ({_differing(there, day.contents)}): name another --out"
+            f"{day.path} was built with other options ({differing(there, day.contents)}): name another --out"
         )
     found.days.append(day)
 
 
-def _differing(there: Contents, wanted: Contents) -> str:
+def differing(there: Contents, wanted: Contents) -> str:
+    """In which options one file is not like another, for people."""
     one, other = msgspec.to_builtins(there.options), msgspec.to_builtins(wanted.options)
     return ", ".join(f"{name} {one[name]} instead of {other[name]}" for name in one if one[name] != other[name])
 

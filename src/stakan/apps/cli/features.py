@@ -1,4 +1,4 @@
-"""`stakan features`: what a feature vector holds; files of vectors, and what is in one."""
+"""`stakan features`: what a feature vector holds; files of vectors, what is in one, and scalers of them."""
 
 from typing import Annotated
 
@@ -6,28 +6,39 @@ import msgspec
 import typer
 
 from stakan.apps.cli.features_build import build_command
+from stakan.apps.cli.features_fit import fit_command
 from stakan.apps.cli.features_show import show_command
-from stakan.apps.cli.further_sets import further_sets_lines, further_sets_markdown
+from stakan.apps.cli.further_sets import (
+    DefinedFeature,
+    FurtherSet,
+    cell,
+    further_sets,
+    further_sets_lines,
+    further_sets_markdown,
+)
 from stakan.apps.cli.output import out, reports_errors, write_json
 from stakan.core.features.catalogue import FEATURE_SET, SCHEMA_HASH, Feature
 from stakan.core.features.definitions import DEFINITIONS, channel_of
 
 
-class FeatureView(msgspec.Struct, frozen=True):
-    """One feature for `--json`."""
+class FeatureView(DefinedFeature, frozen=True, kw_only=True):
+    """One of the 110."""
 
-    index: int
-    name: str
     channel: str
-    formula: str
-    unit: str
-    window: str
-    neutral: float
-    source: str
+
+
+class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
+    """What `--json` says."""
+
+    feature_set: str
+    schema_hash: str
+    features: list[FeatureView]
+    """The 110 in their order."""
+    further_sets: list[FurtherSet]
 
 
 def catalogue() -> list[FeatureView]:
-    """All features in their order."""
+    """The 110 in their order."""
     return [
         FeatureView(
             index=int(feature),
@@ -65,18 +76,15 @@ def page() -> str:
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     lines += [
-        f"| {one.index + 1} | `{one.name}` | {_cell(one.formula)} | {one.unit} | {one.window} | {one.neutral:g} | {one.source} |"
+        f"| {one.index + 1} | `{one.name}` | {cell(one.formula)} | {one.unit} | {one.window} | {one.neutral:g} | {one.source} |"
         for one in catalogue()
     ]
     return "\n".join(lines) + "\n" + further_sets_markdown()
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
 features_app = typer.Typer()
 features_app.command("build")(build_command)
+features_app.command("fit")(fit_command)
 features_app.command("show")(show_command)
 
 
@@ -88,11 +96,14 @@ def features_command(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="As the reference page of the documentation.")] = False,
 ) -> None:
-    """List every feature with its formula, unit, window and neutral value; build and show vectors of them."""
+    """List every feature with its formula, unit, window and neutral value; build, show and scale vectors of them."""
     if context.invoked_subcommand is not None:
         return
     if as_json:
-        write_json(catalogue())
+        found = Catalogue(
+            feature_set=FEATURE_SET, schema_hash=SCHEMA_HASH, features=catalogue(), further_sets=further_sets()
+        )
+        write_json(found)
         return
     listed = [f"{one.index + 1:3} {one.name:28} {one.formula}" for one in catalogue()]
     text = page() if markdown else "\n".join([*listed, *further_sets_lines()])

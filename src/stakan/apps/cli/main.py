@@ -74,7 +74,7 @@ COMMANDS = {
     ),
     "features": Command(
         "features:features_app",
-        "List every feature with its formula, unit, window and neutral value; build and show vectors of them.",
+        "List every feature with its formula, unit, window and neutral value; build, show and scale vectors of them.",
     ),
     "data": Command("data:data_app", "List, check and show recorded market data."),
     "db": Command("db:db_app", "Look after the database, and ask it."),

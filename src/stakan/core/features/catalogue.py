@@ -1,6 +1,7 @@
 """The named features in their order: a contract for data sets, models and the API."""
 
 import hashlib
+from collections.abc import Iterable
 from enum import IntEnum, StrEnum
 
 FEATURE_SET = "stakan-110-1"
@@ -157,6 +158,11 @@ class Feature(IntEnum):
     NVI = 109
 
 
+def schema_hash(names: Iterable[str]) -> str:
+    """Of names in their order: equal hashes mean that one column stands where the other does."""
+    return hashlib.blake2b("\n".join(names).encode(), digest_size=8).hexdigest()
+
+
 FEATURE_COUNT = len(Feature)
 FEATURE_NAMES = tuple(feature.name.lower() for feature in Feature)
 CHANNELS = {
@@ -165,5 +171,5 @@ CHANNELS = {
     Channel.INDICATOR: slice(Feature.SMA_10, FEATURE_COUNT),
 }
 ORDER_BOOK, CANDLE, INDICATOR = CHANNELS.values()
-SCHEMA_HASH = hashlib.blake2b("\n".join(FEATURE_NAMES).encode(), digest_size=8).hexdigest()
-"""Names the names and their order."""
+SCHEMA_HASH = schema_hash(FEATURE_NAMES)
+"""Of the 110."""

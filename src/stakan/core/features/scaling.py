@@ -66,7 +66,7 @@ class FeatureScale(msgspec.Struct, frozen=True):
     """Warm ones, that it was fitted on."""
     center: float
     scale: float
-    """0 for a feature that never varied: it says nothing, whatever it does later."""
+    """0 for a feature that never varied (robust: whose quartiles are equal): it says nothing, whatever it does later."""
 
 
 class Scaler(msgspec.Struct, frozen=True, kw_only=True, dict=True):
