@@ -20,8 +20,7 @@ class Followed:
     """Orders of a market, as a detector has them."""
 
     def __init__(self, limits, most=512):
-        self.limits = limits
-        self.orders = Orders.start(most)
+        self.orders = Orders.start(most, *limits)
         self.market = MarketPicture.start(RULES, DensityParams(), MINUTE, follow_densities=False)
 
     def see(self, event):
@@ -32,7 +31,7 @@ class Followed:
         if not isinstance(event, BookDelta):
             self.orders.forget()
             return []
-        due = self.orders.follow(self.market, event, *self.limits)
+        due = self.orders.follow(self.market, event)
         told = self.orders.told(self.market, event.ts_event) if due else []
         assert len(told) == min(due, 32)
         return told

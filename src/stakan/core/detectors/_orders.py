@@ -97,33 +97,26 @@ def _sizes() -> "np.ndarray[tuple[int, int], np.dtype[np.int64]]":
 
 
 class Orders(msgspec.Struct, eq=False):
-    """The table, and what is usual."""
+    """The table, what is followed in it, and what is usual."""
 
     table: np.ndarray[tuple[int, int], np.dtype[np.int64]]
+    limits: np.ndarray[tuple[int], np.dtype[np.float64]]
     meta: np.ndarray[tuple[int], np.dtype[np.int64]] = msgspec.field(default_factory=_meta)
     pace: np.ndarray[tuple[int], np.dtype[np.float64]] = msgspec.field(default_factory=_paces)
     sizes: np.ndarray[tuple[int, int], np.dtype[np.int64]] = msgspec.field(default_factory=_sizes)
 
     @classmethod
-    def start(cls, most: int) -> "Orders":
-        """Room for so many at once."""
-        return cls(np.zeros((most, kernels.COLUMNS), np.int64))
+    def start(cls, most: int, multiple: float, reach: int, ripe_after: int, oldest: int, at_least: int = 0) -> "Orders":
+        """Room for so many at once (see `_order_kernels.follow` for the limits)."""
+        limits = np.array((multiple, reach, ripe_after, oldest, at_least), np.float64)
+        return cls(np.zeros((most, kernels.COLUMNS), np.int64), limits)
 
     def forget(self) -> None:
         """What stood may have gone unseen."""
         self.meta[kernels.COUNT] = 0
 
-    def follow(
-        self,
-        market: MarketPicture,
-        event: BookDelta,
-        multiple: float,
-        reach: int,
-        ripe_after: int,
-        oldest: int,
-        at_least: int = 0,
-    ) -> int:
-        """Take a delta in; how many orders `told` would tell of now (see `_order_kernels.follow` for the limits)."""
+    def follow(self, market: MarketPicture, event: BookDelta) -> int:
+        """Take a delta in; how many orders `told` would tell of now."""
         book = market.book
         return kernels.follow(
             book.sides,
@@ -135,12 +128,8 @@ class Orders(msgspec.Struct, eq=False):
             self.meta,
             self.pace,
             self.sizes,
+            self.limits,
             event.ts_event,
-            multiple,
-            reach,
-            ripe_after,
-            oldest,
-            at_least,
         )
 
     def told(self, market: MarketPicture, ts: int) -> list[Order]:

@@ -91,7 +91,8 @@ class Layering(Detector, frozen=True, kw_only=True):
 
     def start(self, instrument: Instrument) -> LayeringState:  # noqa: ARG002 - nothing depends on it
         """Nothing seen yet."""
-        return LayeringState(Orders.start(_ROOM))
+        shortest, oldest = int(self.min_life_s * SECOND), int(self.max_life_s * SECOND)
+        return LayeringState(Orders.start(_ROOM, self.multiple, self.reach_ticks, shortest, oldest, shortest))
 
     def restart(self, state: LayeringState) -> None:
         """What stood may have gone unseen; habits remain."""
@@ -105,9 +106,7 @@ class Layering(Detector, frozen=True, kw_only=True):
             return ()
         if not market.book.is_usable:
             return ()
-        shortest, oldest = int(self.min_life_s * SECOND), int(self.max_life_s * SECOND)
-        due = state.orders.follow(market, event, self.multiple, self.reach_ticks, shortest, oldest, shortest)
-        if not due:
+        if not state.orders.follow(market, event):
             return ()
         came, went = set(), set()
         for order in state.orders.told(market, event.ts_event):

@@ -144,7 +144,8 @@ class Spoofing(Detector, frozen=True, kw_only=True):
 
     def start(self, instrument: Instrument) -> SpoofingState:  # noqa: ARG002 - nothing depends on it
         """Nothing seen yet."""
-        return SpoofingState(Orders.start(_ROOM))
+        shortest, oldest = int(self.min_life_s * SECOND), int(self.max_life_s * SECOND)
+        return SpoofingState(Orders.start(_ROOM, self.multiple, self.reach_ticks, shortest, oldest))
 
     def restart(self, state: SpoofingState) -> None:
         """What stood may have gone unseen; habits remain."""
@@ -158,15 +159,7 @@ class Spoofing(Detector, frozen=True, kw_only=True):
             return ()
         if not market.book.is_usable:
             return ()
-        due = state.orders.follow(
-            market,
-            event,
-            self.multiple,
-            self.reach_ticks,
-            int(self.min_life_s * SECOND),
-            int(self.max_life_s * SECOND),
-        )
-        if not due:
+        if not state.orders.follow(market, event):
             return ()
         findings = []
         for order in state.orders.told(market, event.ts_event):
