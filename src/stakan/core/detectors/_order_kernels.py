@@ -5,6 +5,8 @@ its side. It ends when three quarters of the growth are gone, waits a grace for 
 then settled. Rows [0, meta[COUNT]) are in order of appearance.
 """
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -94,6 +96,8 @@ PACES = 3
 NEAREST = 50
 """Levels of a side that its median is taken of."""
 MEDIAN_EVERY = 200_000_000
+TOLD = 32
+"""Orders that are looked at with one message; the others wait for the next."""
 GRACE = 150_000_000
 """How long after the book a print may come."""
 MOVE = 80_000_000
@@ -350,6 +354,35 @@ def follow(  # noqa: PLR0913, PLR0917 - scalars cross into a kernel faster than 
         if behind <= reach:
             remember_size(sizes, meta, which, levels[i, SIZE] - before[i], ts)
     return due
+
+
+@kernel
+def is_untraded(row: Ints) -> bool:
+    """Whether prints explain less than a fifth of it."""
+    return bool(5 * row[TRADED] < row[GROWTH])
+
+
+@kernel
+def is_own(row: Ints) -> bool:
+    """Whether it stood alone: neither moved nor one half of a quote on both sides."""
+    return bool(row[MOVED] == 0 and row[PAIRED] == 0)
+
+
+@kernel
+def went_whole(row: Ints) -> bool:
+    """Whether it went with one message, to a tenth."""
+    return bool(10 * abs(row[DROP] - row[GROWTH]) <= row[GROWTH])
+
+
+@kernel
+def calm(row: Ints) -> float:
+    """Log likelihood that it came unprovoked: orders that answer a moving touch come when much else changes.
+
+    Negative where the touch had moved, or the message changed more levels, than usual.
+    """
+    moved = math.log1p(row[AGITATION] / 1000)
+    broad = min(max(math.log(max(row[BREADTH], 1) / 1000), -1.0), 2.5)
+    return -0.7 * moved - 0.6 * broad
 
 
 @kernel

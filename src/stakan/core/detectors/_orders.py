@@ -12,8 +12,6 @@ from stakan.core.domain.units import Side
 from stakan.core.market.picture import MarketPicture
 
 _SIZES = 256
-_TOLD = 32
-"""Orders that are looked at with one message; the others wait for the next."""
 _SIDES = (Side.BUY, Side.SELL)
 
 
@@ -135,7 +133,7 @@ class Orders(msgspec.Struct, eq=False):
     def told(self, market: MarketPicture, ts: int) -> list[Order]:
         """Orders that have become ripe, or went a grace ago, in order of appearance; the latter are not followed on."""
         tape = market.tape
-        out = np.empty((_TOLD, kernels.COLUMNS), np.int64)
+        out = np.empty((kernels.TOLD, kernels.COLUMNS), np.int64)
         count = kernels.settle(
             self.table,
             self.meta,
