@@ -4,43 +4,33 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.core.detectors.followed import Followed
 from tests.core.detectors.markets import RULES, a_market
 from tests.core.detectors.naive_ladders import Look, NaiveLadders
 
 from stakan.core.detectors import _layer_kernels as kernels
 from stakan.core.detectors import _order_kernels as order_kernels
-from stakan.core.detectors._orders import Order
 from stakan.core.detectors.layering import Layering
-from stakan.core.domain.events import BookDelta, TradePrint
-from stakan.core.domain.units import MINUTE, SECOND
-from stakan.core.market.densities import DensityParams
-from stakan.core.market.picture import MarketPicture
+from stakan.core.domain.units import SECOND
 
 
-class Kernels:
-    """A market whose orders are told of, and what the kernels of a detector find in them."""
+class Ladders(Followed):
+    """A market whose orders are told of, and what the kernels find in them."""
 
     def __init__(self, detector):
         self.detector = detector
         self.state = detector.start(RULES)
-        self.market = MarketPicture.start(RULES, DensityParams(), MINUTE, follow_densities=False)
+        super().__init__(self.state.orders)
 
     def see(self, event):
         """Orders that are told of with this event, and the looks."""
-        if isinstance(event, TradePrint):
-            self.market.apply_print(event)
+        if not super().see(event):
             return [], []
-        self.market.apply_book(event)
-        state, tape = self.state, self.market.tape
-        if not isinstance(event, BookDelta) or not state.orders.follow(self.market, event):
-            return [], []
-        told = np.empty((order_kernels.TOLD, order_kernels.COLUMNS), np.int64)
-        prints = (tape.times, tape.prices, tape.sizes, tape.signs, tape.start, tape.end)
-        table, meta = state.orders.table, state.orders.meta
-        count = order_kernels.settle(table.copy(), meta.copy(), event.ts_event, *prints, told)
-        oldest, fewest = event.ts_event - int(self.detector.max_life_s * SECOND), self.detector.min_layers
-        new = kernels.take(table, meta, event.ts_event, *prints, state.layers, state.held, oldest, fewest)
-        return [Order(*row) for row in told[:count].tolist()], [*self._looks(new, fewest)]
+        state, ts = self.state, event.ts_event
+        told = self.told(ts, again=True)
+        oldest, fewest = ts - int(self.detector.max_life_s * SECOND), self.detector.min_layers
+        new = kernels.take(*self.table, ts, *self.prints, state.layers, state.held, oldest, fewest)
+        return told, [*self._looks(new, fewest)]
 
     def _looks(self, new, fewest):
         for bit, look in ((kernels.GONE_BIT, kernels.gone), (kernels.STANDING_BIT, kernels.standing)):
@@ -54,7 +44,7 @@ class Kernels:
 
 
 def both_find(events, detector):
-    kernel, naive = Kernels(detector), NaiveLadders(detector.min_layers, int(detector.max_life_s * SECOND))
+    kernel, naive = Ladders(detector), NaiveLadders(detector.min_layers, int(detector.max_life_s * SECOND))
     looks = []
     for event in events:
         orders, found = kernel.see(event)

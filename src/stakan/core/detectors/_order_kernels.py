@@ -69,7 +69,6 @@ RIPE_AFTER = 2
 """Nanoseconds, as the next two."""
 OLDEST = 3
 AT_LEAST = 4
-LIMITS = 5
 
 # Counters of a state.
 COUNT = 0
