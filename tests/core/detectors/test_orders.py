@@ -3,43 +3,32 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.core.detectors.markets import MID, RULES, a_market
+from tests.core.detectors.followed import Followed
+from tests.core.detectors.markets import MID, a_market
 from tests.core.detectors.naive_orders import Limits, NaiveOrders, Told
 from tests.core.market.builders import a_delta, a_snapshot
 
 from stakan.core.detectors import _order_kernels as kernels
+from stakan.core.detectors import _orders as orders
 from stakan.core.detectors._odds import logistic
-from stakan.core.detectors._orders import Orders
-from stakan.core.domain.events import BookDelta, TradePrint
-from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND
-from stakan.core.market.densities import DensityParams
-from stakan.core.market.picture import MarketPicture
+from stakan.core.domain.units import MILLISECOND, SECOND
 
 
-class Followed:
+class Orders(Followed):
     """Orders of a market, as a detector has them."""
 
     def __init__(self, limits, most=512):
-        self.limits = limits
-        self.orders = Orders.start(most)
-        self.market = MarketPicture.start(RULES, DensityParams(), MINUTE, follow_densities=False)
+        super().__init__(orders.Orders.start(most, *limits))
 
     def see(self, event):
-        if isinstance(event, TradePrint):
-            self.market.apply_print(event)
-            return []
-        self.market.apply_book(event)
-        if not isinstance(event, BookDelta):
-            self.orders.forget()
-            return []
-        due = self.orders.follow(self.market, event, *self.limits)
-        told = self.orders.told(self.market, event.ts_event) if due else []
+        due = super().see(event)
+        told = self.told(event.ts_event) if due else []
         assert len(told) == min(due, 32)
         return told
 
 
 def both_tell(events, limits):
-    kernel, naive = Followed(limits), NaiveOrders(limits)
+    kernel, naive = Orders(limits), NaiveOrders(limits)
     told = []
     for event in events:
         found = [Told(**{name: getattr(one, name) for name in Told._fields}) for one in kernel.see(event)]
@@ -77,7 +66,7 @@ def a_book(depth=20):
 
 
 def test_where_there_is_no_room_the_oldest_makes_it():
-    followed = Followed(Limits(reach=15, oldest=9 * SECOND), most=4)
+    followed = Orders(Limits(reach=15, oldest=9 * SECOND), most=4)
     followed.see(a_snapshot(*a_book(), sequence=1, ts=SECOND))
     for k in range(6):
         followed.see(a_delta([(MID - 3 - k, 1_000)], sequence=2 + k, ts=SECOND + 1 + k))
@@ -88,7 +77,7 @@ def test_where_there_is_no_room_the_oldest_makes_it():
 
 
 def test_a_level_that_leaves_the_window_of_the_book_is_not_known_any_more():
-    followed = Followed(Limits(reach=30, oldest=9 * SECOND))
+    followed = Orders(Limits(reach=30, oldest=9 * SECOND))
     bids, asks = a_book(10)
     followed.see(a_snapshot(bids, asks, sequence=1, ts=SECOND))
     followed.see(a_delta([(MID - 9, 1_100)], sequence=2, ts=SECOND + 1))
@@ -98,7 +87,7 @@ def test_a_level_that_leaves_the_window_of_the_book_is_not_known_any_more():
 
 
 def test_more_orders_than_fit_are_told_with_the_next_message():
-    followed = Followed(Limits(reach=60, ripe_after=SECOND, oldest=9 * SECOND))
+    followed = Orders(Limits(reach=60, ripe_after=SECOND, oldest=9 * SECOND))
     bids, asks = a_book(60)
     followed.see(a_snapshot(bids, asks, sequence=1, ts=SECOND))
     followed.see(a_delta([(MID - 59, 101)], sequence=2, ts=SECOND))

@@ -2,10 +2,17 @@
 
 import math
 
+import numpy as np
 import pytest
-from tests.core.detectors.markets import MID, MS, START, Stand
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.core.detectors.followed import Followed
+from tests.core.detectors.markets import MID, MS, RULES, START, Stand, a_market
+from tests.core.detectors.naive_spoofing import NaiveSpoofing, Said
 
-from stakan.core.detectors.spoofing import Rate, Spoofing
+from stakan.core.detectors import _spoof_kernels as kernels
+from stakan.core.detectors._order_kernels import COLUMNS, ENDED, TOLD
+from stakan.core.detectors.spoofing import Candidate, Spoofing
 from stakan.core.domain.findings import Pattern, Stage
 from stakan.core.domain.units import SECOND, Side
 
@@ -190,12 +197,12 @@ def test_where_the_same_comes_again_all_the_time_it_says_less():
         for _ in range(2):
             stand.spoof(side, MID - side * 18, 400, 160)
             stand.wait(3_000)
-    usual = stand.watcher.state.again.usual
-    assert usual > 3 * a_stand().watcher.state.again.usual
+    usual = stand.watcher.state.habits[kernels.AGAIN]
+    assert usual > 3 * kernels.FIRST_AGAIN
     said = []
-    for rate in (0.3, usual):
+    for rate in (kernels.FIRST_AGAIN, usual):
         fresh = a_stand(min_confidence=0.01)
-        fresh.watcher.state.again.usual = rate
+        fresh.watcher.state.habits[kernels.AGAIN] = rate
         repeat(fresh, times=2)
         fresh.wait(400)
         said.append(fresh.findings[-1].confidence)
@@ -268,13 +275,13 @@ def test_an_order_that_comes_and_goes_at_one_time_is_weighed_all_the_same():
 
 
 def test_a_rate_outlives_a_clock_that_goes_back():
-    rate = Rate(2.0, 0.5)
+    habits, counters = np.array((2.0, 0.3, 0.1)), np.zeros(kernels.COUNTERS, np.int64)
     for k in range(50):
-        rate.note(START + k * 10 * SECOND)
-    often = rate.usual
-    rate.note(START - 3_600 * SECOND)
-    rate.note(START + 500 * SECOND)
-    assert rate.usual > often / 2
+        kernels.note(habits, counters, kernels.OFTEN, START + k * 10 * SECOND)
+    often = habits[kernels.OFTEN]
+    kernels.note(habits, counters, kernels.OFTEN, START - 3_600 * SECOND)
+    kernels.note(habits, counters, kernels.OFTEN, START + 500 * SECOND)
+    assert habits[kernels.OFTEN] > often / 2
 
 
 def test_repetitions_far_apart_are_no_episode():
@@ -296,7 +303,8 @@ def test_a_symbol_in_which_such_orders_are_usual_needs_more_of_them():
     for stand in (usual, rare):
         repeat(stand, times=2)
         stand.wait(400)
-    assert usual.watcher.state.often.usual > rare.watcher.state.often.usual
+    often = [stand.watcher.state.habits[kernels.OFTEN] for stand in (usual, rare)]
+    assert often[0] > often[1]
     assert usual.findings[-1].confidence < rare.findings[-1].confidence
 
 
@@ -306,3 +314,58 @@ def test_the_detector_remembers_no_order_longer_than_it_may():
     stand.wait(3_000)
     assert stand.watcher.state.orders.meta[0] == 0
     assert stand.now - stand.watcher.market.ts_event < SECOND
+
+
+class Spoofs(Followed):
+    """A market whose orders are told of, and what the detector's kernels say of them."""
+
+    def __init__(self, detector):
+        self.state = detector.start(RULES)
+        super().__init__(self.state.orders)
+
+    def see(self, event):
+        """Orders that are told of with this event, and what is said."""
+        if not super().see(event):
+            return [], []
+        state = self.state
+        told = self.told(event.ts_event, again=True)
+        said, confidences = np.empty((TOLD, COLUMNS + kernels.FIELDS), np.int64), np.empty(TOLD)
+        memory = (state.candidates, state.odds, state.habits, state.counters, state.limits)
+        count = kernels.weigh(*self.table, event.ts_event, *self.prints, *memory, said, confidences)
+        return told, [*map(_said, said[:count].tolist(), confidences[:count].tolist())]
+
+
+def _said(row, confidence):
+    one = Candidate(*row[COLUMNS:])
+    confidence = pytest.approx(confidence, abs=1e-9)
+    ended = row[ENDED]
+    return Said(ended > 0, one.episode, one.links, one.low, one.high, one.total, one.began, confidence)
+
+
+def both_say(events, detector):
+    kernel, naive = Spoofs(detector), NaiveSpoofing(detector)
+    said = []
+    for event in events:
+        orders, found = kernel.see(event)
+        assert naive.see(orders, event.ts_event) == found
+        said += found
+    return said
+
+
+@settings(max_examples=10)
+@given(
+    seed=st.integers(0, 1_000),
+    min_confidence=st.sampled_from((0.0, 0.2)),
+    multiple=st.sampled_from((1.2, 2.0, 3.0)),
+    apart_s=st.sampled_from((0.5, 2.0)),
+)
+def test_orders_are_weighed_as_by_the_slow_reference(seed, min_confidence, multiple, apart_s):
+    detector = Spoofing(min_confidence=min_confidence, multiple=multiple, apart_s=apart_s)
+    both_say(a_market(seed, seconds=10), detector)
+
+
+def test_the_reference_says_a_lot():
+    said = both_say(a_market(0, seconds=25), Spoofing(min_confidence=0.0, multiple=1.2))
+    assert len(said) > 30
+    assert {one.is_gone for one in said} == {False, True}
+    assert max(one.count for one in said) > 2

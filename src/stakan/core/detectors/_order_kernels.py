@@ -5,11 +5,13 @@ its side. It ends when three quarters of the growth are gone, waits a grace for 
 then settled. Rows [0, meta[COUNT]) are in order of appearance.
 """
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
 from stakan.core.kernel import kernel
-from stakan.core.market._book_kernels import ASKS, BIDS, PRICE, SIZE, size_at
+from stakan.core.market._book_kernels import ASKS, BIDS, PRICE, SIZE
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -58,6 +60,16 @@ RIPE = 20
 """1 when it has stood long enough to be looked at while it stands, 2 when it was looked at."""
 COLUMNS = 21
 
+# Limits of what is followed. Whole numbers are exact in an array of floats, which crosses into a kernel faster than each.
+MULTIPLE = 0
+"""Of the median level: the least growth that counts."""
+REACH = 1
+"""Ticks behind the touch."""
+RIPE_AFTER = 2
+"""Nanoseconds, as the next two."""
+OLDEST = 3
+AT_LEAST = 4
+
 # Counters of a state.
 COUNT = 0
 BID_MEDIAN = 1
@@ -83,6 +95,8 @@ PACES = 3
 NEAREST = 50
 """Levels of a side that its median is taken of."""
 MEDIAN_EVERY = 200_000_000
+TOLD = 32
+"""Orders that are looked at with one message; the others wait for the next."""
 GRACE = 150_000_000
 """How long after the book a print may come."""
 MOVE = 80_000_000
@@ -108,8 +122,16 @@ def side_median(sides: Ints, counts: Ints, which: int) -> int:
     sizes = np.empty(n, np.int64)
     for i in range(n):
         sizes[i] = sides[which, counts[which] - 1 - i, SIZE]
-    sizes.sort()
-    return max(1, int(sizes[n >> 1]))
+    # Counting for one after the other takes half as long as sorting so few.
+    for i in range(n):
+        below = 0
+        up_to = 0
+        for k in range(n):
+            below += sizes[k] < sizes[i]
+            up_to += sizes[k] <= sizes[i]
+        if below <= n >> 1 < up_to:
+            return max(1, int(sizes[i]))
+    return 1
 
 
 @kernel
@@ -147,65 +169,80 @@ def keep_pace(meta: Ints, pace: Floats, bid: int, ask: int, breadth: int, ts: in
 
 
 @kernel
-def end(row: Ints, size: int, bests: Ints, ts: int) -> None:
-    """Three quarters of it are gone."""
-    row[ENDED] = ts
-    row[DROP] = row[NOW] - size
-    row[RESPONSE] = (1 - 2 * row[WHICH]) * (bests[BIDS] + bests[ASKS] - row[MIDDLE])
+def is_told(table: Ints, i: int, ts: int) -> bool:
+    """Whether an order is to be told of: it went a grace ago, or has just become ripe."""
+    ended = table[i, ENDED]
+    return bool(ts - ended >= GRACE) if ended > 0 else bool(table[i, RIPE] == 1)
 
 
 @kernel
-def is_told(row: Ints, ts: int) -> bool:
-    """Whether an order is to be told of: it went a grace ago, or has just become ripe."""
-    return bool(ts - row[ENDED] >= GRACE) if row[ENDED] > 0 else bool(row[RIPE] == 1)
+def size_near(sides: Ints, counts: Ints, bests: Ints, which: int, price: int) -> int:
+    """Lots at a price near the touch; 0 where there is no such level.
+
+    It stands as many rows before the best as ticks, or fewer where levels are missing: few rows, and those in use.
+    """
+    sign = 1 - 2 * which
+    high = counts[which] - 1
+    low = max(0, high - sign * (bests[which] - price))
+    while low < high:
+        middle = (low + high) >> 1
+        if sign * sides[which, middle, PRICE] < sign * price:
+            low = middle + 1
+        else:
+            high = middle
+    return int(sides[which, low, SIZE]) if low == high and sides[which, low, PRICE] == price else 0
 
 
 @kernel
 def grow_older(
-    row: Ints, sides: Ints, counts: Ints, bests: Ints, ts: int, ripe_after: int, oldest: int
+    table: Ints, i: int, sides: Ints, counts: Ints, bests: Ints, ts: int, ripe_after: int, oldest: int
 ) -> None:  # fmt: skip
-    """Bring an order that stands up to date.
+    """Bring an order that stands up to date; three quarters gone are its end.
 
     A level beyond the last one that the book shows is out of sight: its order is forgotten, as is one that is too old.
     """
-    which = row[WHICH]
-    size = size_at(sides, counts, which, row[LEVEL])
+    which = table[i, WHICH]
+    price = table[i, LEVEL]
+    age = ts - table[i, SINCE]
+    size = size_near(sides, counts, bests, which, price)
     sign = 1 - 2 * which
-    if (size == 0 and sign * row[LEVEL] < sign * sides[which, 0, PRICE]) or ts - row[SINCE] > oldest:
-        row[ENDED] = FORGOTTEN
+    if (size == 0 and sign * price < sign * sides[which, 0, PRICE]) or age > oldest:
+        table[i, ENDED] = FORGOTTEN
         return
-    if 4 * (size - row[BASE]) <= row[GROWTH]:
-        end(row, size, bests, ts)
-    elif row[RIPE] == 0 and ts - row[SINCE] >= ripe_after:
-        row[RIPE] = 2 if row[MOVED] or row[PAIRED] else 1
-    row[NOW] = size
+    if 4 * (size - table[i, BASE]) <= table[i, GROWTH]:
+        table[i, ENDED] = ts
+        table[i, DROP] = table[i, NOW] - size
+        table[i, RESPONSE] = sign * (bests[BIDS] + bests[ASKS] - table[i, MIDDLE])
+    elif table[i, RIPE] == 0 and age >= ripe_after:
+        table[i, RIPE] = 2 if table[i, MOVED] or table[i, PAIRED] else 1
+    table[i, NOW] = size
 
 
 @kernel
-def review(  # noqa: PLR0913, PLR0917 - scalars cross into a kernel faster than an object of them
-    sides: Ints, counts: Ints, table: Ints, meta: Ints, bests: Ints, ts: int, ripe_after: int, oldest: int,
-    at_least: int,
+def review(
+    sides: Ints, counts: Ints, table: Ints, meta: Ints, bests: Ints, limits: Floats, ts: int
 ) -> tuple[int, int]:  # fmt: skip
     """Bring all orders up to date and drop those that nobody is told of.
 
     Returns how many are to be told of, and how many have gone and wait.
     """
+    ripe_after, oldest, at_least = int(limits[RIPE_AFTER]), int(limits[OLDEST]), int(limits[AT_LEAST])
     due = 0
     gone = 0
     kept = 0
     for i in range(meta[COUNT]):
-        row = table[i]
-        if row[ENDED] == 0:
-            grow_older(row, sides, counts, bests, ts, ripe_after, oldest)
-        if row[ENDED] == FORGOTTEN:
+        if table[i, ENDED] == 0:
+            grow_older(table, i, sides, counts, bests, ts, ripe_after, oldest)
+        ended = table[i, ENDED]
+        if ended == FORGOTTEN:
             continue
-        if row[ENDED] > 0:
-            if ts - row[ENDED] >= GRACE and row[ENDED] - row[SINCE] < at_least:
+        if ended > 0:
+            if ts - ended >= GRACE and ended - table[i, SINCE] < at_least:
                 continue
             gone += 1
-        due += is_told(row, ts)
+        due += is_told(table, i, ts)
         if kept != i:
-            table[kept] = row
+            table[kept] = table[i]
         kept += 1
     meta[COUNT] = kept
     return due, gone
@@ -226,8 +263,9 @@ def common_size(sizes: Ints, which: int, lots: int, ts: int) -> int:
     """Orders of a size (to 0.2 %) that came to the other side in the last two minutes."""
     found = 0
     for i in range(sizes.shape[0]):
-        if sizes[i, 0] != 0 and sizes[i, 2] != which and ts - sizes[i, 1] <= COMMON_SPAN:
-            found += abs(sizes[i, 0] - lots) * 500 <= lots
+        # What is hardly ever so is asked first.
+        if abs(sizes[i, 0] - lots) * 500 <= lots and sizes[i, 0] != 0 and sizes[i, 2] != which:
+            found += ts - sizes[i, 1] <= COMMON_SPAN
     return found
 
 
@@ -282,17 +320,18 @@ def appear(  # noqa: PLR0913, PLR0917 - scalars cross into a kernel faster than 
 
 
 @kernel
-def follow(  # noqa: PLR0913, PLR0917 - as above
+def follow(  # noqa: PLR0913, PLR0917 - scalars cross into a kernel faster than an object of them
     sides: Ints, counts: Ints, levels: Ints, bid_count: int, before: Ints, table: Ints, meta: Ints, pace: Floats,
-    sizes: Ints, ts: int, multiple: float, reach: int, ripe_after: int, oldest: int, at_least: int,
+    sizes: Ints, limits: Floats, ts: int,
 ) -> int:  # fmt: skip
     """One delta, after the book took it; returns how many orders `settle` has to tell of.
 
-    An order is a growth of at least `multiple` medians, 1 to `reach` ticks behind the touch: nobody pretends with what
-    would be hit first. It is looked at while
-    it stands when it is `ripe_after` old (unless it moved or is half of a quote), forgotten when it is older than
-    `oldest`, and not told of when it stood less than `at_least` (all in nanoseconds).
+    An order is a growth of at least MULTIPLE medians, 1 to REACH ticks behind the touch: nobody pretends with what
+    would be hit first. It is looked at while it stands when it is RIPE_AFTER old (unless it moved or is half of a
+    quote), forgotten when it is older than OLDEST, and not told of when it stood less than AT_LEAST.
     """
+    multiple = limits[MULTIPLE]
+    reach = int(limits[REACH])
     if meta[MESSAGES] == 0 or ts - meta[MEDIAN_TS] >= MEDIAN_EVERY:
         meta[MEDIAN_TS] = ts
         meta[BID_MEDIAN] = side_median(sides, counts, BIDS)
@@ -301,7 +340,7 @@ def follow(  # noqa: PLR0913, PLR0917 - as above
     bests[BIDS] = sides[BIDS, counts[BIDS] - 1, PRICE]
     bests[ASKS] = sides[ASKS, counts[ASKS] - 1, PRICE]
     keep_pace(meta, pace, bests[BIDS], bests[ASKS], levels.shape[0], ts)
-    due, gone = review(sides, counts, table, meta, bests, ts, ripe_after, oldest, at_least)
+    due, gone = review(sides, counts, table, meta, bests, limits, ts)
     if gone:
         note_moves(levels, bid_count, before, table, meta, reach, ts)
     for i in range(levels.shape[0]):
@@ -314,6 +353,35 @@ def follow(  # noqa: PLR0913, PLR0917 - as above
         if behind <= reach:
             remember_size(sizes, meta, which, levels[i, SIZE] - before[i], ts)
     return due
+
+
+@kernel
+def is_untraded(row: Ints) -> bool:
+    """Whether prints explain less than a fifth of it."""
+    return bool(5 * row[TRADED] < row[GROWTH])
+
+
+@kernel
+def is_own(row: Ints) -> bool:
+    """Whether it stood alone: neither moved nor one half of a quote on both sides."""
+    return bool(row[MOVED] == 0 and row[PAIRED] == 0)
+
+
+@kernel
+def went_whole(row: Ints) -> bool:
+    """Whether it went with one message, to a tenth."""
+    return bool(10 * abs(row[DROP] - row[GROWTH]) <= row[GROWTH])
+
+
+@kernel
+def calm(row: Ints) -> float:
+    """Log likelihood that it came unprovoked: orders that answer a moving touch come when much else changes.
+
+    Negative where the touch had moved, or the message changed more levels, than usual.
+    """
+    moved = math.log1p(row[AGITATION] / 1000)
+    broad = min(max(math.log(max(row[BREADTH], 1) / 1000), -1.0), 2.5)
+    return -0.7 * moved - 0.6 * broad
 
 
 @kernel
@@ -348,7 +416,7 @@ def settle(  # noqa: PLR0913, PLR0917 - as above
     for i in range(meta[COUNT]):
         row = table[i]
         stays = True
-        if is_told(row, ts) and told < out.shape[0]:
+        if is_told(table, i, ts) and told < out.shape[0]:
             ask_tape(row, times, prices, lots, signs, start, stop)
             out[told] = row
             told += 1

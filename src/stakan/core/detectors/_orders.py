@@ -1,8 +1,5 @@
 """Large orders of one instrument, as detectors of spoofing and layering follow them (kernels in `_order_kernels`)."""
 
-import math
-from typing import Any
-
 import msgspec
 import numpy as np
 
@@ -12,8 +9,6 @@ from stakan.core.domain.units import Side
 from stakan.core.market.picture import MarketPicture
 
 _SIZES = 256
-_TOLD = 32
-"""Orders that are looked at with one message; the others wait for the next."""
 _SIDES = (Side.BUY, Side.SELL)
 
 
@@ -53,36 +48,6 @@ class Order(msgspec.Struct, frozen=True, gc=False):
         """Of the median level of its side."""
         return self.lots / self.median
 
-    @property
-    def life_s(self) -> float:
-        """Seconds that it stood, once it has gone."""
-        return (self.ended - self.since) * 1e-9
-
-    @property
-    def is_untraded(self) -> bool:
-        """Prints explain less than a fifth of it."""
-        return 5 * self.traded < self.lots
-
-    @property
-    def is_own(self) -> bool:
-        """Whether it stood alone: neither moved nor one half of a quote on both sides."""
-        return not (self.moved or self.paired)
-
-    @property
-    def went_whole(self) -> bool:
-        """Whether it went with one message, to a tenth."""
-        return 10 * abs(self.drop - self.lots) <= self.lots
-
-    @property
-    def calm(self) -> float:
-        """Log likelihood that it came unprovoked: orders that answer a moving touch come when much else changes.
-
-        Negative where the touch had moved, or the message changed more levels, than usual.
-        """
-        moved = math.log1p(self.agitation / 1000)
-        broad = min(max(math.log(max(self.breadth, 1) / 1000), -1.0), 2.5)
-        return -0.7 * moved - 0.6 * broad
-
 
 def _paces() -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
     return np.zeros(kernels.PACES)
@@ -97,33 +62,26 @@ def _sizes() -> "np.ndarray[tuple[int, int], np.dtype[np.int64]]":
 
 
 class Orders(msgspec.Struct, eq=False):
-    """The table, and what is usual."""
+    """The table, what is followed in it, and what is usual."""
 
     table: np.ndarray[tuple[int, int], np.dtype[np.int64]]
+    limits: np.ndarray[tuple[int], np.dtype[np.float64]]
     meta: np.ndarray[tuple[int], np.dtype[np.int64]] = msgspec.field(default_factory=_meta)
     pace: np.ndarray[tuple[int], np.dtype[np.float64]] = msgspec.field(default_factory=_paces)
     sizes: np.ndarray[tuple[int, int], np.dtype[np.int64]] = msgspec.field(default_factory=_sizes)
 
     @classmethod
-    def start(cls, most: int) -> "Orders":
-        """Room for so many at once."""
-        return cls(np.zeros((most, kernels.COLUMNS), np.int64))
+    def start(cls, most: int, multiple: float, reach: int, ripe_after: int, oldest: int, at_least: int = 0) -> "Orders":
+        """Room for so many at once (see `_order_kernels.follow` for the limits)."""
+        limits = np.array((multiple, reach, ripe_after, oldest, at_least), np.float64)
+        return cls(np.zeros((most, kernels.COLUMNS), np.int64), limits)
 
     def forget(self) -> None:
         """What stood may have gone unseen."""
         self.meta[kernels.COUNT] = 0
 
-    def follow(
-        self,
-        market: MarketPicture,
-        event: BookDelta,
-        multiple: float,
-        reach: int,
-        ripe_after: int,
-        oldest: int,
-        at_least: int = 0,
-    ) -> int:
-        """Take a delta in; how many orders `told` would tell of now (see `_order_kernels.follow` for the limits)."""
+    def follow(self, market: MarketPicture, event: BookDelta) -> int:
+        """Take a delta in; returns how many orders are to be told of by `_order_kernels.settle`."""
         book = market.book
         return kernels.follow(
             book.sides,
@@ -135,29 +93,6 @@ class Orders(msgspec.Struct, eq=False):
             self.meta,
             self.pace,
             self.sizes,
+            self.limits,
             event.ts_event,
-            multiple,
-            reach,
-            ripe_after,
-            oldest,
-            at_least,
         )
-
-    def told(self, market: MarketPicture, ts: int) -> list[Order]:
-        """Orders that have become ripe, or went a grace ago, in order of appearance; the latter are not followed on."""
-        tape = market.tape
-        out = np.empty((_TOLD, kernels.COLUMNS), np.int64)
-        count = kernels.settle(
-            self.table,
-            self.meta,
-            ts,
-            tape.times,
-            tape.prices,
-            tape.sizes,
-            tape.signs,
-            tape.start,
-            tape.end,
-            out,
-        )
-        rows: list[list[Any]] = out[:count].tolist()
-        return [Order(*row) for row in rows]

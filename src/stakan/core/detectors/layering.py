@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from stakan.core.detectors import _layer_kernels as kernels
 from stakan.core.detectors import _order_kernels as order_kernels
@@ -31,28 +32,6 @@ from stakan.core.market.tape import Tape
 from stakan.core.plugins import Detector
 
 _ROOM = 96
-_KEPT = 12
-"""Orders of a side that are looked at together."""
-_APART_S = 2.6
-"""A ladder's orders come at most so long after each other."""
-_LEAVING_S = 1.2
-"""It is gone within so long."""
-_ALONE = -3.1
-"""Log odds of any three orders that neither speak for nor against."""
-_UNENDED = 1.25
-"""What a ladder lacks that has not gone yet."""
-_OTHER_SIDE, _OTHERS = 0.6, 4
-"""What each order of the other side takes away that left, or came, at the same time; so many of them at most."""
-_AT_ONCE = 200_000_000
-_MOVED = -2.0
-"""In the calm of an order that seems to have moved: by chance others of its size come and go at the same moment."""
-
-
-class Layer(msgspec.Struct, frozen=True):
-    """An order, and what the kernel wants to know of it."""
-
-    order: Order
-    row: tuple[int, ...]
 
 
 class Ladder(msgspec.Struct):
@@ -65,14 +44,22 @@ class Ladder(msgspec.Struct):
     stage: Stage = Stage.SUSPECTED
 
 
+def _layers() -> "np.ndarray[tuple[int, int, int, int], np.dtype[np.int64]]":
+    return np.zeros((2, 2, kernels.KEPT, order_kernels.COLUMNS), np.int64)
+
+
+def _held() -> "np.ndarray[tuple[int, int], np.dtype[np.int64]]":
+    return np.zeros((2, 2), np.int64)
+
+
 class LayeringState(msgspec.Struct, eq=False):
     """What is remembered of one instrument; of both sides."""
 
     orders: Orders
-    standing: list[list[Layer]] = msgspec.field(default_factory=lambda: [[], []])
-    """In order of coming."""
-    gone: list[list[Layer]] = msgspec.field(default_factory=lambda: [[], []])
-    """In order of going."""
+    layers: np.ndarray[tuple[int, int, int, int], np.dtype[np.int64]] = msgspec.field(default_factory=_layers)
+    """Those that stand in order of coming, those that went in order of going: by that, side, row and column."""
+    held: np.ndarray[tuple[int, int], np.dtype[np.int64]] = msgspec.field(default_factory=_held)
+    """How many rows of each are filled."""
     ladders: list[Ladder] = msgspec.field(default_factory=lambda: [Ladder(), Ladder()])
     episodes: int = 0
 
@@ -92,89 +79,72 @@ class Layering(Detector, frozen=True, kw_only=True):
 
     def start(self, instrument: Instrument) -> LayeringState:  # noqa: ARG002 - nothing depends on it
         """Nothing seen yet."""
-        return LayeringState(Orders.start(_ROOM))
+        shortest, oldest = int(self.min_life_s * SECOND), int(self.max_life_s * SECOND)
+        return LayeringState(Orders.start(_ROOM, self.multiple, self.reach_ticks, shortest, oldest, shortest))
 
     def restart(self, state: LayeringState) -> None:
         """What stood may have gone unseen; habits remain."""
         state.orders.forget()
-        state.standing, state.gone = [[], []], [[], []]
+        state.held[:] = 0
 
     def on_book(self, market: MarketPicture, event: BookEvent, state: LayeringState) -> Sequence[Finding]:
         """Follow large orders; look for ladders among those that stand and those that went."""
         if type(event) is not BookDelta:
             self.restart(state)
             return ()
-        if not market.book.is_usable:
+        if not market.book.is_usable or not state.orders.follow(market, event):
             return ()
-        shortest, oldest = int(self.min_life_s * SECOND), int(self.max_life_s * SECOND)
-        due = state.orders.follow(market, event, self.multiple, self.reach_ticks, shortest, oldest, shortest)
-        if not due:
+        new = self._take(market, event, state)
+        if not new:
             return ()
-        came, went = set(), set()
-        for order in state.orders.told(market, event.ts_event):
-            if order.is_untraded and order.is_own and order.ended == 0:
-                _keep(state.standing[order.which], order)
-                came.add(order.which)
-                continue
-            _forget(state.standing[order.which], order)
-            if order.is_untraded and not order.paired and order.went_whole:
-                _keep(state.gone[order.which], order)
-                went.add(order.which)
-        findings = [self._gone(market, event, state, which) for which in sorted(went)]
-        findings += [self._standing(event, state, which) for which in sorted(came)]
+        findings = [self._gone(market, event, state, which) for which in range(2) if new & kernels.GONE_BIT << which]
+        findings += [self._standing(event, state, which) for which in range(2) if new & kernels.STANDING_BIT << which]
         return [finding for finding in findings if finding is not None]
+
+    def _take(self, market: MarketPicture, event: BookDelta, state: LayeringState) -> int:
+        """Bits of the sides that have something new to look at."""
+        tape = market.tape
+        return kernels.take(
+            state.orders.table,
+            state.orders.meta,
+            event.ts_event,
+            tape.times,
+            tape.prices,
+            tape.sizes,
+            tape.signs,
+            tape.start,
+            tape.end,
+            state.layers,
+            state.held,
+            event.ts_event - int(self.max_life_s * SECOND),
+            self.min_layers,
+        )
 
     def _standing(self, event: BookDelta, state: LayeringState, which: int) -> Finding | None:
         """Ladders that stand, the newest order among them."""
-        oldest = event.ts_event - int(self.max_life_s * SECOND)
-        for kept in state.standing:
-            while kept and kept[0].order.since < oldest:
-                del kept[0]
-        found = self._ladder(_newest_run(state.standing[which]))
-        if found is None:
-            return None
-        score, orders = found
-        first, last = orders[0].since, orders[-1].since
-        others = sum(first - _AT_ONCE <= one.order.since <= last + _AT_ONCE for one in state.standing[1 - which])
-        odds = _ALONE + score - _UNENDED - _OTHER_SIDE * min(others, _OTHERS)
-        return self._said(event, state, which, orders, odds, Stage.SUSPECTED)
+        found = _found()
+        odds, count = kernels.standing(state.layers, state.held, which, self.min_layers, found)
+        return self._said(event, state, found[:count], odds) if count else None
 
     def _gone(self, market: MarketPicture, event: BookDelta, state: LayeringState, which: int) -> Finding | None:
         """Ladders that went, the last order with them."""
-        newest = state.gone[which][-1].order.ended
-        leaving = [one for one in state.gone[which] if newest - one.order.ended <= _LEAVING_S * SECOND]
-        leaving.sort(key=lambda one: one.order.since)
-        ladders = [found for run in _runs(leaving) if (found := self._ladder(run)) is not None]
-        if not ladders:
+        found = _found()
+        odds, count = kernels.gone(state.layers, state.held, which, self.min_layers, found)
+        if not count:
             return None
-        score, orders = max(ladders, key=lambda found: found[0])
-        first, last = min(one.ended for one in orders), max(one.ended for one in orders)
-        others = sum(first - _AT_ONCE <= one.order.ended <= last + _AT_ONCE for one in state.gone[1 - which])
-        hits = sum(one.hit for one in orders) / len(orders)
-        odds = _ALONE + score - _OTHER_SIDE * min(others, _OTHERS) - 0.75 * math.log1p(hits / _usual_hits(market.tape))
-        return self._said(event, state, which, orders, odds, Stage.CONFIRMED)
-
-    def _ladder(self, run: Sequence[Layer]) -> tuple[float, list[Order]] | None:
-        """How good the best ladder among orders of a run is, and its orders as they came."""
-        if len(run) < max(self.min_layers, kernels.FEWEST):
-            return None
-        outwards = sorted(run, key=lambda one: one.row[kernels.PRICE])
-        chosen = np.empty(len(run), np.int64)
-        rows = np.array([one.row for one in outwards], np.int64)
-        score, count = kernels.best_ladder(rows, chosen)
-        if count < self.min_layers:
-            return None
-        orders = sorted((outwards[k].order for k in chosen[:count].tolist()), key=lambda one: one.since)
-        # Most of them moved: a maker's ladder that was priced anew.
-        return None if 2 * sum(one.moved for one in orders) > count else (score, orders)
+        hits = int(found[:count, order_kernels.HIT].sum()) / count
+        return self._said(event, state, found[:count], odds - 0.75 * math.log1p(hits / _usual_hits(market.tape)))
 
     def _said(
-        self, event: BookDelta, state: LayeringState, which: int, orders: list[Order], odds: float, stage: Stage
+        self, event: BookDelta, state: LayeringState, found: npt.NDArray[np.int64], odds: float
     ) -> Finding | None:
         """The finding, where it is likely enough and says more than the one before."""
         confidence = logistic(odds)
         if confidence < self.min_confidence:
             return None
+        orders = [Order(*row) for row in found.tolist()]
+        which = orders[0].which
+        stage = Stage.CONFIRMED if orders[0].ended else Stage.SUSPECTED
         ladder = state.ladders[which]
         began, until = orders[0].since, max(one.ended or event.ts_event for one in orders)
         goes_on = ladder.episode > 0 and began <= ladder.ended
@@ -208,35 +178,9 @@ class Layering(Detector, frozen=True, kw_only=True):
         )
 
 
-def _keep(kept: list[Layer], order: Order) -> None:
-    """The newest of a price replaces what was there; the oldest goes where there are too many."""
-    kept[:] = [one for one in kept if one.order.price != order.price][1 - _KEPT :]
-    common = -0.5 * math.log1p(max(0, order.common - 1))
-    moved = _MOVED if order.moved else 0.0
-    calm = round((order.calm + common + moved) * 1e6)
-    row = (-order.side * order.price, order.lots, order.since, calm, order.distance)
-    kept.append(Layer(order, row))
-
-
-def _forget(kept: list[Layer], order: Order) -> None:
-    kept[:] = [one for one in kept if (one.order.price, one.order.since) != (order.price, order.since)]
-
-
-def _newest_run(layers: Sequence[Layer]) -> Sequence[Layer]:
-    """Of orders in order of coming, the last and those that came one soon after the other before it."""
-    first = len(layers) - 1
-    while first > 0 and layers[first].order.since - layers[first - 1].order.since <= _APART_S * SECOND:
-        first -= 1
-    return layers[max(first, 0) :]
-
-
-def _runs(layers: Sequence[Layer]) -> list[Sequence[Layer]]:
-    """All of them, newest first."""
-    runs = []
-    while layers:
-        runs.append(_newest_run(layers))
-        layers = layers[: -len(runs[-1])]
-    return runs
+def _found() -> npt.NDArray[np.int64]:
+    """Room for the orders of a ladder."""
+    return np.empty((kernels.KEPT, order_kernels.COLUMNS), np.int64)
 
 
 def _usual_hits(tape: Tape) -> float:

@@ -1,0 +1,332 @@
+"""Kernels of spoofing: what speaks for and against an order, and which order before it it goes on from."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from stakan.core.detectors._odds import logistic_kernel
+from stakan.core.detectors._order_kernels import (
+    BASE,
+    COLUMNS,
+    COMMON,
+    DISTANCE,
+    DROP,
+    ENDED,
+    GROWTH,
+    LEVEL,
+    MEDIAN,
+    OPPOSITE,
+    PAIRED,
+    SINCE,
+    TOLD,
+    WHICH,
+    calm,
+    is_own,
+    is_untraded,
+    settle,
+    went_whole,
+)
+from stakan.core.domain.units import MINUTE, SECOND
+from stakan.core.kernel import kernel
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Signs = npt.NDArray[np.int8]
+
+REMEMBERED = 8
+"""Candidates of a side that another one may go on from."""
+
+# Columns of candidates: orders that may be spoofing, with those before them that they go on from. Two that overlap may
+# go on from the same one: they are of one episode. Their log odds, of all of them together, are an array beside.
+CHAIN = 0
+"""Ordinal of the first of them among all first ones."""
+BEGAN = 1
+UNTIL = 2
+"""When this one went; now, while it stands."""
+LOTS = 3
+"""Of this one, as are the next two."""
+BEHIND = 4
+"""Ticks behind the touch."""
+OWN = 5
+TOTAL = 6
+"""Lots of all of them."""
+LINKS = 7
+"""How many they are."""
+LOW = 8
+"""Lowest and highest price of all of them."""
+HIGH = 9
+EPISODE = 10
+"""0 until it is said."""
+FIELDS = 11
+
+# The symbol's habits: exponential means over both sides.
+OFTEN = 0
+"""Candidates a minute and side; at first what is expected before any were seen."""
+AGAIN = 1
+"""Repetitions among them."""
+LIFE_S = 2
+"""Median life of large orders that nobody traded with."""
+HABITS = 3
+
+# Counters; the first two are exchange times of the last candidate and of the last repetition.
+HELD = 2
+"""Candidates of bids that are remembered; then those of asks."""
+CHAINS = 4
+EPISODES = 5
+COUNTERS = 6
+
+# Limits; seconds.
+MIN_LIFE_S = 0
+APART_S = 1
+MIN_CONFIDENCE = 2
+
+FIRST_OFTEN = 2.0
+FIRST_AGAIN = 0.3
+FIRST_LIFE_S = 0.1
+_LEAST_OFTEN = 0.5
+_LEAST_AGAIN = 0.1
+_MOST_OFTEN = 20.0
+"""Of both."""
+_RATE_SPAN = 5 * MINUTE
+_LEAST_LIFE_S = 0.05
+_MOST_LIFE_S = 1.0
+_LIFE_STEP = 0.03
+"""Of the running median of lives, per order."""
+_OVERLAP_S = 0.06
+"""A repetition may come so much before the one before has gone: with the same or the next message."""
+_PAUSE = 100_000_000
+"""Nanoseconds; what comes again at its place sooner is a quote that was renewed."""
+_SAME = 0.005
+"""Sizes that differ less than so much, in logarithms, are the same."""
+_NEAR = 0.02
+"""Sizes that differ less than so much are as good as the same, wherever they stand."""
+_NEAR_BONUS = 0.5
+_LIKE_BONUS = -0.7
+"""Log likelihood ratios of going on with such a size, and with any other, from which the difference is taken."""
+_ALONE = -2.75
+"""Log odds of one candidate that neither speaks for nor against, where candidates are as frequent as expected."""
+_MOVED = -1.5
+"""What an order that seems to have moved lacks; by chance others of its size come and go at the same moment."""
+_UNENDED = -1.5
+"""What an order lacks that has not gone yet."""
+_VOUCHED = 3.0
+"""Log odds of a candidate that another one inherits at most: what was certain does not make certain what follows."""
+_NONE = -1
+
+
+@kernel
+def note(habits: Floats, counters: Ints, rate: int, ts: int) -> None:
+    """One more candidate (OFTEN) or repetition (AGAIN) has come."""
+    last = counters[rate]
+    if last:
+        least = _LEAST_OFTEN if rate == OFTEN else _LEAST_AGAIN
+        fading = math.exp(-max(0, ts - last) / _RATE_SPAN)
+        habits[rate] = min(max(habits[rate] * fading + 0.5 * MINUTE / _RATE_SPAN, least), _MOST_OFTEN)
+    counters[rate] = max(last, ts)
+
+
+@kernel
+def note_life(habits: Floats, life_s: float) -> None:
+    """Move the running median a step (stochastic approximation of a quantile)."""
+    step = _LIFE_STEP if life_s > habits[LIFE_S] else -_LIFE_STEP
+    habits[LIFE_S] = min(max(habits[LIFE_S] * math.exp(step), _LEAST_LIFE_S), _MOST_LIFE_S)
+
+
+@kernel
+def shape(order: Ints) -> float:
+    """What speaks for one order while it stands."""
+    size = min(math.log(order[GROWTH] / order[MEDIAN] / 4), 1.2)
+    place = -0.2 * order[DISTANCE] - 0.6 * min(math.log1p(order[BASE] / order[MEDIAN]), 2.0)
+    common = -0.8 * min(math.log1p(max(0, order[COMMON] - 1)), 3.0)
+    answer = 0.7 if order[OPPOSITE] else 0.0
+    return float(min(max(0.9 + size + place + common + answer + 0.7 * calm(order), -4.0), 4.0))
+
+
+@kernel
+def ending(order: Ints, life_s: float, usual_life_s: float) -> float:
+    """What speaks for one order in how it went: just as it came, and sooner rather than later."""
+    exact = 1.3 if 200 * abs(order[DROP] - order[GROWTH]) <= order[GROWTH] else 0.0
+    return exact - 0.4 * math.log(max(life_s, 1e-3) / usual_life_s)
+
+
+@kernel
+def is_same(order: Ints, one: Ints) -> bool:
+    """Whether an order has the size and the distance from the touch of a candidate."""
+    return order[DISTANCE] == one[BEHIND] and abs(math.log(order[GROWTH] / one[LOTS])) < _SAME
+
+
+@kernel
+def repeats(order: Ints, one: Ints) -> bool:
+    """Whether it is the same and came after a pause."""
+    return is_same(order, one) and order[SINCE] - one[UNTIL] >= _PAUSE
+
+
+@kernel
+def link(order: Ints, one: Ints, habits: Floats, apart_s: float) -> float:
+    """Log likelihood ratio of coming so soon after a candidate, with such a size; NaN where it does not go on.
+
+    By chance candidates come as a Poisson process of the symbol's own rate, and so do those that repeat one before;
+    repetitions wait `apart_s` on average.
+    """
+    gap = (order[SINCE] - one[UNTIL]) / SECOND
+    if gap < -_OVERLAP_S or gap > 3 * apart_s or not (is_own(order) or one[OWN]):
+        return np.nan
+    soon = -max(gap, 0.0) / apart_s - math.log(apart_s / 60)
+    if repeats(order, one):
+        return float(soon - math.log(habits[AGAIN]))
+    if not (is_own(order) and one[OWN]):
+        return np.nan
+    unlike = abs(math.log(order[GROWTH] / one[LOTS]))
+    soon -= math.log(habits[OFTEN])
+    return float(soon + (_NEAR_BONUS if unlike < _NEAR else _LIKE_BONUS - unlike))
+
+
+@kernel
+def goes_on_from(order: Ints, kept: Ints, odds: Floats, n: int, habits: Floats, apart_s: float) -> tuple[int, float]:
+    """The candidate among n that an order most likely goes on from, _NONE for none, and the log odds that adds.
+
+    One that stands goes on only from what it repeats. An order that stood at its place a moment ago was renewed: it
+    goes on from none.
+    """
+    best, most = _NONE, 0.0
+    for k in range(n):
+        one = kept[k]
+        if is_same(order, one) and order[SINCE] - one[UNTIL] < _PAUSE:
+            return _NONE, 0.0
+        if order[ENDED] == 0 and not repeats(order, one):
+            continue
+        found = min(odds[k], _VOUCHED) + link(order, one, habits, apart_s)
+        if not math.isnan(found) and (best == _NONE or found > most):
+            best, most = k, found
+    return best, most
+
+
+@kernel
+def first_of_chain(order: Ints, until: int, chain: int, out: Ints) -> None:
+    """An order as a candidate that goes on from none."""
+    out[CHAIN] = chain
+    out[BEGAN] = order[SINCE]
+    out[UNTIL] = until
+    out[LOTS] = out[TOTAL] = order[GROWTH]
+    out[BEHIND] = order[DISTANCE]
+    out[OWN] = is_own(order)
+    out[LINKS] = 1
+    out[LOW] = out[HIGH] = order[LEVEL]
+    out[EPISODE] = 0
+
+
+@kernel
+def go_on(order: Ints, until: int, one: Ints, out: Ints) -> None:
+    """An order as a candidate that goes on from another."""
+    first_of_chain(order, until, one[CHAIN], out)
+    out[BEGAN] = one[BEGAN]
+    out[TOTAL] += one[TOTAL]
+    out[LINKS] += one[LINKS]
+    out[LOW] = min(one[LOW], order[LEVEL])
+    out[HIGH] = max(one[HIGH], order[LEVEL])
+    out[EPISODE] = one[EPISODE]
+
+
+@kernel
+def keep(candidate: Ints, its_odds: float, kept: Ints, odds: Floats, n: int) -> int:
+    """Put a candidate last, the first goes where there is no room; returns how many there are."""
+    if n == REMEMBERED:
+        n -= 1
+        for k in range(n):
+            kept[k] = kept[k + 1]
+            odds[k] = odds[k + 1]
+    kept[n] = candidate
+    odds[n] = its_odds
+    return n + 1
+
+
+@kernel
+def weigh_standing(
+    order: Ints, kept: Ints, odds: Floats, n: int, habits: Floats, apart_s: float, ts: int, out: Ints
+) -> float:  # fmt: skip
+    """An order that stands, as a candidate in `out`, and its log odds; NaN where it repeats none before."""
+    best, inherited = goes_on_from(order, kept, odds, n, habits, apart_s)
+    if best == _NONE:
+        return np.nan
+    go_on(order, ts, kept[best], out)
+    return inherited + shape(order) + _UNENDED
+
+
+@kernel
+def weigh_gone(
+    order: Ints, kept: Ints, odds: Floats, habits: Floats, counters: Ints, limits: Floats, ts: int, out: Ints
+) -> float:  # fmt: skip
+    """The same of an order that went: it goes on from one before, or is the first of others. It is kept for the next.
+
+    NaN where it is no candidate.
+    """
+    life_s = (order[ENDED] - order[SINCE]) * 1e-9
+    usual_life_s = habits[LIFE_S]
+    note_life(habits, life_s)
+    if life_s < limits[MIN_LIFE_S] or order[PAIRED] or not went_whole(order):
+        return np.nan
+    held = HELD + order[WHICH]
+    n = counters[held]
+    found = shape(order) + ending(order, life_s, usual_life_s)
+    alone = _ALONE - math.log(habits[OFTEN] / FIRST_OFTEN) + (0.0 if is_own(order) else _MOVED)
+    best, inherited = goes_on_from(order, kept, odds, n, habits, limits[APART_S])
+    if best != _NONE and inherited > alone:
+        go_on(order, order[ENDED], kept[best], out)
+        found = inherited + found
+    else:
+        counters[CHAINS] += 1
+        first_of_chain(order, order[ENDED], counters[CHAINS], out)
+        found = alone + found
+    if found < 0:
+        note(habits, counters, OFTEN, ts)
+        for k in range(n):
+            if repeats(order, kept[k]):
+                note(habits, counters, AGAIN, ts)
+                break
+    counters[held] = keep(out, found, kept, odds, n)
+    return found
+
+
+@kernel
+def name_episode(candidate: Ints, kept: Ints, n: int, counters: Ints) -> None:
+    """All of the chain of a candidate that is said are an episode from then on."""
+    if candidate[EPISODE]:
+        return
+    counters[EPISODES] += 1
+    candidate[EPISODE] = counters[EPISODES]
+    for k in range(n):
+        if kept[k, CHAIN] == candidate[CHAIN]:
+            kept[k, EPISODE] = candidate[EPISODE]
+
+
+@kernel
+def weigh(  # noqa: PLR0913, PLR0917 - scalars cross into a kernel faster than an object of them
+    table: Ints, meta: Ints, ts: int, times: Ints, prices: Ints, lots: Ints, signs: Signs, start: int, stop: int,
+    candidates: Ints, odds: Floats, habits: Floats, counters: Ints, limits: Floats, said: Ints, confidences: Floats,
+) -> int:  # fmt: skip
+    """Weigh orders that are to be told of, and say which are likely enough; returns how many.
+
+    A row of `said` is the order and then the candidate that it is.
+    """
+    told = np.empty((TOLD, COLUMNS), np.int64)
+    out = np.empty(FIELDS, np.int64)
+    count = 0
+    for i in range(settle(table, meta, ts, times, prices, lots, signs, start, stop, told)):
+        order = told[i]
+        if not is_untraded(order):
+            continue
+        kept, its_odds = candidates[order[WHICH]], odds[order[WHICH]]
+        if order[ENDED] == 0:
+            n = counters[HELD + order[WHICH]]
+            found = weigh_standing(order, kept, its_odds, n, habits, limits[APART_S], ts, out)
+        else:
+            found = weigh_gone(order, kept, its_odds, habits, counters, limits, ts, out)
+        if math.isnan(found) or logistic_kernel(found) < limits[MIN_CONFIDENCE]:
+            continue
+        name_episode(out, kept, counters[HELD + order[WHICH]], counters)
+        said[count, :COLUMNS] = order
+        said[count, COLUMNS:] = out
+        confidences[count] = logistic_kernel(found)
+        count += 1
+    return count
