@@ -147,7 +147,7 @@ class _Crowd:
 
     def _plan(self, now):
         kind, side = self.rng.integers(0, 4), int(self.rng.choice((1, -1)))
-        lots, distance = int(self.rng.integers(5, 10)) * self.lots, int(self.rng.integers(2, 8))
+        lots, distance = int(self.rng.integers(5, 10)) * self.lots + 7, int(self.rng.integers(2, 8))
         if kind == 0:
             for k in range(3):
                 self._stand(now + k * 700 * MS, now + (k * 700 + 500) * MS, side, distance, lots)

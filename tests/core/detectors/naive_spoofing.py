@@ -133,7 +133,8 @@ def _is_same(order, one):
 
 
 def _repeats(order, one):
-    return _is_same(order, one) and order.since - one.until >= 100 * MILLISECOND
+    is_round = order.lots >= 100 and set(str(order.lots)[1:]) == {"0"}
+    return _is_same(order, one) and order.since - one.until >= 100 * MILLISECOND and not is_round
 
 
 def _shape(order):

@@ -23,7 +23,7 @@ def a_stand(**parameters):
     return stand
 
 
-def repeat(stand, side=1, lots=700, times=3, life=600, distance=5):
+def repeat(stand, side=1, lots=730, times=3, life=600, distance=5):
     for _ in range(times):
         stand.spoof(side, MID - side * (1 + distance), lots, life)
         stand.wait(400)
@@ -40,10 +40,10 @@ def test_a_large_order_that_comes_again_and_goes_untraded_is_found_on_its_side(s
     assert last.stage is Stage.CONFIRMED
     assert last.side is Side(side)
     assert (last.low, last.high) == (MID - side * 6, MID - side * 6)
-    assert (last.count, last.size) == (3, 2_100)
+    assert (last.count, last.size) == (3, 2_190)
     assert last.began == began
     assert {one.episode for one in stand.findings} == {1}
-    assert last.evidence["times_median"] == pytest.approx(7, abs=0.1)
+    assert last.evidence["times_median"] == pytest.approx(7.3, abs=0.1)
     assert last.evidence["distance_ticks"] == 5
     assert last.evidence["life_s"] == pytest.approx(0.6)
 
@@ -51,11 +51,25 @@ def test_a_large_order_that_comes_again_and_goes_untraded_is_found_on_its_side(s
 def test_a_repetition_is_suspected_while_it_still_stands():
     stand = a_stand()
     repeat(stand, times=2)
-    stand.add(1, MID - 6, 700)
+    stand.add(1, MID - 6, 730)
     stand.wait(300)
     assert stand.findings[-1].stage is Stage.SUSPECTED
     assert stand.findings[-1].ts_event < stand.now
-    assert stand.watcher.market.book.size_at(Side.BUY, MID - 6) == 800
+    assert stand.watcher.market.book.size_at(Side.BUY, MID - 6) == 830
+
+
+def odds(confidence):
+    """In logarithms."""
+    return math.log(confidence / (1 - confidence))
+
+
+def test_a_round_size_says_less_than_one_that_nobody_else_has():
+    said = []
+    for lots in (730, 700):
+        stand = a_stand(min_confidence=0.0)
+        repeat(stand, lots=lots)
+        said.append(odds(stand.findings[-1].confidence))
+    assert said[0] > said[1] + 1
 
 
 def test_confidence_rises_with_every_repetition():
@@ -87,15 +101,15 @@ def test_one_order_alone_is_not_spoofing():
 def test_an_order_that_is_eaten_by_trades_is_never_spoofing(late_ms):
     stand = a_stand(min_confidence=0.01)
     for _ in range(4):
-        stand.add(1, MID - 6, 700)
+        stand.add(1, MID - 6, 730)
         stand.wait(600)
         if late_ms <= 0:
-            stand.trade(MID - 6, 700, Side.SELL, stand.now + late_ms * MS)
+            stand.trade(MID - 6, 730, Side.SELL, stand.now + late_ms * MS)
         went = stand.now
-        stand.add(1, MID - 6, -700)
+        stand.add(1, MID - 6, -730)
         if late_ms > 0:
             stand.wait(late_ms)
-            stand.trade(MID - 6, 700, Side.SELL, went)
+            stand.trade(MID - 6, 730, Side.SELL, went)
         stand.wait(400)
     assert stand.findings == []
 
@@ -103,11 +117,11 @@ def test_an_order_that_is_eaten_by_trades_is_never_spoofing(late_ms):
 def test_prints_on_the_other_side_or_elsewhere_do_not_excuse_it():
     stand = a_stand()
     for _ in range(3):
-        stand.add(1, MID - 6, 700)
+        stand.add(1, MID - 6, 730)
         stand.wait(600)
-        stand.trade(MID - 1, 700, Side.SELL)
+        stand.trade(MID - 1, 730, Side.SELL)
         stand.trade(MID + 1, 50, Side.BUY)
-        stand.add(1, MID - 6, -700)
+        stand.add(1, MID - 6, -730)
         stand.wait(400)
     stand.wait(400)
     assert stand.findings
@@ -117,7 +131,7 @@ def test_prints_on_the_other_side_or_elsewhere_do_not_excuse_it():
 def test_a_quote_that_moves_after_each_trade_is_not_spoofing():
     stand = a_stand()
     place = 5
-    stand.add(1, MID - 1 - place, 700)
+    stand.add(1, MID - 1 - place, 730)
     for k in range(6):
         stand.wait(600)
         stand.trade(MID - 1, 30, Side.SELL)
@@ -159,7 +173,7 @@ def test_an_order_at_the_touch_is_not_spoofing():
 def test_an_order_that_melts_away_is_not_spoofing():
     stand = a_stand()
     for _ in range(3):
-        stand.add(1, MID - 6, 700)
+        stand.add(1, MID - 6, 730)
         for _ in range(7):
             stand.wait(100)
             stand.add(1, MID - 6, -100)
@@ -167,17 +181,16 @@ def test_an_order_that_melts_away_is_not_spoofing():
     assert stand.findings == []
 
 
-def odds_after_another(distance=5, lots=700, *, meanwhile=False):
+def odds_after_another(distance=5, lots=730, *, meanwhile=False):
     stand = a_stand(min_confidence=0.01)
-    stand.spoof(1, MID - 6, 700, 600)
+    stand.spoof(1, MID - 6, 730, 600)
     stand.wait(400)
     if meanwhile:
         stand.spoof(1, MID - 12, 430, 200)
         stand.wait(200)
     stand.spoof(1, MID - 1 - distance, lots, 600)
     stand.wait(400)
-    confidence = stand.findings[-1].confidence
-    return math.log(confidence / (1 - confidence))
+    return odds(stand.findings[-1].confidence)
 
 
 def test_the_same_size_at_the_same_place_says_more_than_a_like_one():
@@ -195,7 +208,7 @@ def test_where_the_same_comes_again_all_the_time_it_says_less():
     for k in range(40):
         side = 1 if k % 2 else -1
         for _ in range(2):
-            stand.spoof(side, MID - side * 18, 400, 160)
+            stand.spoof(side, MID - side * 18, 410, 160)
             stand.wait(3_000)
     usual = stand.watcher.state.habits[kernels.AGAIN]
     assert usual > 3 * kernels.FIRST_AGAIN
@@ -213,7 +226,7 @@ def test_where_the_same_comes_again_all_the_time_it_says_less():
 def test_a_quote_that_moves_to_and_fro_is_not_spoofing(ms):
     stand = a_stand()
     here, there = MID - 6, MID - 7
-    stand.add(1, here, 700)
+    stand.add(1, here, 730)
     for _ in range(12):
         stand.wait(ms)
         stand.change({1: {here: 100, there: 800}})
@@ -227,7 +240,7 @@ def test_a_quote_that_moves_to_and_fro_is_not_spoofing(ms):
 def test_a_quote_that_is_renewed_after_a_moment_is_not_spoofing(life_ms, hole_ms):
     stand = a_stand()
     for _ in range(12):
-        stand.spoof(1, MID - 6, 700, life_ms)
+        stand.spoof(1, MID - 6, 730, life_ms)
         stand.wait(hole_ms)
     stand.wait(1_000)
     assert stand.findings == []
@@ -237,7 +250,7 @@ def test_an_order_elsewhere_does_not_hide_that_another_is_repeated():
     stand = a_stand()
     repeat(stand, times=2)
     repeat(stand, times=1, distance=8)
-    stand.add(1, MID - 6, 700)
+    stand.add(1, MID - 6, 730)
     stand.wait(300)
     assert stand.findings[-1].stage is Stage.SUSPECTED
 
@@ -256,7 +269,7 @@ def test_what_was_certain_does_not_vouch_for_what_comes_after_it():
 
 def test_episodes_are_numbered_as_they_are_said():
     stand = a_stand()
-    stand.spoof(1, MID - 6, 700, 600)
+    stand.spoof(1, MID - 6, 730, 600)
     stand.wait(400)
     repeat(stand, side=-1, times=3)
     stand.wait(400)
@@ -268,8 +281,8 @@ def test_episodes_are_numbered_as_they_are_said():
 
 def test_an_order_that_comes_and_goes_at_one_time_is_weighed_all_the_same():
     stand = a_stand(min_life_s=0.0)
-    stand.add(1, MID - 6, 700)
-    stand.add(1, MID - 6, -700)
+    stand.add(1, MID - 6, 730)
+    stand.add(1, MID - 6, -730)
     stand.wait(1_000)
     assert all(0 < one.confidence < 1 for one in stand.findings)
 
@@ -310,7 +323,7 @@ def test_a_symbol_in_which_such_orders_are_usual_needs_more_of_them():
 
 def test_the_detector_remembers_no_order_longer_than_it_may():
     stand = a_stand(max_life_s=1.0)
-    stand.add(1, MID - 6, 700)
+    stand.add(1, MID - 6, 730)
     stand.wait(3_000)
     assert stand.watcher.state.orders.meta[0] == 0
     assert stand.now - stand.watcher.market.ts_event < SECOND

@@ -99,6 +99,8 @@ _PAUSE = 100_000_000
 """Nanoseconds; what comes again at its place sooner is a quote that was renewed."""
 _SAME = 0.005
 """Sizes that differ less than so much, in logarithms, are the same."""
+_ROUND = 100
+"""Lots; smaller sizes have too few digits to be called round."""
 _NEAR = 0.02
 """Sizes that differ less than so much are as good as the same, wherever they stand."""
 _NEAR_BONUS = 0.5
@@ -157,9 +159,18 @@ def is_same(order: Ints, one: Ints) -> bool:
 
 
 @kernel
+def is_round(lots: int) -> bool:
+    """One significant digit of three or more."""
+    unit = 1
+    while lots >= 10 * unit:
+        unit *= 10
+    return unit >= _ROUND and lots % unit == 0
+
+
+@kernel
 def repeats(order: Ints, one: Ints) -> bool:
-    """Whether it is the same and came after a pause."""
-    return is_same(order, one) and order[SINCE] - one[UNTIL] >= _PAUSE
+    """Whether it is the same and came after a pause. A round size is no signature: many use it."""
+    return is_same(order, one) and order[SINCE] - one[UNTIL] >= _PAUSE and not is_round(order[GROWTH])
 
 
 @kernel
