@@ -13,6 +13,7 @@ import numpy as np
 
 from stakan.adapters.exchanges.bybit import inquiry
 from stakan.adapters.exchanges.bybit.client import Shared
+from stakan.adapters.exchanges.bybit.context import Ports
 from stakan.adapters.exchanges.bybit.endpoints import LOCAL_VENUE
 from stakan.adapters.exchanges.bybit.errors import Kind, Reaction
 from stakan.adapters.exchanges.bybit.feed import FeedLimits, Outside, PublicFeed
@@ -23,7 +24,7 @@ from stakan.adapters.exchanges.bybit.preflight import Verdict, Wanted, preflight
 from stakan.adapters.exchanges.bybit.rest import Keys, Line, Pause, Procedure, ServerClock, get, measure_clock
 from stakan.adapters.exchanges.bybit.sessions import PrivateSession, TradeSession
 from stakan.adapters.exchanges.bybit.topics import Topics
-from stakan.adapters.exchanges.bybit.venue import BybitVenue, Ports
+from stakan.adapters.exchanges.bybit.venue import BybitVenue
 from stakan.adapters.journal.disk import Disk
 from stakan.adapters.journal.reading import secure
 from stakan.adapters.journal.records import Header

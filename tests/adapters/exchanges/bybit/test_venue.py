@@ -6,11 +6,13 @@ import msgspec
 import pytest
 from tests.adapters.exchanges.bybit.fakes import BTC, RULES, Bench, order
 
+from stakan.adapters.exchanges.bybit.context import Patience
+from stakan.adapters.exchanges.bybit.entry_gate import LEFT_ALONE
 from stakan.adapters.exchanges.bybit.errors import CODES, DUPLICATE_ID, NO_OPENING, TOO_FAST, Kind, Reaction
 from stakan.adapters.exchanges.bybit.limits import SLOW_DOWN
 from stakan.adapters.exchanges.bybit.messages import PrivateFrame, read
 from stakan.adapters.exchanges.bybit.rest import measure_clock
-from stakan.adapters.exchanges.bybit.venue import LEFT_ALONE, BybitVenue, Patience
+from stakan.adapters.exchanges.bybit.venue import BybitVenue
 from stakan.core.domain.commands import AmendOrder, CancelOrder, SetProtection, SubmitOrder
 from stakan.core.domain.errors import RequestRefused
 from stakan.core.domain.events import OrderFilled
@@ -824,7 +826,7 @@ def test_entries_are_taken_again_when_the_stream_is_back_and_the_account_was_rea
 def test_a_stream_that_never_came_opens_nothing_either():
     bench = Bench(by_socket=False)
     bench.venue.stop()
-    bench.venue = BybitVenue({BTC: RULES}, "bybit", bench.venue._ports)
+    bench.venue = BybitVenue({BTC: RULES}, "bybit", bench.ports)
     bench.venue.start()
     bench.prepare()
     bench.time.run(5 * SECOND)

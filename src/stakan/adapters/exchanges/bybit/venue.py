@@ -19,11 +19,13 @@ from functools import partial
 from itertools import count
 
 import msgspec
-import numpy as np
 
 from stakan.adapters.exchanges.bybit import bodies, inquiry
 from stakan.adapters.exchanges.bybit.bodies import symbol_of
 from stakan.adapters.exchanges.bybit.capabilities import Breakers, Capability
+from stakan.adapters.exchanges.bybit.clock_keeper import ClockKeeper
+from stakan.adapters.exchanges.bybit.context import HaltLatch, Patience, Ports, StreamState, VenueContext
+from stakan.adapters.exchanges.bybit.entry_gate import EntryGate
 from stakan.adapters.exchanges.bybit.errors import (
     CLOCK_OFF,
     DUPLICATE_ID,
@@ -47,8 +49,6 @@ from stakan.adapters.exchanges.bybit.rest import (
     Request,
     Sender,
     ServerClock,
-    Timers,
-    Transport,
     judge,
     measure_clock,
 )
@@ -62,65 +62,19 @@ from stakan.core.domain.events import (
     OrderRejected,
     OutcomeLost,
     ProtectionRejected,
-    VenueEvent,
-    VenueNews,
 )
 from stakan.core.domain.ids import ClientOrderId, InstrumentId, VenueOrderId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.orders import NewOrder, OrderStatus
-from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND, Ticks
+from stakan.core.domain.units import MILLISECOND, SECOND, Ticks
 from stakan.core.portfolio.orders import Order
 
 _PROOF_MARGIN = 10 * SECOND
 """Beyond the receive window, until an order that is nowhere was never accepted (decision 3)."""
 _FIRST_DECIDES = frozenset((DUPLICATE_ID, 10014, 20006))
 """An earlier request did it: this one says nothing of what became of the order."""
-LEFT_ALONE = 10 * MINUTE
-"""How long nothing opens in a symbol of which the exchange says that nothing can."""
 _CLOCK_TOLERANCE = SECOND
 _LOOK_BACK = 60 * SECOND // MILLISECOND
-_BLIND_FOR = 3 * SECOND
-"""Without the private stream until nothing new is opened. A reconnect takes one or two; beyond it a fill is seen by a
-poll alone, too late for the time in which a position must have its stop."""
-
-
-class Patience(msgspec.Struct, frozen=True, kw_only=True):
-    """How long the venue waits for what."""
-
-    receive_window: int = 5 * SECOND
-    answer: int = 2 * SECOND
-    """For an answer on the trade socket."""
-    effect: int = 3 * SECOND
-    """For the private stream to show what was accepted."""
-    turn: int = SECOND
-    """For a command's turn within the rate limits; 0 refuses at once."""
-    retries: int = 3
-    first_retry: int = SECOND // 5
-    first_look: int = SECOND // 5
-    longest_look: int = 5 * SECOND
-    executions: int = 10 * SECOND
-    """For executions that an order counts, before its end is told without them."""
-    tick: int = SECOND // 2
-    poll: int = SECOND
-    """Between two readings of the account while the private stream is down."""
-    sweep: int = 60 * SECOND
-    """Between two readings of the account while all is well."""
-    again: int = SECOND
-    """Until a reading that did not agree is repeated."""
-
-
-class Ports(msgspec.Struct, frozen=True, kw_only=True):
-    """What the venue is given of the outside."""
-
-    clock: Callable[[], int]
-    timers: Timers
-    transport: Transport
-    deliver: Callable[[VenueNews], None]
-    halt: Callable[[str], None]
-    """Trading must stop and a person must look; called once per reason."""
-    note: Callable[[str], None]
-    """For the log."""
-    chance: np.random.Generator
 
 
 class _Flight(msgspec.Struct, kw_only=True):
@@ -181,15 +135,23 @@ class BybitVenue:
         )
         self.breakers: Breakers = self.line.breakers
         """By capability; what they count are outages, never refusals."""
+        self.latch = HaltLatch(ports.halt)
+        self.stream = StreamState()
         self.trade: Sender | None = None
         """The trade socket while it is logged in."""
-        self.is_streaming = False
-        """Whether the private stream is subscribed to."""
-        self.is_caught_up = False
-        """Whether the account was read since the private stream last came or went."""
-        self.stopped_for: str | None = None
         self.account_read_ts = 0
         """When the account was last read without an error; 0 before the first time."""
+        self._context = VenueContext(
+            ports=ports,
+            patience=self.patience,
+            limiter=self.limiter,
+            server_clock=self.server_clock,
+            line=self.line,
+            translator=self.translator,
+            latch=self.latch,
+        )
+        self._gate = EntryGate(self.latch, self.stream, ports.clock)
+        self._clock_keeper = ClockKeeper(self._context)
         self._rules = dict(instruments)
         self._venue = venue
         self._ports = ports
@@ -201,16 +163,9 @@ class BybitVenue:
         self._waiting: dict[ClientOrderId, _Flight] = {}
         self._looking: set[ClientOrderId] = set()
         self._protecting: dict[InstrumentId, _Flight] = {}
-        self._prepared: dict[InstrumentId, Decimal] = {}
-        self._blocked: dict[InstrumentId, str] = {}
-        self._left_alone: dict[InstrumentId, tuple[int, str]] = {}
-        """Until when nothing opens, and why."""
         self._lacks: dict[ClientOrderId, int] = {}
-        self._halted: set[str] = set()
         self._adopted: list[_Flight] = []
         """Orders of the run before that the exchange has not been asked about yet."""
-        self._blind_since: int | None = None
-        """When the private stream went; None while it is there and nothing of its gap is unread."""
         self._started = self.server_clock.millis()
         self._is_isolated = False
         self._is_reading = False
@@ -218,7 +173,6 @@ class BybitVenue:
         self._read_at = 0
         self._read_up_to = 0
         """Milliseconds of the exchange's clock up to which all executions were read; 0 before the first reading."""
-        self._measured_at = 0
         self._call_off_tick: Callable[[], None] | None = None
         self._encode = msgspec.json.Encoder().encode
 
@@ -228,7 +182,7 @@ class BybitVenue:
         """Begin to watch; call it once the transport works and the exchange's clock was read."""
         self._started = min(self._started, self.server_clock.millis())
         if not self.is_streaming:
-            self._blind_since = self._clock()
+            self.stream.blind_since = self._clock()
         self._call_off_tick = self._timers(self.patience.tick, self._tick)
 
     def stop(self) -> None:
@@ -275,10 +229,8 @@ class BybitVenue:
         """An operator has looked into why trading stopped: orders that open may leave again."""
         for breaker in self.breakers.values():
             breaker.reset(self._clock())
-        self.stopped_for = None
-        self._halted.clear()
-        self._blocked.clear()
-        self._left_alone.clear()
+        self.latch.release()
+        self._gate.release()
 
     def isolate(self) -> Procedure[None]:
         """Assert isolated margin, once; raises as `prepare`."""
@@ -296,12 +248,27 @@ class BybitVenue:
         self.translator.list_instrument(rules)
         asked = self.server_clock.past_millis()
         rows = yield from inquiry.prepare(symbol_of(rules.id), leverage)
-        self._tell(self.translator.positions(rows, self._clock(), asked))
-        self._prepared[rules.id] = leverage
+        self._context.tell(self.translator.positions(rows, self._clock(), asked))
+        self._gate.prepared(rules.id)
 
     def is_prepared(self, instrument: InstrumentId) -> bool:
         """Whether isolated margin, one-way mode and leverage were asserted for an instrument."""
-        return instrument in self._prepared
+        return self._gate.is_prepared(instrument)
+
+    @property
+    def stopped_for(self) -> str | None:
+        """Why trading stopped, until a release."""
+        return self.latch.stopped_for
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether the private stream is subscribed to."""
+        return self.stream.is_streaming
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether the account was read since the private stream last came or went."""
+        return self.stream.is_caught_up
 
     @property
     def holdings(self) -> Mapping[InstrumentId, Holding]:
@@ -327,7 +294,7 @@ class BybitVenue:
             case AmendOrder():
                 rules = self._rules.get(command.instrument)
                 if rules is None:
-                    self._soon(self._change_refused(command, "this instrument is not known"))
+                    self._context.tell_soon(self._change_refused(command, "this instrument is not known"))
                     return
                 self.translator.expect_terms(command.client_order_id, command.price, command.size)
                 self._change(command, Kind.AMEND, Group.AMEND, bodies.amendment(command, rules))
@@ -335,9 +302,10 @@ class BybitVenue:
                 self._protect(command)
 
     def _submit(self, order: NewOrder) -> None:
-        why = self._refusal(order)
+        is_known = order.instrument in self._rules
+        why = self._gate.refusal(order) if is_known else "this instrument is not known"
         if why is not None:
-            self._soon(self._failed(order.instrument, order.client_order_id, why))
+            self._context.tell_soon(self._failed(order.instrument, order.client_order_id, why))
             return
         self.translator.expect(order)
         self._launch(
@@ -353,26 +321,6 @@ class BybitVenue:
                 began=self._clock(),
             )
         )
-
-    def _refusal(self, order: NewOrder) -> str | None:
-        """Why an order does not leave; what only reduces always may."""
-        if order.instrument not in self._rules:
-            return "this instrument is not known"
-        if order.reduce_only:
-            return None
-        if self.stopped_for is not None:
-            return f"trading stopped: {self.stopped_for}"
-        if order.instrument in self._blocked:
-            return self._blocked[order.instrument]
-        until, why = self._left_alone.get(order.instrument, (0, ""))
-        if self._clock() < until:
-            return f"nothing opens there: {why}"
-        if order.instrument not in self._prepared:
-            return "isolated margin, one-way mode and leverage are not asserted: prepare the instrument first"
-        blind_for = 0 if self._blind_since is None else self._clock() - self._blind_since
-        if blind_for > _BLIND_FOR:
-            return f"private stream is down for {blind_for // SECOND} s"
-        return None
 
     def _cancel_foreign(self, command: CancelOrder) -> None:
         """An order that is not ours, or not any more: what became of it shows in the next reading."""
@@ -416,16 +364,16 @@ class BybitVenue:
             # An earlier attempt arrived, whatever its answer said.
             return False
         if isinstance(command, CancelOrder):
-            self._soon(self._failed(waiting.instrument, waiting.client, "cancelled before it was sent"))
+            self._context.tell_soon(self._failed(waiting.instrument, waiting.client, "cancelled before it was sent"))
         else:
             self.translator.forget_terms(command.client_order_id)
-            self._soon(self._change_refused(command, "the order itself waits for its turn"))
+            self._context.tell_soon(self._change_refused(command, "the order itself waits for its turn"))
         return True
 
     def _protect(self, command: SetProtection) -> None:
         rules = self._rules.get(command.instrument)
         if rules is None:
-            self._soon(self._unprotected(command.instrument, "this instrument is not known"))
+            self._context.tell_soon(self._unprotected(command.instrument, "this instrument is not known"))
             return
         flight = _Flight(
             kind=Kind.PROTECT,
@@ -449,7 +397,7 @@ class BybitVenue:
         try:
             wait = self.limiter.acquire(flight.group, now, self.patience.turn, over_http=False)
         except RateLimited as error:
-            self._soon_do(partial(self._not_sent, flight, f"our own limit: {error}"))
+            self._timers(0, partial(self._not_sent, flight, f"our own limit: {error}"))
             return
         if wait:
             flight.booked = now + wait
@@ -492,7 +440,7 @@ class BybitVenue:
     def _by_rest(self, flight: _Flight) -> None:
         breaker, now = self.breakers[Capability.ORDERS_REST], self._clock()
         if flight.can_be_held_back and not breaker.allow(now):
-            self._soon_do(partial(self._not_sent, flight, f"held back: {breaker.why(now)}"))
+            self._timers(0, partial(self._not_sent, flight, f"held back: {breaker.why(now)}"))
             return
         flight.sent = now
         flight.attempts += 1
@@ -564,7 +512,7 @@ class BybitVenue:
                 self._reconcile(flight, reply)
             case Reaction.REJ:
                 if flight.can_be_held_back and reply.code in NO_OPENING:
-                    self._left_alone[flight.instrument] = self._clock() + LEFT_ALONE, reply.why
+                    self._gate.leave_alone(flight.instrument, reply.why)
                 self._refused(flight, reply.why)
             case Reaction.RISK:
                 self._refused(flight, reply.why)
@@ -572,7 +520,7 @@ class BybitVenue:
                     self.read_account()
             case Reaction.FATAL:
                 self._refused(flight, reply.why)
-                self._halt(f"{flight.path}: {reply.why}")
+                self.latch.halt(f"{flight.path}: {reply.why}")
 
     def _accepted(self, flight: _Flight, reply: Reply) -> None:
         """Accepted is not done: if its effect does not show in time, it is looked up."""
@@ -582,7 +530,7 @@ class BybitVenue:
             except DataError as error:
                 self._unknown(flight, str(error))
                 return
-            self._tell(self.translator.bind(flight.client, ids.order_id, self._clock()))
+            self._context.tell(self.translator.bind(flight.client, ids.order_id, self._clock()))
         wait = self.patience.effect if reply.code == 0 else 0
         self._timers(wait, lambda: self._expect_effect(flight))
 
@@ -614,8 +562,8 @@ class BybitVenue:
         """Once more when their clock was read; a second refusal stops trading."""
         flight.clock_refusals += 1
         if flight.clock_refusals > 1:
-            self._measure_clock()
-            self._halt(f"the exchange refuses our time: {reply.why}: check this machine's clock")
+            self._clock_keeper.measure()
+            self.latch.halt(f"the exchange refuses our time: {reply.why}: check this machine's clock")
             self._not_sent(flight, reply.why)
             return
         if flight.kind is Kind.CREATE:
@@ -710,9 +658,9 @@ class BybitVenue:
             if flight.client in self._looking:
                 return
             self._looking.add(flight.client)
-            self._run(self._search(flight, verify=verify))
+            self._context.run(self._search(flight, verify=verify))
         else:
-            self._run(self._settle(flight, why))
+            self._context.run(self._settle(flight, why))
 
     def _search(self, flight: _Flight, *, verify: bool) -> Procedure[None]:
         """Until the exchange or its stream tells of the order, or its absence is proven."""
@@ -731,7 +679,7 @@ class BybitVenue:
                 if sighting is not None and sighting.is_nothing and self._is_proof(flight, asked):
                     self._not_sent(flight, "not found at the exchange: it never arrived")
                     return
-                yield Pause(self._jittered(wait))
+                yield Pause(self._context.jittered(wait))
                 wait = min(2 * wait, self.patience.longest_look)
         finally:
             self._looking.discard(flight.client)
@@ -757,7 +705,7 @@ class BybitVenue:
             if self._clock() >= until:
                 self._refused(flight, why or "accepted, without effect")
                 return
-            yield Pause(self._jittered(wait))
+            yield Pause(self._context.jittered(wait))
             wait = min(2 * wait, self.patience.longest_look)
 
     def _sighting(self, flight: _Flight) -> Procedure[Sighting | None]:
@@ -770,7 +718,7 @@ class BybitVenue:
     def _is_proof(self, flight: _Flight, asked: int) -> bool:
         """Decision 3: late enough that no copy can still be valid, by a clock and a stream that can be trusted."""
         is_late = asked >= flight.sent + self.patience.receive_window + _PROOF_MARGIN
-        return is_late and self.server_clock.is_synced and self.is_streaming and self.is_caught_up
+        return is_late and self.server_clock.is_synced and self.stream.is_complete
 
     def _is_ours(self, flight: _Flight, sighting: Sighting) -> bool:
         """Whether what was found under an id that is used is what we asked for, and younger than the asking."""
@@ -786,14 +734,14 @@ class BybitVenue:
 
     def _foreign_id(self, flight: _Flight) -> None:
         why = f"client id {flight.client} belongs to another order at the exchange"
-        self._blocked[flight.instrument] = why
+        self._gate.block(flight.instrument, why)
         self._refused(flight, why)
-        self._halt(f"{flight.instrument}: {why}")
+        self.latch.halt(f"{flight.instrument}: {why}")
 
     def _take(self, sighting: Sighting) -> None:
         now = self._clock()
-        self._tell(self.translator.orders(sighting.orders, now))
-        self._tell(self.translator.executions(sighting.executions, now))
+        self._context.tell(self.translator.orders(sighting.orders, now))
+        self._context.tell(self.translator.executions(sighting.executions, now))
 
     def _check_protection(self, flight: _Flight) -> None:
         """Read the position unless what was asked for is in force; a newer request makes this one moot."""
@@ -801,7 +749,7 @@ class BybitVenue:
             return
         if self.translator.protection(flight.instrument) == flight.protection:
             return
-        self._run(self._confirm_protection(flight))
+        self._context.run(self._confirm_protection(flight))
 
     def _confirm_protection(self, flight: _Flight) -> Procedure[None]:
         asked = self.server_clock.past_millis()
@@ -810,7 +758,7 @@ class BybitVenue:
         except VenueError as error:
             self._refused(flight, str(error))
             return
-        self._tell(self.translator.positions(rows, self._clock(), asked))
+        self._context.tell(self.translator.positions(rows, self._clock(), asked))
         if self._protecting.get(flight.instrument) is not flight:
             return
         if self.translator.protection(flight.instrument) != flight.protection:
@@ -824,19 +772,19 @@ class BybitVenue:
 
     def on_private_up(self) -> None:
         """The private topics are subscribed to; there is no replay, so the account is read."""
-        self.is_streaming = True
-        self.is_caught_up = False
+        self.stream.is_streaming = True
+        self.stream.is_caught_up = False
         self.read_account()
 
     def on_private_down(self, why: str) -> None:
         """The private stream is gone: the account is polled, and soon nothing new opened, until it is back."""
         now = self._clock()
-        if self._blind_since is None:
-            self._blind_since = now
+        if self.stream.blind_since is None:
+            self.stream.blind_since = now
         if self.is_streaming:
             self._deliver(AccountUnread(ts_event=now, ts_recv=now, why=f"private stream: {why}"))
-        self.is_streaming = False
-        self.is_caught_up = False
+        self.stream.is_streaming = False
+        self.stream.is_caught_up = False
         self._ports.note(f"private stream: {why}: polling")
 
     def on_private_frame(self, frame: PrivateFrame, ts_recv: int) -> None:
@@ -845,10 +793,10 @@ class BybitVenue:
             events = self.translator.frame(frame, ts_recv)
         except DataError as error:
             self._ports.note(f"private stream: {error}")
-            self._tell(self.translator.expire(ts_recv))
+            self._context.tell(self.translator.expire(ts_recv))
             self.read_account()
             return
-        self._tell(events)
+        self._context.tell(events)
 
     def read_account(self) -> None:
         """Read executions, open orders, positions and wallet, and tell what is new; one reading at a time."""
@@ -866,10 +814,10 @@ class BybitVenue:
         # Not from the newest execution that was told: the stream tells of new ones while older ones are still unread.
         since = self._read_up_to - _LOOK_BACK if self._read_up_to else self._started
         expected = known.open_orders()
-        self._tell(known.executions((yield from inquiry.executions_since(since)), self._clock()))
+        self._context.tell(known.executions((yield from inquiry.executions_since(since)), self._clock()))
         rows = yield from inquiry.open_orders()
         reading.orders(rows)
-        self._tell(known.orders(rows, self._clock()))
+        self._context.tell(known.orders(rows, self._clock()))
         found = {row.order_link_id for row in rows}
         for instrument, client in expected:
             if client not in found and not known.is_over(client):
@@ -877,7 +825,7 @@ class BybitVenue:
         held = [symbol_of(key) for key, holding in known.holdings.items() if holding.lots or known.protection(key)[0]]
         positions = yield from inquiry.positions(held)
         reading.positions(positions)
-        self._tell(known.positions(positions, self._clock(), asked))
+        self._context.tell(known.positions(positions, self._clock(), asked))
         wallets = yield from inquiry.wallet()
         reading.wallet(wallets)
         known.wallet(wallets)
@@ -899,9 +847,9 @@ class BybitVenue:
             self._reads_again = False
             self.read_account()
         else:
-            self.is_caught_up = True
+            self.stream.is_caught_up = True
             if self.is_streaming:
-                self._blind_since = None
+                self.stream.blind_since = None
 
     def _was_not_read(self, error: Exception) -> None:
         self._is_reading = False
@@ -909,80 +857,44 @@ class BybitVenue:
         self._read_at = self._clock() - self.patience.sweep + self.patience.poll
         self._ports.note(f"account could not be read: {error}")
         if not isinstance(error, VenueError):
-            self._halt(f"the account cannot be read: {error}")
+            self.latch.halt(f"the account cannot be read: {error}")
 
     # --- time -------------------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
         self._call_off_tick = self._timers(self.patience.tick, self._tick)
         now = self._clock()
-        self._tell(self.translator.expire(now))
+        self._context.tell(self.translator.expire(now))
         lacking = self.translator.lacking(now - 2 * self.patience.tick)
         still = {client for _, client in lacking}
         self._lacks = {client: since for client, since in self._lacks.items() if client in still}
         for instrument, client in lacking:
             self._fetch_executions(instrument, client, now)
-        is_well = self.is_streaming and self.is_caught_up
-        is_due = now - self._read_at >= (self.patience.sweep if is_well else self.patience.poll)
+        is_due = now - self._read_at >= (self.patience.sweep if self.stream.is_complete else self.patience.poll)
         if is_due and not self._is_reading and self.breakers[Capability.QUERIES].allow(now):
             self.read_account()
-        is_due = now - self._measured_at >= (self.patience.sweep if self.server_clock.is_synced else self.patience.poll)
-        if is_due and self.breakers[Capability.MARKET].allow(now):
-            self._measure_clock()
+        self._clock_keeper.tick(now)
 
     def _fetch_executions(self, instrument: InstrumentId, client: ClientOrderId, now: int) -> None:
         since = self._lacks.setdefault(client, now)
         if now - since >= self.patience.executions:
             del self._lacks[client]
             self._ports.note(f"{client}: executions that the order counts do not appear")
-            self._tell(self.translator.release(client, now))
+            self._context.tell(self.translator.release(client, now))
         elif client not in self._looking:
             self._looking.add(client)
-            self._run(self._executions(instrument, client))
+            self._context.run(self._executions(instrument, client))
 
     def _executions(self, instrument: InstrumentId, client: ClientOrderId) -> Procedure[None]:
         try:
             rows = yield from inquiry.executions_of(symbol_of(instrument), client)
-            self._tell(self.translator.executions(rows, self._clock()))
+            self._context.tell(self.translator.executions(rows, self._clock()))
         except VenueError as error:
             self._ports.note(f"executions of {client}: {error}")
         finally:
             self._looking.discard(client)
 
-    def _measure_clock(self) -> None:
-        self._measured_at = self._clock()
-        self._run(measure_clock(self.server_clock, self._clock))
-
     # --- small things -----------------------------------------------------------------------------------------------
-
-    def _run(self, procedure: Procedure[None]) -> None:
-        self.line.run(procedure, _nothing, self._went_wrong)
-
-    def _went_wrong(self, error: Exception) -> None:
-        if isinstance(error, VenueError):
-            self._ports.note(str(error))
-        else:
-            self._halt(f"{type(error).__name__}: {error}")
-
-    def _halt(self, why: str) -> None:
-        self.stopped_for = self.stopped_for or why
-        if why not in self._halted:
-            self._halted.add(why)
-            self._ports.halt(why)
-
-    def _tell(self, events: list[VenueEvent]) -> None:
-        for event in events:
-            self._deliver(event)
-
-    def _soon(self, event: VenueEvent) -> None:
-        """The engine's step that sent the command must end before it is told of it."""
-        self._soon_do(lambda: self._deliver(event))
-
-    def _soon_do(self, call: Callable[[], None]) -> None:
-        self._timers(0, call)
-
-    def _jittered(self, wait: int) -> int:
-        return wait // 2 + int(self._ports.chance.integers(0, wait // 2 + 1))
 
     def _failed(self, instrument: InstrumentId, client: ClientOrderId, why: str) -> OrderFailed:
         now = self._clock()
@@ -1015,7 +927,3 @@ class BybitVenue:
     def _unprotected(self, instrument: InstrumentId, why: str) -> ProtectionRejected:
         now = self._clock()
         return ProtectionRejected(ts_event=now, ts_recv=now, instrument=instrument, why=why)
-
-
-def _nothing(_: None) -> None:
-    """A procedure that has told what it had to tell."""
