@@ -85,7 +85,7 @@ MUTANTS = (
         (
             Edit(
                 _VENUE,
-                'outcome unknown: {why}")\n        self._look_up(flight, why=why)\n',
+                'outcome unknown: {why}")\n        self._look_up.begin(flight, why=why)\n',
                 'outcome unknown: {why}")\n',
             ),
         ),
@@ -96,8 +96,8 @@ MUTANTS = (
         (
             Edit(
                 _VENUE,
-                'outcome unknown: {why}")\n        self._look_up(flight, why=why)\n',
-                'outcome unknown: {why}")\n        self._not_sent(flight, why)\n',
+                'outcome unknown: {why}")\n        self._look_up.begin(flight, why=why)\n',
+                'outcome unknown: {why}")\n        self._flights.not_sent(flight, why)\n',
             ),
         ),
     ),

@@ -36,14 +36,14 @@ from stakan.adapters.exchanges.bybit.errors import (
     Kind,
     Reaction,
 )
-from stakan.adapters.exchanges.bybit.inquiry import Sighting
+from stakan.adapters.exchanges.bybit.flights import Flight, Flights, change_rejected, order_failed, protection_rejected
 from stakan.adapters.exchanges.bybit.limits import Group, RateLimiter
-from stakan.adapters.exchanges.bybit.messages import OrderIds, OrderRow, PrivateFrame, TradeFrame, millis, read
+from stakan.adapters.exchanges.bybit.look_up import LookUp
+from stakan.adapters.exchanges.bybit.messages import OrderIds, PrivateFrame, TradeFrame, read
 from stakan.adapters.exchanges.bybit.private import Coin, Holding, Translator
 from stakan.adapters.exchanges.bybit.reading import Reading
 from stakan.adapters.exchanges.bybit.rest import (
     Line,
-    Pause,
     Procedure,
     Reply,
     Request,
@@ -57,54 +57,17 @@ from stakan.core.domain.errors import DataError, RateLimited, VenueError
 from stakan.core.domain.events import (
     AccountUnread,
     CancelRejected,
-    OrderCancelled,
-    OrderFailed,
-    OrderRejected,
     OutcomeLost,
-    ProtectionRejected,
 )
-from stakan.core.domain.ids import ClientOrderId, InstrumentId, VenueOrderId
+from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.orders import NewOrder, OrderStatus
-from stakan.core.domain.units import MILLISECOND, SECOND, Ticks
+from stakan.core.domain.units import MILLISECOND, SECOND
 from stakan.core.portfolio.orders import Order
 
-_PROOF_MARGIN = 10 * SECOND
-"""Beyond the receive window, until an order that is nowhere was never accepted (decision 3)."""
 _FIRST_DECIDES = frozenset((DUPLICATE_ID, 10014, 20006))
 """An earlier request did it: this one says nothing of what became of the order."""
-_CLOCK_TOLERANCE = SECOND
 _LOOK_BACK = 60 * SECOND // MILLISECOND
-
-
-class _Flight(msgspec.Struct, kw_only=True):
-    """One command on its way."""
-
-    kind: Kind
-    instrument: InstrumentId
-    group: Group
-    path: str
-    body: bytes
-    op: bytes = b""
-    """Of the trade socket; empty where only REST has it."""
-    client: ClientOrderId = ClientOrderId("")
-    order: NewOrder | None = None
-    protection: tuple[Ticks | None, Ticks | None] | None = None
-    began: int
-    sent: int = 0
-    attempts: int = 0
-    clock_refusals: int = 0
-    was_placed: bool = False
-    """Whether the exchange had spoken of it to an earlier run."""
-    booked: int = 0
-    """When its turn within the limits is; 0 where it does not wait for one."""
-    is_over: bool = False
-    call_off: Callable[[], None] | None = None
-
-    @property
-    def can_be_held_back(self) -> bool:
-        """Whether it is an entry: all else protects, or changes what is there already."""
-        return self.order is not None and not self.order.reduce_only
 
 
 class BybitVenue:
@@ -159,12 +122,12 @@ class BybitVenue:
         self._session = session or f"{ports.clock():x}"
         self._numbers = count(1)
         self._window = str(self.patience.receive_window // MILLISECOND).encode()
-        self._flights: dict[str, _Flight] = {}
-        self._waiting: dict[ClientOrderId, _Flight] = {}
-        self._looking: set[ClientOrderId] = set()
-        self._protecting: dict[InstrumentId, _Flight] = {}
-        self._lacks: dict[ClientOrderId, int] = {}
-        self._adopted: list[_Flight] = []
+        self._flights = Flights(self._context)
+        self._look_up = LookUp(self._context, self.stream, self._gate, self._flights, self._rules)
+        self._unanswered: dict[str, Flight] = {}
+        """On the trade socket, by the request's id."""
+        self._protecting: dict[InstrumentId, Flight] = {}
+        self._adopted: list[Flight] = []
         """Orders of the run before that the exchange has not been asked about yet."""
         self._started = self.server_clock.millis()
         self._is_isolated = False
@@ -204,7 +167,7 @@ class BybitVenue:
         if request.instrument not in self._rules:
             raise DataError(f"{request.client_order_id} is of {request.instrument}, which is not known")
         self.translator.expect(request)
-        flight = _Flight(
+        flight = Flight(
             kind=Kind.CREATE,
             instrument=request.instrument,
             group=Group.CREATE,
@@ -294,7 +257,7 @@ class BybitVenue:
             case AmendOrder():
                 rules = self._rules.get(command.instrument)
                 if rules is None:
-                    self._context.tell_soon(self._change_refused(command, "this instrument is not known"))
+                    self._context.tell_soon(self._amendment_rejected(command, "this instrument is not known"))
                     return
                 self.translator.expect_terms(command.client_order_id, command.price, command.size)
                 self._change(command, Kind.AMEND, Group.AMEND, bodies.amendment(command, rules))
@@ -305,11 +268,11 @@ class BybitVenue:
         is_known = order.instrument in self._rules
         why = self._gate.refusal(order) if is_known else "this instrument is not known"
         if why is not None:
-            self._context.tell_soon(self._failed(order.instrument, order.client_order_id, why))
+            self._context.tell_soon(order_failed(order.instrument, order.client_order_id, why, self._clock()))
             return
         self.translator.expect(order)
         self._launch(
-            _Flight(
+            Flight(
                 kind=Kind.CREATE,
                 instrument=order.instrument,
                 group=Group.CREATE,
@@ -338,7 +301,7 @@ class BybitVenue:
             return
         name = kind.value
         self._launch(
-            _Flight(
+            Flight(
                 kind=kind,
                 instrument=command.instrument,
                 group=group,
@@ -352,30 +315,38 @@ class BybitVenue:
 
     def _drop_waiting(self, command: CancelOrder | AmendOrder) -> bool:
         """An order that still waits for its turn here is not there to be changed: a cancel takes it back."""
-        waiting = self._waiting.get(command.client_order_id)
+        waiting = self._flights.waiting(command.client_order_id)
         if waiting is None:
             return False
         is_there = self.translator.is_seen(waiting.client)
         if is_there or isinstance(command, CancelOrder):
             if waiting.booked:
                 self.limiter.give_back(waiting.group, waiting.booked)
-            self._land(waiting)
+            self._flights.land(waiting)
         if is_there:
             # An earlier attempt arrived, whatever its answer said.
             return False
         if isinstance(command, CancelOrder):
-            self._context.tell_soon(self._failed(waiting.instrument, waiting.client, "cancelled before it was sent"))
+            self._context.tell_soon(
+                order_failed(waiting.instrument, waiting.client, "cancelled before it was sent", self._clock())
+            )
         else:
             self.translator.forget_terms(command.client_order_id)
-            self._context.tell_soon(self._change_refused(command, "the order itself waits for its turn"))
+            self._context.tell_soon(self._amendment_rejected(command, "the order itself waits for its turn"))
         return True
+
+    def _amendment_rejected(self, command: AmendOrder, why: str) -> CancelRejected:
+        now = self._clock()
+        return change_rejected(command.instrument, command.client_order_id, why, now, is_amendment=True)
 
     def _protect(self, command: SetProtection) -> None:
         rules = self._rules.get(command.instrument)
         if rules is None:
-            self._context.tell_soon(self._unprotected(command.instrument, "this instrument is not known"))
+            self._context.tell_soon(
+                protection_rejected(command.instrument, "this instrument is not known", self._clock())
+            )
             return
-        flight = _Flight(
+        flight = Flight(
             kind=Kind.PROTECT,
             instrument=command.instrument,
             group=Group.PROTECT,
@@ -384,12 +355,15 @@ class BybitVenue:
             protection=(command.stop_loss, command.take_profit),
             began=self._clock(),
         )
+        older = self._protecting.get(command.instrument)
+        if older is not None:
+            older.is_superseded = True
         self._protecting[command.instrument] = flight
         self._launch(flight)
 
     # --- on the way -------------------------------------------------------------------------------------------------
 
-    def _launch(self, flight: _Flight) -> None:
+    def _launch(self, flight: Flight) -> None:
         if not self._goes_by_socket(flight):
             self._by_rest(flight)
             return
@@ -397,17 +371,16 @@ class BybitVenue:
         try:
             wait = self.limiter.acquire(flight.group, now, self.patience.turn, over_http=False)
         except RateLimited as error:
-            self._timers(0, partial(self._not_sent, flight, f"our own limit: {error}"))
+            self._timers(0, partial(self._flights.not_sent, flight, f"our own limit: {error}"))
             return
         if wait:
             flight.booked = now + wait
-            if flight.kind is Kind.CREATE:
-                self._waiting[flight.client] = flight
+            self._flights.hold(flight)
             flight.call_off = self._timers(wait, lambda: self._by_socket(flight))
         else:
             self._by_socket(flight)
 
-    def _goes_by_socket(self, flight: _Flight) -> bool:
+    def _goes_by_socket(self, flight: Flight) -> bool:
         """Where there is one that has the operation, unless it fails; REST decides for itself."""
         if not (flight.op and self.trade is not None):
             return False
@@ -416,9 +389,9 @@ class BybitVenue:
             return socket.allow(self._clock())
         return socket.is_closed or not rest.is_closed
 
-    def _by_socket(self, flight: _Flight) -> None:
+    def _by_socket(self, flight: Flight) -> None:
         flight.booked = 0
-        self._waiting.pop(flight.client, None)
+        self._flights.let_go(flight)
         trade = self.trade
         name = f"{self._session}-{next(self._numbers)}"
         now = self.server_clock.millis()
@@ -434,13 +407,13 @@ class BybitVenue:
             return
         flight.sent = self._clock()
         flight.attempts += 1
-        self._flights[name] = flight
+        self._unanswered[name] = flight
         flight.call_off = self._timers(self.patience.answer, lambda: self._no_answer(name))
 
-    def _by_rest(self, flight: _Flight) -> None:
+    def _by_rest(self, flight: Flight) -> None:
         breaker, now = self.breakers[Capability.ORDERS_REST], self._clock()
         if flight.can_be_held_back and not breaker.allow(now):
-            self._timers(0, partial(self._not_sent, flight, f"held back: {breaker.why(now)}"))
+            self._timers(0, partial(self._flights.not_sent, flight, f"held back: {breaker.why(now)}"))
             return
         flight.sent = now
         flight.attempts += 1
@@ -450,7 +423,7 @@ class BybitVenue:
         self.line.ask(request, partial(self._answered, flight))
 
     def _no_answer(self, name: str) -> None:
-        flight = self._flights.pop(name, None)
+        flight = self._unanswered.pop(name, None)
         if flight is not None:
             self._socket_failed("no answer in time")
             self._unknown(flight, "no answer in time")
@@ -467,7 +440,7 @@ class BybitVenue:
     def on_trade_down(self, why: str) -> None:
         """The trade socket is gone: whatever waits for an answer there is unknown."""
         self.trade = None
-        flights, self._flights = self._flights, {}
+        flights, self._unanswered = self._unanswered, {}
         if flights:
             self._socket_failed(f"lost with {len(flights)} requests under way: {why}")
         for flight in flights.values():
@@ -475,7 +448,7 @@ class BybitVenue:
 
     def on_trade_answer(self, frame: TradeFrame) -> None:
         """An answer on the trade socket."""
-        flight = self._flights.pop(frame.req_id, None)
+        flight = self._unanswered.pop(frame.req_id, None)
         if flight is None:
             self._ports.note(f"late answer {frame.req_id}: {frame.ret_code} {frame.ret_msg}")
             return
@@ -497,10 +470,8 @@ class BybitVenue:
             self.breakers[Capability.ORDERS_SOCKET].success(now)
         self._answered(flight, reply)
 
-    def _answered(self, flight: _Flight, reply: Reply) -> None:
-        if flight.call_off is not None:
-            flight.call_off()
-            flight.call_off = None
+    def _answered(self, flight: Flight, reply: Reply) -> None:
+        flight.call_timer_off()
         match reply.reaction:
             case Reaction.OK:
                 self._accepted(flight, reply)
@@ -513,16 +484,16 @@ class BybitVenue:
             case Reaction.REJ:
                 if flight.can_be_held_back and reply.code in NO_OPENING:
                     self._gate.leave_alone(flight.instrument, reply.why)
-                self._refused(flight, reply.why)
+                self._flights.refused(flight, reply.why)
             case Reaction.RISK:
-                self._refused(flight, reply.why)
+                self._flights.refused(flight, reply.why)
                 if self.breakers[Capability.QUERIES].allow(self._clock()):
                     self.read_account()
             case Reaction.FATAL:
-                self._refused(flight, reply.why)
+                self._flights.refused(flight, reply.why)
                 self.latch.halt(f"{flight.path}: {reply.why}")
 
-    def _accepted(self, flight: _Flight, reply: Reply) -> None:
+    def _accepted(self, flight: Flight, reply: Reply) -> None:
         """Accepted is not done: if its effect does not show in time, it is looked up."""
         if flight.kind is Kind.CREATE:
             try:
@@ -534,68 +505,63 @@ class BybitVenue:
         wait = self.patience.effect if reply.code == 0 else 0
         self._timers(wait, lambda: self._expect_effect(flight))
 
-    def _expect_effect(self, flight: _Flight) -> None:
+    def _expect_effect(self, flight: Flight) -> None:
         known = self.translator
         if flight.kind is Kind.PROTECT:
             self._check_protection(flight)
         elif flight.kind is Kind.CREATE:
             if not known.is_seen(flight.client):
-                self._look_up(flight)
+                self._look_up.begin(flight)
         elif known.awaits_terms(flight.client) if flight.kind is Kind.AMEND else not known.is_over(flight.client):
-            self._look_up(flight)
+            self._look_up.begin(flight)
 
-    def _again(self, flight: _Flight, reply: Reply) -> None:
+    def _again(self, flight: Flight, reply: Reply) -> None:
         """The same request with the same id; at the end it is known that it was not carried out."""
         if reply.code == CLOCK_OFF:
             self._again_in_time(flight, reply)
             return
         if flight.attempts > self.patience.retries:
-            self._not_sent(flight, reply.why)
+            self._flights.not_sent(flight, reply.why)
             return
         base = self.patience.first_retry << (flight.attempts - 1)
         jittered = base + int(self._ports.chance.integers(0, base // 2 + 1))
-        if flight.kind is Kind.CREATE:
-            self._waiting[flight.client] = flight
+        self._flights.hold(flight)
         flight.call_off = self._timers(jittered, lambda: self._relaunch(flight))
 
-    def _again_in_time(self, flight: _Flight, reply: Reply) -> None:
+    def _again_in_time(self, flight: Flight, reply: Reply) -> None:
         """Once more when their clock was read; a second refusal stops trading."""
         flight.clock_refusals += 1
         if flight.clock_refusals > 1:
             self._clock_keeper.measure()
             self.latch.halt(f"the exchange refuses our time: {reply.why}: check this machine's clock")
-            self._not_sent(flight, reply.why)
+            self._flights.not_sent(flight, reply.why)
             return
-        if flight.kind is Kind.CREATE:
-            self._waiting[flight.client] = flight
+        self._flights.hold(flight)
         self.line.run(
             measure_clock(self.server_clock, self._clock, samples=1),
             lambda _: self._relaunch(flight),
             lambda _: self._relaunch(flight),
         )
 
-    def _relaunch(self, flight: _Flight) -> None:
+    def _relaunch(self, flight: Flight) -> None:
         if flight.is_over:
             return
-        self._waiting.pop(flight.client, None)
+        self._flights.let_go(flight)
         if flight.kind is Kind.CREATE and self.translator.is_seen(flight.client):
             return
-        if flight.kind is Kind.PROTECT and self._protecting.get(flight.instrument) is not flight:
-            # A newer one was sent in the meantime.
+        if flight.is_superseded:
             return
         self._launch(flight)
 
-    def _reconcile(self, flight: _Flight, reply: Reply) -> None:
+    def _reconcile(self, flight: Flight, reply: Reply) -> None:
         if flight.kind in (Kind.AMEND, Kind.CANCEL) or reply.code in _FIRST_DECIDES:
-            self._look_up(flight, verify=reply.code == DUPLICATE_ID, why=reply.why)
+            self._look_up.begin(flight, verify=reply.code == DUPLICATE_ID, why=reply.why)
         else:
-            self._refused(flight, reply.why)
+            self._flights.refused(flight, reply.why)
             self.read_account()
 
-    def _unknown(self, flight: _Flight, why: str) -> None:
-        if flight.call_off is not None:
-            flight.call_off()
-            flight.call_off = None
+    def _unknown(self, flight: Flight, why: str) -> None:
+        flight.call_timer_off()
         if flight.kind is Kind.PROTECT:
             self._check_protection(flight)
             return
@@ -605,168 +571,32 @@ class BybitVenue:
                 OutcomeLost(ts_event=now, ts_recv=now, instrument=flight.instrument, client_order_id=flight.client)
             )
         self._ports.note(f"{flight.path} {flight.client}: outcome unknown: {why}")
-        self._look_up(flight, why=why)
+        self._look_up.begin(flight, why=why)
 
-    def _not_sent(self, flight: _Flight, why: str) -> None:
-        """Known not to have been carried out, and given up."""
-        self._land(flight)
-        if flight.was_placed:
-            # It was there once, so it is over by now; what it had filled is read with the executions.
-            self._deliver(self._gone(flight, why))
-        elif flight.kind is Kind.CREATE:
-            self._deliver(self._failed(flight.instrument, flight.client, why))
-        else:
-            self._refused(flight, why)
-
-    def _refused(self, flight: _Flight, why: str) -> None:
-        self._land(flight)
-        now = self._clock()
-        if flight.kind is Kind.PROTECT:
-            self._deliver(self._unprotected(flight.instrument, why))
-        elif flight.kind is Kind.CREATE:
-            self._deliver(
-                OrderRejected(
-                    ts_event=now, ts_recv=now, instrument=flight.instrument, client_order_id=flight.client, why=why
-                )
-            )
-        else:
-            is_amendment = flight.kind is Kind.AMEND
-            if is_amendment:
-                self.translator.forget_terms(flight.client)
-            self._deliver(
-                CancelRejected(
-                    ts_event=now,
-                    ts_recv=now,
-                    instrument=flight.instrument,
-                    client_order_id=flight.client,
-                    why=why,
-                    is_amendment=is_amendment,
-                )
-            )
-
-    def _land(self, flight: _Flight) -> None:
-        self._waiting.pop(flight.client, None)
-        flight.is_over = True
-        if flight.call_off is not None:
-            flight.call_off()
-            flight.call_off = None
-
-    # --- looking up -------------------------------------------------------------------------------------------------
-
-    def _look_up(self, flight: _Flight, *, verify: bool = False, why: str = "") -> None:
-        if flight.kind is Kind.CREATE:
-            if flight.client in self._looking:
-                return
-            self._looking.add(flight.client)
-            self._context.run(self._search(flight, verify=verify))
-        else:
-            self._context.run(self._settle(flight, why))
-
-    def _search(self, flight: _Flight, *, verify: bool) -> Procedure[None]:
-        """Until the exchange or its stream tells of the order, or its absence is proven."""
-        wait = self.patience.first_look
-        try:
-            while verify or not self.translator.is_seen(flight.client):
-                asked = self._clock()
-                sighting = yield from self._sighting(flight)
-                # Executions alone do not say whose order it is.
-                if sighting is not None and (sighting.orders or (sighting.executions and not verify)):
-                    if verify and not self._is_ours(flight, sighting):
-                        self._foreign_id(flight)
-                        return
-                    self._take(sighting)
-                    return
-                if sighting is not None and sighting.is_nothing and self._is_proof(flight, asked):
-                    self._not_sent(flight, "not found at the exchange: it never arrived")
-                    return
-                yield Pause(self._context.jittered(wait))
-                wait = min(2 * wait, self.patience.longest_look)
-        finally:
-            self._looking.discard(flight.client)
-
-    def _settle(self, flight: _Flight, why: str) -> Procedure[None]:
-        """Whether a cancel or an amendment came to anything; refused where the order is what it was for too long."""
-        wait = self.patience.first_look
-        until = self._clock() + self.patience.receive_window
-        while True:
-            sighting = yield from self._sighting(flight)
-            if sighting is not None:
-                self._take(sighting)
-            known = self.translator
-            is_over = known.is_over(flight.client) and known.is_seen(flight.client)
-            if flight.kind is Kind.AMEND and not known.awaits_terms(flight.client):
-                return
-            if is_over and flight.kind is Kind.CANCEL:
-                return
-            if is_over:
-                # The engine counts with the larger of two sizes until it is told that the new one does not come.
-                self._refused(flight, why or "the order was finished first")
-                return
-            if self._clock() >= until:
-                self._refused(flight, why or "accepted, without effect")
-                return
-            yield Pause(self._context.jittered(wait))
-            wait = min(2 * wait, self.patience.longest_look)
-
-    def _sighting(self, flight: _Flight) -> Procedure[Sighting | None]:
-        try:
-            return (yield from inquiry.find_order(symbol_of(flight.instrument), flight.client))
-        except VenueError as error:
-            self._ports.note(f"look-up of {flight.client}: {error}")
-            return None
-
-    def _is_proof(self, flight: _Flight, asked: int) -> bool:
-        """Decision 3: late enough that no copy can still be valid, by a clock and a stream that can be trusted."""
-        is_late = asked >= flight.sent + self.patience.receive_window + _PROOF_MARGIN
-        return is_late and self.server_clock.is_synced and self.stream.is_complete
-
-    def _is_ours(self, flight: _Flight, sighting: Sighting) -> bool:
-        """Whether what was found under an id that is used is what we asked for, and younger than the asking."""
-        order, rules = flight.order, self._rules[flight.instrument]
-        if order is None:
-            return False
-        row: OrderRow = sighting.orders[0]
-        oldest = (flight.began + self.server_clock.offset - _CLOCK_TOLERANCE) // MILLISECOND
-        is_same = row.side == bodies.SIDES[order.side] and Decimal(row.qty or 0) == rules.size(order.size)
-        if order.price is not None:
-            is_same = is_same and Decimal(row.price or 0) == rules.price(order.price)
-        return is_same and millis(row.created_time) >= oldest
-
-    def _foreign_id(self, flight: _Flight) -> None:
-        why = f"client id {flight.client} belongs to another order at the exchange"
-        self._gate.block(flight.instrument, why)
-        self._refused(flight, why)
-        self.latch.halt(f"{flight.instrument}: {why}")
-
-    def _take(self, sighting: Sighting) -> None:
-        now = self._clock()
-        self._context.tell(self.translator.orders(sighting.orders, now))
-        self._context.tell(self.translator.executions(sighting.executions, now))
-
-    def _check_protection(self, flight: _Flight) -> None:
+    def _check_protection(self, flight: Flight) -> None:
         """Read the position unless what was asked for is in force; a newer request makes this one moot."""
-        if self._protecting.get(flight.instrument) is not flight or flight.is_over:
+        if flight.is_superseded or flight.is_over:
             return
         if self.translator.protection(flight.instrument) == flight.protection:
             return
         self._context.run(self._confirm_protection(flight))
 
-    def _confirm_protection(self, flight: _Flight) -> Procedure[None]:
+    def _confirm_protection(self, flight: Flight) -> Procedure[None]:
         asked = self.server_clock.past_millis()
         try:
             rows = yield from inquiry.position(symbol_of(flight.instrument))
         except VenueError as error:
-            self._refused(flight, str(error))
+            self._flights.refused(flight, str(error))
             return
         self._context.tell(self.translator.positions(rows, self._clock(), asked))
-        if self._protecting.get(flight.instrument) is not flight:
+        if flight.is_superseded:
             return
         if self.translator.protection(flight.instrument) != flight.protection:
             if flight.attempts <= self.patience.retries:
                 # Setting the same stop twice is the same stop.
                 self._launch(flight)
             else:
-                self._refused(flight, "the exchange does not show it")
+                self._flights.refused(flight, "the exchange does not show it")
 
     # --- the private stream -----------------------------------------------------------------------------------------
 
@@ -821,7 +651,7 @@ class BybitVenue:
         found = {row.order_link_id for row in rows}
         for instrument, client in expected:
             if client not in found and not known.is_over(client):
-                self._take((yield from inquiry.find_order(symbol_of(instrument), client)))
+                self._look_up.take((yield from inquiry.find_order(symbol_of(instrument), client)))
         held = [symbol_of(key) for key, holding in known.holdings.items() if holding.lots or known.protection(key)[0]]
         positions = yield from inquiry.positions(held)
         reading.positions(positions)
@@ -842,7 +672,7 @@ class BybitVenue:
         adopted, self._adopted = self._adopted, []
         for flight in adopted:
             if not self.translator.is_seen(flight.client):
-                self._look_up(flight)
+                self._look_up.begin(flight)
         if self._reads_again:
             self._reads_again = False
             self.read_account()
@@ -865,65 +695,8 @@ class BybitVenue:
         self._call_off_tick = self._timers(self.patience.tick, self._tick)
         now = self._clock()
         self._context.tell(self.translator.expire(now))
-        lacking = self.translator.lacking(now - 2 * self.patience.tick)
-        still = {client for _, client in lacking}
-        self._lacks = {client: since for client, since in self._lacks.items() if client in still}
-        for instrument, client in lacking:
-            self._fetch_executions(instrument, client, now)
+        self._look_up.tick(now)
         is_due = now - self._read_at >= (self.patience.sweep if self.stream.is_complete else self.patience.poll)
         if is_due and not self._is_reading and self.breakers[Capability.QUERIES].allow(now):
             self.read_account()
         self._clock_keeper.tick(now)
-
-    def _fetch_executions(self, instrument: InstrumentId, client: ClientOrderId, now: int) -> None:
-        since = self._lacks.setdefault(client, now)
-        if now - since >= self.patience.executions:
-            del self._lacks[client]
-            self._ports.note(f"{client}: executions that the order counts do not appear")
-            self._context.tell(self.translator.release(client, now))
-        elif client not in self._looking:
-            self._looking.add(client)
-            self._context.run(self._executions(instrument, client))
-
-    def _executions(self, instrument: InstrumentId, client: ClientOrderId) -> Procedure[None]:
-        try:
-            rows = yield from inquiry.executions_of(symbol_of(instrument), client)
-            self._context.tell(self.translator.executions(rows, self._clock()))
-        except VenueError as error:
-            self._ports.note(f"executions of {client}: {error}")
-        finally:
-            self._looking.discard(client)
-
-    # --- small things -----------------------------------------------------------------------------------------------
-
-    def _failed(self, instrument: InstrumentId, client: ClientOrderId, why: str) -> OrderFailed:
-        now = self._clock()
-        return OrderFailed(
-            ts_event=now,
-            ts_recv=now,
-            instrument=instrument,
-            client_order_id=client,
-            venue_order_id=VenueOrderId(""),
-            why=why,
-        )
-
-    def _gone(self, flight: _Flight, why: str) -> OrderCancelled:
-        now = self._clock()
-        return OrderCancelled(
-            ts_event=now, ts_recv=now, instrument=flight.instrument, client_order_id=flight.client, why=why
-        )
-
-    def _change_refused(self, command: CancelOrder | AmendOrder, why: str) -> CancelRejected:
-        now = self._clock()
-        return CancelRejected(
-            ts_event=now,
-            ts_recv=now,
-            instrument=command.instrument,
-            client_order_id=command.client_order_id,
-            why=why,
-            is_amendment=isinstance(command, AmendOrder),
-        )
-
-    def _unprotected(self, instrument: InstrumentId, why: str) -> ProtectionRejected:
-        now = self._clock()
-        return ProtectionRejected(ts_event=now, ts_recv=now, instrument=instrument, why=why)
