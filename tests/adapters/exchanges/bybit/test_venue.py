@@ -773,7 +773,7 @@ def test_what_was_missed_while_the_stream_was_away_is_told_after_it():
     assert [event.execution_id for event in bench.told if isinstance(event, OrderFilled)] == names
     assert bench.kinds()[-1] == "ProtectionChanged"
     assert bench.venue.is_caught_up
-    assert bench.venue.holdings[BTC].lots == 10
+    assert bench.venue.translator.holdings[BTC].lots == 10
     bench.venue.on_private_up()
     bench.time.run(SECOND)
     assert len(bench.told) == 4
@@ -940,6 +940,6 @@ def test_market_and_conditional_orders_are_said_as_the_protocol_wants():
 
 def test_holdings_and_coins_are_there_to_be_read():
     bench = Bench()
-    assert bench.venue.coins["USDT"].balance == Decimal(1000)
-    assert bench.venue.holdings[BTC].lots == 0
-    assert RULES.id in bench.venue.holdings
+    assert bench.venue.translator.coins["USDT"].balance == Decimal(1000)
+    assert bench.venue.translator.holdings[BTC].lots == 0
+    assert RULES.id in bench.venue.translator.holdings

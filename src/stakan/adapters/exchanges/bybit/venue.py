@@ -21,6 +21,7 @@ from itertools import count
 import msgspec
 
 from stakan.adapters.exchanges.bybit import bodies, inquiry
+from stakan.adapters.exchanges.bybit.account_reader import AccountReader
 from stakan.adapters.exchanges.bybit.bodies import symbol_of
 from stakan.adapters.exchanges.bybit.capabilities import Breakers, Capability
 from stakan.adapters.exchanges.bybit.clock_keeper import ClockKeeper
@@ -40,8 +41,7 @@ from stakan.adapters.exchanges.bybit.flights import Flight, Flights, change_reje
 from stakan.adapters.exchanges.bybit.limits import Group, RateLimiter
 from stakan.adapters.exchanges.bybit.look_up import LookUp
 from stakan.adapters.exchanges.bybit.messages import OrderIds, PrivateFrame, TradeFrame, read
-from stakan.adapters.exchanges.bybit.private import Coin, Holding, Translator
-from stakan.adapters.exchanges.bybit.reading import Reading
+from stakan.adapters.exchanges.bybit.private import Translator
 from stakan.adapters.exchanges.bybit.rest import (
     Line,
     Procedure,
@@ -55,19 +55,17 @@ from stakan.adapters.exchanges.bybit.rest import (
 from stakan.core.domain.commands import AmendOrder, CancelOrder, SetProtection, SubmitOrder, VenueCommand
 from stakan.core.domain.errors import DataError, RateLimited, VenueError
 from stakan.core.domain.events import (
-    AccountUnread,
     CancelRejected,
     OutcomeLost,
 )
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
-from stakan.core.domain.orders import NewOrder, OrderStatus
-from stakan.core.domain.units import MILLISECOND, SECOND
+from stakan.core.domain.orders import NewOrder
+from stakan.core.domain.units import MILLISECOND
 from stakan.core.portfolio.orders import Order
 
 _FIRST_DECIDES = frozenset((DUPLICATE_ID, 10014, 20006))
 """An earlier request did it: this one says nothing of what became of the order."""
-_LOOK_BACK = 60 * SECOND // MILLISECOND
 
 
 class BybitVenue:
@@ -102,8 +100,6 @@ class BybitVenue:
         self.stream = StreamState()
         self.trade: Sender | None = None
         """The trade socket while it is logged in."""
-        self.account_read_ts = 0
-        """When the account was last read without an error; 0 before the first time."""
         self._context = VenueContext(
             ports=ports,
             patience=self.patience,
@@ -116,7 +112,6 @@ class BybitVenue:
         self._gate = EntryGate(self.latch, self.stream, ports.clock)
         self._clock_keeper = ClockKeeper(self._context)
         self._rules = dict(instruments)
-        self._venue = venue
         self._ports = ports
         self._clock, self._timers, self._deliver = ports.clock, ports.timers, ports.deliver
         self._session = session or f"{ports.clock():x}"
@@ -127,15 +122,8 @@ class BybitVenue:
         self._unanswered: dict[str, Flight] = {}
         """On the trade socket, by the request's id."""
         self._protecting: dict[InstrumentId, Flight] = {}
-        self._adopted: list[Flight] = []
-        """Orders of the run before that the exchange has not been asked about yet."""
-        self._started = self.server_clock.millis()
+        self._reader = AccountReader(self._context, self.stream, self._look_up, self._rules, venue)
         self._is_isolated = False
-        self._is_reading = False
-        self._reads_again = False
-        self._read_at = 0
-        self._read_up_to = 0
-        """Milliseconds of the exchange's clock up to which all executions were read; 0 before the first reading."""
         self._call_off_tick: Callable[[], None] | None = None
         self._encode = msgspec.json.Encoder().encode
 
@@ -143,9 +131,7 @@ class BybitVenue:
 
     def start(self) -> None:
         """Begin to watch; call it once the transport works and the exchange's clock was read."""
-        self._started = min(self._started, self.server_clock.millis())
-        if not self.is_streaming:
-            self.stream.blind_since = self._clock()
+        self._reader.start()
         self._call_off_tick = self._timers(self.patience.tick, self._tick)
 
     def stop(self) -> None:
@@ -156,37 +142,18 @@ class BybitVenue:
 
     def resume(self, since_millis: int) -> None:
         """Executions from this moment on are to be read at the first look, e.g. the last one that a journal knows."""
-        self._started = min(self._started, since_millis)
+        self._reader.resume(since_millis)
 
     def adopt(self, order: Order) -> None:
         """An order of the run before this one that may still live: never sent again.
 
         The first reading of the account tells of those that rest; the others are looked up then.
         """
-        request = order.request
-        if request.instrument not in self._rules:
-            raise DataError(f"{request.client_order_id} is of {request.instrument}, which is not known")
-        self.translator.expect(request)
-        flight = Flight(
-            kind=Kind.CREATE,
-            instrument=request.instrument,
-            group=Group.CREATE,
-            path="/v5/order/create",
-            body=b"",
-            client=request.client_order_id,
-            order=request,
-            began=order.submitted_ts,
-            # The clock may have been set meanwhile: absence is proven from now on.
-            sent=self._clock(),
-            was_placed=order.status is not OrderStatus.PENDING,
-        )
-        self._adopted.append(flight)
-        if self.is_caught_up:
-            self.read_account()
+        self._reader.adopt(order)
 
     def read_again(self) -> None:
         """The engine could not agree with the last reading: another one, soon."""
-        self._timers(self.patience.again, self.read_account)
+        self._reader.read_again()
 
     def release(self) -> None:
         """An operator has looked into why trading stopped: orders that open may leave again."""
@@ -219,6 +186,11 @@ class BybitVenue:
         return self._gate.is_prepared(instrument)
 
     @property
+    def account_read_ts(self) -> int:
+        """When the account was last read without an error; 0 before the first time."""
+        return self._reader.read_ts
+
+    @property
     def stopped_for(self) -> str | None:
         """Why trading stopped, until a release."""
         return self.latch.stopped_for
@@ -232,16 +204,6 @@ class BybitVenue:
     def is_caught_up(self) -> bool:
         """Whether the account was read since the private stream last came or went."""
         return self.stream.is_caught_up
-
-    @property
-    def holdings(self) -> Mapping[InstrumentId, Holding]:
-        """Positions as the exchange last told them, flat ones included."""
-        return self.translator.holdings
-
-    @property
-    def coins(self) -> Mapping[str, Coin]:
-        """Balances as the exchange last told them."""
-        return self.translator.coins
 
     # --- commands ---------------------------------------------------------------------------------------------------
 
@@ -601,93 +563,20 @@ class BybitVenue:
     # --- the private stream -----------------------------------------------------------------------------------------
 
     def on_private_up(self) -> None:
-        """The private topics are subscribed to; there is no replay, so the account is read."""
-        self.stream.is_streaming = True
-        self.stream.is_caught_up = False
-        self.read_account()
+        """The private topics are subscribed to."""
+        self._reader.on_up()
 
     def on_private_down(self, why: str) -> None:
-        """The private stream is gone: the account is polled, and soon nothing new opened, until it is back."""
-        now = self._clock()
-        if self.stream.blind_since is None:
-            self.stream.blind_since = now
-        if self.is_streaming:
-            self._deliver(AccountUnread(ts_event=now, ts_recv=now, why=f"private stream: {why}"))
-        self.stream.is_streaming = False
-        self.stream.is_caught_up = False
-        self._ports.note(f"private stream: {why}: polling")
+        """The private stream is gone."""
+        self._reader.on_down(why)
 
     def on_private_frame(self, frame: PrivateFrame, ts_recv: int) -> None:
-        """A message of a private topic. One that cannot be read means that our state is unknown: it is read anew."""
-        try:
-            events = self.translator.frame(frame, ts_recv)
-        except DataError as error:
-            self._ports.note(f"private stream: {error}")
-            self._context.tell(self.translator.expire(ts_recv))
-            self.read_account()
-            return
-        self._context.tell(events)
+        """A message of a private topic."""
+        self._reader.on_frame(frame, ts_recv)
 
     def read_account(self) -> None:
         """Read executions, open orders, positions and wallet, and tell what is new; one reading at a time."""
-        if self._is_reading:
-            self._reads_again = True
-            return
-        self._is_reading = True
-        self.line.run(self.catch_up(), self._was_read, self._was_not_read)
-
-    def catch_up(self) -> Procedure[None]:
-        """The reading itself; raises VenueError and DataError."""
-        asked = self.server_clock.past_millis()
-        reading = Reading(self._rules, self._venue, self._clock(), asked)
-        known = self.translator
-        # Not from the newest execution that was told: the stream tells of new ones while older ones are still unread.
-        since = self._read_up_to - _LOOK_BACK if self._read_up_to else self._started
-        expected = known.open_orders()
-        self._context.tell(known.executions((yield from inquiry.executions_since(since)), self._clock()))
-        rows = yield from inquiry.open_orders()
-        reading.orders(rows)
-        self._context.tell(known.orders(rows, self._clock()))
-        found = {row.order_link_id for row in rows}
-        for instrument, client in expected:
-            if client not in found and not known.is_over(client):
-                self._look_up.take((yield from inquiry.find_order(symbol_of(instrument), client)))
-        held = [symbol_of(key) for key, holding in known.holdings.items() if holding.lots or known.protection(key)[0]]
-        positions = yield from inquiry.positions(held)
-        reading.positions(positions)
-        self._context.tell(known.positions(positions, self._clock(), asked))
-        wallets = yield from inquiry.wallet()
-        reading.wallet(wallets)
-        known.wallet(wallets)
-        self._read_up_to = asked
-        if known.waits_for_owners:
-            # The account holds what nobody was told of yet: compared now, it would be booked twice.
-            self.read_again()
-        else:
-            self._deliver(reading.event(self._clock, is_streaming=self.is_streaming))
-
-    def _was_read(self, _: None) -> None:
-        self._is_reading = False
-        self.account_read_ts = self._read_at = self._clock()
-        adopted, self._adopted = self._adopted, []
-        for flight in adopted:
-            if not self.translator.is_seen(flight.client):
-                self._look_up.begin(flight)
-        if self._reads_again:
-            self._reads_again = False
-            self.read_account()
-        else:
-            self.stream.is_caught_up = True
-            if self.is_streaming:
-                self.stream.blind_since = None
-
-    def _was_not_read(self, error: Exception) -> None:
-        self._is_reading = False
-        # Whoever asked for it waits: again at the pace of polling, however well all else is.
-        self._read_at = self._clock() - self.patience.sweep + self.patience.poll
-        self._ports.note(f"account could not be read: {error}")
-        if not isinstance(error, VenueError):
-            self.latch.halt(f"the account cannot be read: {error}")
+        self._reader.read()
 
     # --- time -------------------------------------------------------------------------------------------------------
 
@@ -696,7 +585,5 @@ class BybitVenue:
         now = self._clock()
         self._context.tell(self.translator.expire(now))
         self._look_up.tick(now)
-        is_due = now - self._read_at >= (self.patience.sweep if self.stream.is_complete else self.patience.poll)
-        if is_due and not self._is_reading and self.breakers[Capability.QUERIES].allow(now):
-            self.read_account()
+        self._reader.tick(now)
         self._clock_keeper.tick(now)
