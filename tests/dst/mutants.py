@@ -47,7 +47,7 @@ class Mutant(NamedTuple):
 
 
 _LOOP = "apps/live/loop.py"
-_VENUE = "adapters/exchanges/bybit/venue.py"
+_OUTCOMES = "adapters/exchanges/bybit/outcomes.py"
 _CARRY = "core/engine/carry.py"
 
 MUTANTS = (
@@ -84,7 +84,7 @@ MUTANTS = (
         "look-up: an order without an answer stays unknown",
         (
             Edit(
-                _VENUE,
+                _OUTCOMES,
                 'outcome unknown: {why}")\n        self._look_up.begin(flight, why=why)\n',
                 'outcome unknown: {why}")\n',
             ),
@@ -95,7 +95,7 @@ MUTANTS = (
         "look-up: an order without an answer counts as one that never arrived",
         (
             Edit(
-                _VENUE,
+                _OUTCOMES,
                 'outcome unknown: {why}")\n        self._look_up.begin(flight, why=why)\n',
                 'outcome unknown: {why}")\n        self._flights.not_sent(flight, why)\n',
             ),
