@@ -29,7 +29,6 @@ from stakan.adapters.journal.disk import Disk
 from stakan.adapters.journal.reading import secure
 from stakan.adapters.journal.records import Header
 from stakan.adapters.sockets import SocketHandler
-from stakan.apps.config import Settings
 from stakan.apps.driver import Observer
 from stakan.apps.dst.network import Http, Network
 from stakan.apps.dst.sockets import SimulatedSocket
@@ -41,6 +40,7 @@ from stakan.apps.live.invariants import Around, Breach, Invariants
 from stakan.apps.live.parts import CLOCK, DISK, lack_of_room, wrong_clock
 from stakan.apps.live.past import Past, recall
 from stakan.apps.recorded_run import JOURNAL_FOLDER
+from stakan.apps.settings import Settings
 from stakan.core.domain.commands import ReadAccount, RefreshCommand, RequestSnapshot
 from stakan.core.domain.errors import StakanError, StorageError, VenueUnavailable
 from stakan.core.domain.events import AnyOperatorRequest, ReleaseHalt, VenueNews
