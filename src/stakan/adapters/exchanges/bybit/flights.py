@@ -93,9 +93,9 @@ class Flights:
         elif flight.kind is Kind.CREATE:
             self._deliver(order_failed(flight.instrument, flight.client, why, self._clock()))
         else:
-            self.refused(flight, why)
+            self.rejected(flight, why)
 
-    def refused(self, flight: Flight, why: str) -> None:
+    def rejected(self, flight: Flight, why: str) -> None:
         """The exchange did not do it, and will not."""
         self.land(flight)
         now = self._clock()

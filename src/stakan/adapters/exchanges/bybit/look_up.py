@@ -45,7 +45,7 @@ class LookUp:
         """Since when executions of an order are known to be missing."""
 
     def begin(self, flight: Flight, *, verify: bool = False, why: str = "") -> None:
-        """Find out what became of a request; `verify` where its id may be another order's, `why` if it is refused."""
+        """Find out what became of a request; `verify` where its id may be another order's, `why` if it is rejected."""
         if flight.kind is Kind.CREATE:
             if flight.client in self._looking:
                 return
@@ -93,7 +93,7 @@ class LookUp:
             self._looking.discard(flight.client)
 
     def _settle(self, flight: Flight, why: str) -> Procedure[None]:
-        """Whether a cancel or an amendment came to anything; refused where the order is what it was for too long."""
+        """Whether a cancel or an amendment came to anything; rejected where the order is what it was for too long."""
         wait = self._patience.first_look
         until = self._clock() + self._patience.receive_window
         while True:
@@ -108,10 +108,10 @@ class LookUp:
                 return
             if is_over:
                 # The engine counts with the larger of two sizes until it is told that the new one does not come.
-                self._flights.refused(flight, why or "the order was finished first")
+                self._flights.rejected(flight, why or "the order was finished first")
                 return
             if self._clock() >= until:
-                self._flights.refused(flight, why or "accepted, without effect")
+                self._flights.rejected(flight, why or "accepted, without effect")
                 return
             yield Pause(self._context.jittered(wait))
             wait = min(2 * wait, self._patience.longest_look)
@@ -143,7 +143,7 @@ class LookUp:
     def _foreign_id(self, flight: Flight) -> None:
         why = f"client id {flight.client} belongs to another order at the exchange"
         self._gate.block(flight.instrument, why)
-        self._flights.refused(flight, why)
+        self._flights.rejected(flight, why)
         self._context.latch.halt(f"{flight.instrument}: {why}")
 
     # --- executions -------------------------------------------------------------------------------------------------

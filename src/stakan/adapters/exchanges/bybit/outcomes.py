@@ -1,4 +1,4 @@
-"""What follows from an answer to a request about orders, and from none: retry, refusal, halt, or a look-up."""
+"""What follows from an answer to a request about orders, and from none: retry, rejection, halt, or a look-up."""
 
 from collections.abc import Callable
 
@@ -62,13 +62,13 @@ class Outcomes:
             case Reaction.REJ:
                 if flight.can_be_held_back and reply.code in NO_OPENING:
                     self._gate.leave_alone(flight.instrument, reply.why)
-                self._flights.refused(flight, reply.why)
+                self._flights.rejected(flight, reply.why)
             case Reaction.RISK:
-                self._flights.refused(flight, reply.why)
+                self._flights.rejected(flight, reply.why)
                 if self._context.line.breakers[Capability.QUERIES].allow(self._clock()):
                     self._read_account()
             case Reaction.FATAL:
-                self._flights.refused(flight, reply.why)
+                self._flights.rejected(flight, reply.why)
                 self._context.latch.halt(f"{flight.path}: {reply.why}")
 
     def _accepted(self, flight: Flight, reply: Reply) -> None:
@@ -135,7 +135,7 @@ class Outcomes:
         if flight.kind in (Kind.AMEND, Kind.CANCEL) or reply.code in _FIRST_DECIDES:
             self._look_up.begin(flight, verify=reply.code == DUPLICATE_ID, why=reply.why)
         else:
-            self._flights.refused(flight, reply.why)
+            self._flights.rejected(flight, reply.why)
             self._read_account()
 
     def _unknown(self, flight: Flight, why: str) -> None:
@@ -166,7 +166,7 @@ class Outcomes:
         try:
             rows = yield from inquiry.position(symbol_of(flight.instrument))
         except VenueError as error:
-            self._flights.refused(flight, str(error))
+            self._flights.rejected(flight, str(error))
             return
         self._context.tell(self._translator.positions(rows, self._clock(), asked))
         if flight.is_superseded:
@@ -176,4 +176,4 @@ class Outcomes:
                 # Setting the same stop twice is the same stop.
                 self.router.launch(flight)
             else:
-                self._flights.refused(flight, "the exchange does not show it")
+                self._flights.rejected(flight, "the exchange does not show it")
