@@ -18,7 +18,8 @@ import psutil
 from bench._rows import Measured, Options, Row
 from bench._store import import_session, stored
 from stakan.apps.backtest import Backtest
-from stakan.apps.config import EngineSection, Settings
+from stakan.apps.sections import EngineSection
+from stakan.apps.settings import Settings
 from stakan.apps.sources import from_store
 from stakan.core.domain.batch import MarketBatch, MarketWindow
 from stakan.core.domain.units import HOUR

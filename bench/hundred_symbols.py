@@ -11,12 +11,13 @@ import uvloop
 
 from bench._rows import Measured, Options, Row, unpin
 from stakan.apps.backtest import warm_up
-from stakan.apps.config import Settings, load_settings
+from stakan.apps.config import load_settings
 from stakan.apps.live.latency import FEED
 from stakan.apps.live.mode import Mode
 from stakan.apps.live.session import Ended, Stopping
 from stakan.apps.live.state_folder import StateFolder
 from stakan.apps.processes import Child
+from stakan.apps.settings import Settings
 from stakan.apps.trade import trade
 
 SYMBOLS = 100

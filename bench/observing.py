@@ -11,11 +11,12 @@ from bench import frames
 from bench._rows import Options, Row, interleaved, rate
 from bench.book import BYBIT_BTC, heavy_frames
 from stakan.adapters.exchanges.bybit.decode import BybitDecoder
-from stakan.apps.config import MetricsSection, settings_from
+from stakan.apps.config import settings_from
 from stakan.apps.exchange.listing import synthetic_symbols
 from stakan.apps.live.bot import Bot, BotPlan, paper_exchange
 from stakan.apps.live.observation import Observation
 from stakan.apps.logs import LogPlan, Logs, get_logger
+from stakan.apps.sections import MetricsSection
 from stakan.core.domain.instrument import Category, Instrument
 from stakan.core.domain.step import Step
 

@@ -16,12 +16,13 @@ import uvloop
 from bench import pulse
 from bench._rows import Measured, Options, Row, unpin
 from stakan.apps.backtest import warm_up
-from stakan.apps.config import Settings, load_settings
+from stakan.apps.config import load_settings
 from stakan.apps.live.latency import DECIDE
 from stakan.apps.live.mode import Mode
 from stakan.apps.live.session import Ended, Stopping
 from stakan.apps.live.state_folder import StateFolder
 from stakan.apps.processes import Child
+from stakan.apps.settings import Settings
 from stakan.apps.trade import trade
 
 SYMBOLS = 20

@@ -8,7 +8,8 @@ from pathlib import Path
 from bench._rows import Options, Row, interleaved
 from bench._store import import_session, stored
 from stakan.apps.backtest import Backtest
-from stakan.apps.config import EngineSection, Settings
+from stakan.apps.sections import EngineSection
+from stakan.apps.settings import Settings
 from stakan.apps.sources import Source, from_store
 from stakan.core.domain.units import SECOND
 

@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stakan.adapters.exchanges.simulated.exchange import SimulationConfig
-from stakan.apps.config import ALIASES, Settings, duration_ns, load_settings, settings_from, to_toml
+from stakan.apps.config import ALIASES, load_settings, settings_from, to_toml
+from stakan.apps.durations import duration_ns
 from stakan.apps.example import example
+from stakan.apps.settings import Settings
 from stakan.apps.wiring import engine_config
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.units import DAY, HOUR, MILLISECOND, MINUTE, SECOND

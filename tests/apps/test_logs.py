@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.contextvars import bound_contextvars
 
-from stakan.apps.config import LogsSection
 from stakan.apps.logs import LogPlan, Logs, get_logger, plan_of
 from stakan.apps.logs.sinks import DailyFiles, Line, Pump, Terminal, remove_before
+from stakan.apps.sections import LogsSection
 from stakan.core.domain.errors import ConfigError, DataError
 from stakan.core.domain.units import Side
 

@@ -29,13 +29,13 @@ from tests.core.engine.builders import (
     live,
 )
 
-from stakan.apps.config import MetricsSection
 from stakan.apps.live.features import Features
 from stakan.apps.live.histogram import BOUNDS, Histogram
 from stakan.apps.live.latency import FILL, Latencies
 from stakan.apps.metrics import Metrics, MetricsServer, Sources
 from stakan.apps.metrics.counting import MOST_SUBJECTS, OTHERS
 from stakan.apps.metrics.families import COUNTER, FAMILIES, HISTOGRAM, BotCollector, page
+from stakan.apps.sections import MetricsSection
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.events import BookDelta, Halt, OrderFilled
 from stakan.core.domain.facts import Discrepancy, FillBooked, FindingMade, OrderTransitioned

@@ -6,7 +6,8 @@ import pytest
 from tests.core.engine.builders import BTC, ETH, an_instrument
 
 from stakan.adapters.exchanges.simulated.models import Queue
-from stakan.apps.config import AccountSection, EngineSection, RecoverySection, settings_from
+from stakan.apps.config import settings_from
+from stakan.apps.sections import AccountSection, EngineSection, RecoverySection
 from stakan.apps.wiring import config_hash, engine_config, own_densities, simulation_config
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.events import InstrumentChanged

@@ -47,7 +47,7 @@ class Mutant(NamedTuple):
 
 
 _LOOP = "apps/live/loop.py"
-_VENUE = "adapters/exchanges/bybit/venue.py"
+_OUTCOMES = "adapters/exchanges/bybit/outcomes.py"
 _CARRY = "core/engine/carry.py"
 
 MUTANTS = (
@@ -84,8 +84,8 @@ MUTANTS = (
         "look-up: an order without an answer stays unknown",
         (
             Edit(
-                _VENUE,
-                'outcome unknown: {why}")\n        self._look_up(flight, why=why)\n',
+                _OUTCOMES,
+                'outcome unknown: {why}")\n        self._look_up.begin(flight, why=why)\n',
                 'outcome unknown: {why}")\n',
             ),
         ),
@@ -95,9 +95,9 @@ MUTANTS = (
         "look-up: an order without an answer counts as one that never arrived",
         (
             Edit(
-                _VENUE,
-                'outcome unknown: {why}")\n        self._look_up(flight, why=why)\n',
-                'outcome unknown: {why}")\n        self._not_sent(flight, why)\n',
+                _OUTCOMES,
+                'outcome unknown: {why}")\n        self._look_up.begin(flight, why=why)\n',
+                'outcome unknown: {why}")\n        self._flights.not_sent(flight, why)\n',
             ),
         ),
     ),

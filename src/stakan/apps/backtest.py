@@ -17,7 +17,7 @@ from stakan.adapters.exchanges.simulated.exchange import SimulatedExchange, Simu
 from stakan.adapters.journal.records import Header
 from stakan.adapters.journal.writing import FileJournal, JournalLimits
 from stakan.adapters.synthetic.config import demo_config
-from stakan.apps.config import Settings, to_toml
+from stakan.apps.config import to_toml
 from stakan.apps.driver import VirtualTime
 from stakan.apps.exchange import warm_up as exchange
 from stakan.apps.identity import assumed_rules, run_identity, simulation_assumptions
@@ -33,6 +33,7 @@ from stakan.apps.results import (
     write_run,
 )
 from stakan.apps.results.files import refuse_existing
+from stakan.apps.settings import Settings
 from stakan.apps.sources import Source, from_generator
 from stakan.apps.watching import RunWatch
 from stakan.apps.wiring import config_hash, engine_config, paper_config, simulation_config

@@ -5,8 +5,8 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from stakan.adapters.sql.database import Database, database_url, sqlite_url
-from stakan.apps.config import Settings
 from stakan.apps.secrets import ENV_FILE, database_password
+from stakan.apps.settings import Settings
 from stakan.core.domain.errors import ConfigError, StorageError
 
 SQLITE_FILE = "stakan.sqlite"

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from stakan.apps.config import Settings
+from stakan.apps.settings import Settings
 from stakan.apps.sources import Source
 from stakan.apps.wiring import engine_config
 from stakan.core.domain.events import BookDelta, BookSnapshot, FeedDown, TradePrint

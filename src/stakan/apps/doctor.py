@@ -13,8 +13,8 @@ from stakan.adapters.exchanges.bybit.client import ask_once
 from stakan.adapters.exchanges.bybit.endpoints import Environment, environment
 from stakan.adapters.exchanges.bybit.preflight import Check, Verdict, Wanted, preflight, reachable
 from stakan.adapters.exchanges.bybit.rest import Keys
-from stakan.apps.config import Settings
 from stakan.apps.secrets import ENV_FILE, bybit_keys
+from stakan.apps.settings import Settings
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.units import MILLISECOND
 

@@ -7,7 +7,9 @@ import msgspec
 
 from stakan.adapters.exchanges.simulated.exchange import SimulationConfig
 from stakan.adapters.exchanges.simulated.models import FeeRates
-from stakan.apps.config import Section, Settings, to_toml
+from stakan.apps.config import to_toml
+from stakan.apps.sections import Section
+from stakan.apps.settings import Settings
 from stakan.apps.wiring import DETECTORS, FEATURE_SETS, RISK_RULES, STRATEGIES
 from stakan.core.domain.patterns import PatternLibrary
 from stakan.core.features.further import FeatureSet

@@ -18,7 +18,7 @@ from stakan.adapters.parquet.features import Chunk, Contents, Options, contents_
 from stakan.adapters.parquet.layout import Part, instrument_folder, visible_parts
 from stakan.adapters.parquet.reader import MarketStore, first_moment, open_part
 from stakan.adapters.parquet.schema import PartMetadata, StoredKind
-from stakan.apps.config import Settings
+from stakan.apps.settings import Settings
 from stakan.apps.wiring import engine_config
 from stakan.apps.workers import each
 from stakan.core.domain.errors import ConfigError, DataError

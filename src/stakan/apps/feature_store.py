@@ -8,8 +8,8 @@ from redis.asyncio import Redis
 
 from stakan.adapters.feature_store import MemoryFeatureStore
 from stakan.adapters.redis.features import RedisFeatureStore
-from stakan.apps.config import Settings
 from stakan.apps.secrets import redis_password
+from stakan.apps.settings import Settings
 
 _PATIENCE_S = 0.5
 

@@ -15,8 +15,9 @@ from stakan.adapters.parquet.features import FeatureFile
 from stakan.adapters.parquet.reader import MarketStore
 from stakan.apps.api.link import Link
 from stakan.apps.api.model import ReadModel
-from stakan.apps.config import Settings, duration_ns
+from stakan.apps.durations import duration_ns
 from stakan.apps.feature_files import lead_in, pipeline_of
+from stakan.apps.settings import Settings
 from stakan.apps.wiring import engine_config
 from stakan.core.domain.errors import DataError, VenueUnavailable
 from stakan.core.domain.ids import InstrumentId

@@ -16,8 +16,9 @@ from stakan.adapters.exchanges.simulated.models import (
     RecordedArrivals,
     RecordedLatency,
 )
-from stakan.apps.config import Settings, to_toml
+from stakan.apps.config import to_toml
 from stakan.apps.results import Labelled, RunIdentity
+from stakan.apps.settings import Settings
 from stakan.apps.wiring import config_hash
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument

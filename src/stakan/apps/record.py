@@ -25,7 +25,8 @@ from stakan.adapters.exchanges.bybit.rest import Keys
 from stakan.adapters.exchanges.bybit.topics import Topics
 from stakan.adapters.parquet.schema import Source
 from stakan.adapters.parquet.writer import MarketWriter, Publish
-from stakan.apps.config import Settings, duration_ns
+from stakan.apps.durations import duration_ns
+from stakan.apps.settings import Settings
 from stakan.apps.universe import Universe
 from stakan.core.domain.errors import DataError, StakanError, StorageError, VenueError
 from stakan.core.domain.events import AnyMarketEvent

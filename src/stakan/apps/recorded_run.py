@@ -12,10 +12,11 @@ from stakan.adapters.journal.layout import is_journal, segments
 from stakan.adapters.journal.reading import is_complete, read_events, read_header, read_records, read_span
 from stakan.adapters.journal.records import Header, Inbox
 from stakan.adapters.journal.snapshots import read_snapshot
-from stakan.apps.config import Settings, settings_from
+from stakan.apps.config import settings_from
 from stakan.apps.driver import Script
 from stakan.apps.live.counterparties import at_receipt
 from stakan.apps.live.state_folder import RUNS
+from stakan.apps.settings import Settings
 from stakan.core.domain.batch import BatchBuilder, MarketWindow, window
 from stakan.core.domain.errors import DataError
 from stakan.core.domain.events import AnyMarketEvent, MarketEvent, OperatorRequest

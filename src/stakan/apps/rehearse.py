@@ -15,12 +15,12 @@ import numpy as np
 
 from stakan.adapters.exchanges.bybit.auth import request_headers
 from stakan.adapters.journal.reading import has_begun, read_steps
-from stakan.apps.config import AccountSection
 from stakan.apps.demo import API_KEY, API_SECRET, Demo, DemoPlan, running
 from stakan.apps.live.past import recall
 from stakan.apps.live.state_folder import RUNS, StateFolder
 from stakan.apps.processes import START_S
 from stakan.apps.recorded_run import JOURNAL_FOLDER
+from stakan.apps.sections import AccountSection
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.errors import DataError
 from stakan.core.domain.ids import InstrumentId, split_instrument_id

@@ -12,8 +12,8 @@ from redis.asyncio import Redis
 from stakan.adapters.exchanges.bybit.limits import RateLimiter, Window
 from stakan.adapters.exchanges.bybit.rest import Keys
 from stakan.adapters.redis.budget import SharedBudget, Sharing
-from stakan.apps.config import Settings
 from stakan.apps.secrets import redis_password
+from stakan.apps.settings import Settings
 
 _PREFIX = "{stakan}:budget"
 """The braces keep all budgets in one slot of a cluster: one script renews them together."""

@@ -13,8 +13,8 @@ from stakan.adapters.parquet.catalog import SeededHistory
 from stakan.adapters.parquet.reader import BEGINNING, END, MarketStore, open_part
 from stakan.adapters.synthetic.config import SyntheticConfig
 from stakan.adapters.synthetic.market import SyntheticMarket
-from stakan.apps.config import Settings
 from stakan.apps.recorded_run import RecordedRun, RunHistory, digest_of, open_run
+from stakan.apps.settings import Settings
 from stakan.core.domain.errors import ConfigError, DataError
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument

@@ -4,7 +4,6 @@ import numpy as np
 
 from stakan.adapters.exchanges.bybit.market_client import MarketClient
 from stakan.adapters.journal.reading import secure
-from stakan.apps.config import Settings
 from stakan.apps.doctor import venue_of
 from stakan.apps.feature_store import feature_store
 from stakan.apps.live.bot import BotPlan
@@ -17,6 +16,7 @@ from stakan.apps.live.state_folder import RUNS, StateFolder
 from stakan.apps.logs import Logs
 from stakan.apps.recorded_run import JOURNAL_FOLDER
 from stakan.apps.secrets import bybit_keys
+from stakan.apps.settings import Settings
 from stakan.apps.shared_budget import shared_budget
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.ids import split_instrument_id

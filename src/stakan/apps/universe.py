@@ -7,7 +7,7 @@ from types import MappingProxyType
 from stakan.adapters import instruments as instrument_files
 from stakan.adapters.exchanges.bybit.listing import account_fees, completed, day_tickers, listed
 from stakan.adapters.exchanges.bybit.market_client import MarketClient
-from stakan.apps.config import Settings
+from stakan.apps.settings import Settings
 from stakan.core.domain.errors import ConfigError, DataError
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Category, Instrument, MarginTier

@@ -11,15 +11,10 @@ import msgspec
 from stakan.adapters.exchanges.simulated.exchange import SimulationConfig
 from stakan.adapters.exchanges.simulated.models import ConstantLatency
 from stakan.adapters.instruments import resolve
-from stakan.apps.config import (
-    DetectorSection,
-    FeatureSetSection,
-    PluginSection,
-    Settings,
-    StrategySection,
-    duration_ns,
-    to_toml,
-)
+from stakan.apps.config import to_toml
+from stakan.apps.durations import duration_ns
+from stakan.apps.sections import DetectorSection, FeatureSetSection, PluginSection, StrategySection
+from stakan.apps.settings import Settings
 from stakan.core.decision.sizing import Sizing
 from stakan.core.decision.suspicion import Suspicion
 from stakan.core.domain.errors import ConfigError

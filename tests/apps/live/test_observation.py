@@ -206,7 +206,7 @@ def test_a_breach_is_counted_logged_and_among_the_problems(tmp_path, caplog):
     async def breach():
         async with a_session(tmp_path) as session:
             bot, key = session.bot, next(iter(session.bot.plan.instruments))
-            session.account.venue.is_streaming = True
+            session.account.venue.stream.is_streaming = True
             watched = Watched(bot.engine)
             watched.holds(2, key=key, ts=SECOND)
             session.observation.observe(a_snapshot(key=key, ts=SECOND), Step(1, SECOND, (MARKED,)))

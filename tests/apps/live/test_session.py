@@ -62,7 +62,7 @@ def test_a_release_lets_the_exchanges_side_trade_again_too(tmp_path):
     async def release():
         async with a_session(tmp_path) as session:
             venue, state = session.account.venue, session.bot.engine.state
-            venue._halt("10003 API key is invalid")
+            venue.latch.halt("10003 API key is invalid")
             halted = (state.trading, session.bot.around.problems()[0])
             why = session.accept(RELEASE)
             return halted, why, state.trading, venue.stopped_for, session.bot.around.problems()

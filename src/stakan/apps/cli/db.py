@@ -18,9 +18,9 @@ from stakan.adapters.sql.projector import Projector
 from stakan.apps.cli import db_tables as tables
 from stakan.apps.cli.output import EXIT_DATA, errors, out, parse_time, reports_errors, write_json
 from stakan.apps.cli.project import AsJson, ConfigFile, Overrides, StateOption, settings_for
-from stakan.apps.config import Settings
 from stakan.apps.database import existing_database, open_database
 from stakan.apps.projector import StateJournals, only_projector, source_of
+from stakan.apps.settings import Settings
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.units import HOUR
 

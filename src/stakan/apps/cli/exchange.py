@@ -21,7 +21,7 @@ from stakan.apps.cli.compiling import compiling
 from stakan.apps.cli.data import DEFAULT_DATA
 from stakan.apps.cli.importing import known_instruments
 from stakan.apps.cli.output import errors, out, reports_errors, write_json
-from stakan.apps.config import LogsSection, duration_ns
+from stakan.apps.durations import duration_ns
 from stakan.apps.exchange.accounts import AccountConfig, ApiKey
 from stakan.apps.exchange.board import Intervals
 from stakan.apps.exchange.control import About, Control
@@ -37,6 +37,7 @@ from stakan.apps.garbage import long_lived
 from stakan.apps.live.clock import WallClock
 from stakan.apps.logs import Logs, plan_of
 from stakan.apps.secrets import secrets_to_hide
+from stakan.apps.sections import LogsSection
 from stakan.apps.sources import Source, from_files, from_store
 from stakan.core.domain.errors import ConfigError, StakanError
 from stakan.core.domain.units import MILLISECOND, SECOND, Nanos

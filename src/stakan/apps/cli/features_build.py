@@ -11,7 +11,8 @@ from stakan.adapters.parquet.reader import MarketStore, first_moment
 from stakan.apps.backtest import warm_up
 from stakan.apps.cli.compiling import compiling
 from stakan.apps.cli.output import out, parse_time, reports_errors, share_progress, write_json
-from stakan.apps.config import duration_ns, load_settings
+from stakan.apps.config import load_settings
+from stakan.apps.durations import duration_ns
 from stakan.apps.feature_files import Built, build, plan
 from stakan.core.domain.errors import ConfigError, DataError
 from stakan.core.domain.units import DAY, MILLISECOND

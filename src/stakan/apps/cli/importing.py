@@ -26,7 +26,7 @@ from stakan.apps.cli.output import (
     reports_errors,
     write_json,
 )
-from stakan.apps.config import duration_ns
+from stakan.apps.durations import duration_ns
 from stakan.core.domain.errors import ConfigError, DataError
 from stakan.core.domain.events import AnyMarketEvent
 from stakan.core.domain.ids import InstrumentId

@@ -24,7 +24,7 @@ from stakan.apps.cli.output import (
     write_json,
 )
 from stakan.apps.cli.replaying import After, AsJson, Jobs, replayed
-from stakan.apps.config import duration_ns
+from stakan.apps.durations import duration_ns
 from stakan.apps.journal_pruning import Pruned, bytes_of, pruned
 from stakan.apps.journal_rows import LATEST, RUN, Row, Wanted, kinds_of, rows_of
 from stakan.apps.recorded_run import journals_of

@@ -16,10 +16,11 @@ from rich.markup import escape
 
 from stakan.adapters.sql.projector import Progress
 from stakan.apps.cli.output import errors, out, reports_errors, write_json
-from stakan.apps.config import Settings, load_settings
+from stakan.apps.config import load_settings
 from stakan.apps.database import open_database
 from stakan.apps.projector import Following, only_projector
 from stakan.apps.projector_status import ProjectorStatus
+from stakan.apps.settings import Settings
 
 _PARENT_S = 0.5
 

@@ -16,12 +16,14 @@ from rich.table import Table
 
 from stakan.apps.cli.importing import DEFAULT_DATA
 from stakan.apps.cli.output import errors, out, reports_errors, write_json
-from stakan.apps.config import Settings, duration_ns, load_settings, overridden
+from stakan.apps.config import load_settings, overridden
 from stakan.apps.doctor import venue_of
+from stakan.apps.durations import duration_ns
 from stakan.apps.live.clock import WallClock
 from stakan.apps.logs import Logs, plan_of
 from stakan.apps.record import Plan, Result, Status, record
 from stakan.apps.secrets import ENV_FILE, bybit_keys, secrets_to_hide
+from stakan.apps.settings import Settings
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.units import MILLISECOND, SECOND, Nanos
 

@@ -19,10 +19,11 @@ from stakan.apps.cli.compiling import compiling
 from stakan.apps.cli.data import DEFAULT_DATA
 from stakan.apps.cli.importing import known_instruments
 from stakan.apps.cli.output import errors, ns_text, out, parse_time, reports_errors, write_json
-from stakan.apps.config import Settings, load_settings, overridden
+from stakan.apps.config import load_settings, overridden
 from stakan.apps.logs import Logs, plan_of
 from stakan.apps.results import RunResult
 from stakan.apps.secrets import secrets_to_hide
+from stakan.apps.settings import Settings
 from stakan.apps.sources import Source, from_files, from_generator, from_run, from_store, recorded_settings
 from stakan.apps.summary import print_summary
 from stakan.core.domain.errors import ConfigError, StorageError

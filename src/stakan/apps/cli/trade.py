@@ -11,12 +11,13 @@ from rich.markup import escape
 from stakan.apps.backtest import warm_up
 from stakan.apps.cli.compiling import compiling
 from stakan.apps.cli.output import errors, out, reports_errors, write_json
-from stakan.apps.config import Settings, load_settings
+from stakan.apps.config import load_settings
 from stakan.apps.live.mode import Mode, settled
 from stakan.apps.live.session import Ended, Stopping
 from stakan.apps.live.state_folder import StateFolder
 from stakan.apps.logs import Logs, get_logger, plan_of
 from stakan.apps.secrets import secrets_to_hide
+from stakan.apps.settings import Settings
 from stakan.apps.summary import print_summary
 from stakan.apps.trade import trade
 

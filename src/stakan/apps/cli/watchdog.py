@@ -14,9 +14,11 @@ from rich.markup import escape
 from stakan.adapters.exchanges.bybit.endpoints import Environment
 from stakan.apps.cli.output import errors, reports_errors, write_json
 from stakan.apps.cli.running import ConfigFile, Overrides
-from stakan.apps.config import Settings, duration_ns, load_settings, overridden
+from stakan.apps.config import load_settings, overridden
 from stakan.apps.doctor import venue_of
+from stakan.apps.durations import duration_ns
 from stakan.apps.secrets import ENV_FILE, bybit_keys
+from stakan.apps.settings import Settings
 from stakan.apps.watchdog import Action, Ended, Outcome, Watchdog, WatchPlan, watched_folder
 from stakan.core.domain.errors import ConfigError
 

@@ -16,7 +16,8 @@ from stakan.apps.api.model import ReadModel
 from stakan.apps.api.sessions import Sessions
 from stakan.apps.api.throttle import Throttle
 from stakan.apps.api.users import Users
-from stakan.apps.config import ConsoleSection, duration_ns
+from stakan.apps.durations import duration_ns
+from stakan.apps.sections import ConsoleSection
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.units import SECOND
 

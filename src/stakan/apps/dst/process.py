@@ -13,6 +13,7 @@ import numpy as np
 
 from stakan.adapters.exchanges.bybit import inquiry
 from stakan.adapters.exchanges.bybit.client import Shared
+from stakan.adapters.exchanges.bybit.context import Ports
 from stakan.adapters.exchanges.bybit.endpoints import LOCAL_VENUE
 from stakan.adapters.exchanges.bybit.errors import Kind, Reaction
 from stakan.adapters.exchanges.bybit.feed import FeedLimits, Outside, PublicFeed
@@ -23,12 +24,11 @@ from stakan.adapters.exchanges.bybit.preflight import Verdict, Wanted, preflight
 from stakan.adapters.exchanges.bybit.rest import Keys, Line, Pause, Procedure, ServerClock, get, measure_clock
 from stakan.adapters.exchanges.bybit.sessions import PrivateSession, TradeSession
 from stakan.adapters.exchanges.bybit.topics import Topics
-from stakan.adapters.exchanges.bybit.venue import BybitVenue, Ports
+from stakan.adapters.exchanges.bybit.venue import BybitVenue
 from stakan.adapters.journal.disk import Disk
 from stakan.adapters.journal.reading import secure
 from stakan.adapters.journal.records import Header
 from stakan.adapters.sockets import SocketHandler
-from stakan.apps.config import Settings
 from stakan.apps.driver import Observer
 from stakan.apps.dst.network import Http, Network
 from stakan.apps.dst.sockets import SimulatedSocket
@@ -40,6 +40,7 @@ from stakan.apps.live.invariants import Around, Breach, Invariants
 from stakan.apps.live.parts import CLOCK, DISK, lack_of_room, wrong_clock
 from stakan.apps.live.past import Past, recall
 from stakan.apps.recorded_run import JOURNAL_FOLDER
+from stakan.apps.settings import Settings
 from stakan.core.domain.commands import ReadAccount, RefreshCommand, RequestSnapshot
 from stakan.core.domain.errors import StakanError, StorageError, VenueUnavailable
 from stakan.core.domain.events import AnyOperatorRequest, ReleaseHalt, VenueNews

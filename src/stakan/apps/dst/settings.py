@@ -4,9 +4,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from stakan.apps.config import Settings, settings_from
+from stakan.apps.config import settings_from
 from stakan.apps.dst import restless
 from stakan.apps.dst.plan import Plan
+from stakan.apps.settings import Settings
 
 MAX_NOTIONAL = Decimal(1000)
 """Room for two entries of three, so that every third one is refused."""

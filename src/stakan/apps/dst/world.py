@@ -9,7 +9,6 @@ from pathlib import Path
 from stakan.adapters.exchanges.bybit.limits import BAN
 from stakan.adapters.exchanges.bybit.rest import Keys
 from stakan.adapters.journal.records import Header
-from stakan.apps.config import Settings
 from stakan.apps.driver import Observer
 from stakan.apps.dst import journal, rows
 from stakan.apps.dst.disk import SimulatedDisk
@@ -28,6 +27,7 @@ from stakan.apps.live.durable import BallastedJournal
 from stakan.apps.live.past import Past
 from stakan.apps.rehearse import differences
 from stakan.apps.results import Fingerprint
+from stakan.apps.settings import Settings
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.errors import DiskFull, VenueError
 from stakan.core.domain.events import AnyEvent, AnyOperatorRequest, Halt, PauseEntries, ReleaseHalt, ResumeEntries

@@ -11,7 +11,7 @@ from stakan import __version__
 from stakan.adapters.exchanges.simulated.exchange import SimulatedExchange
 from stakan.adapters.journal.records import Header
 from stakan.adapters.journal.writing import FileJournal
-from stakan.apps.config import Settings, to_toml
+from stakan.apps.config import to_toml
 from stakan.apps.driver import Observer
 from stakan.apps.identity import assumed_rules, run_identity, simulation_assumptions
 from stakan.apps.live.clock import LiveTime
@@ -27,6 +27,7 @@ from stakan.apps.recorded_run import JOURNAL_FOLDER
 from stakan.apps.report import render_report
 from stakan.apps.results import DataIdentity, Labelled, RunResult, assemble
 from stakan.apps.results.files import complete_run
+from stakan.apps.settings import Settings
 from stakan.apps.watching import RunWatch
 from stakan.apps.wiring import config_hash, engine_config, paper_config
 from stakan.core.domain.commands import CancelOrder, RefreshCommand

@@ -12,8 +12,8 @@ from stakan.adapters.exchanges.bybit.endpoints import Environment
 from stakan.adapters.exchanges.bybit.market_client import MarketClient
 from stakan.adapters.exchanges.bybit.messages import amount
 from stakan.adapters.exchanges.bybit.preflight import Check, Verdict, Wanted, is_fit, preflight, reachable
-from stakan.apps.config import Settings
 from stakan.apps.live.past import Past
+from stakan.apps.settings import Settings
 from stakan.apps.universe import Universe
 from stakan.core.domain.errors import StakanError, VenueUnavailable
 from stakan.core.domain.ids import InstrumentId, split_instrument_id

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from stakan.apps.config import Settings
+from stakan.apps.settings import Settings
 from stakan.core.domain.errors import ConfigError
 
 MAINNET, TESTNET = "mainnet", "testnet"

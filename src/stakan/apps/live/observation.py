@@ -19,7 +19,7 @@ from stakan.adapters.exchanges.bybit.market_client import MarketClient
 from stakan.adapters.feature_store import MemoryFeatureStore
 from stakan.adapters.redis.budget import SharedBudget
 from stakan.adapters.redis.features import RedisFeatureStore
-from stakan.apps.config import MetricsSection, duration_ns
+from stakan.apps.durations import duration_ns
 from stakan.apps.live.bot import Bot
 from stakan.apps.live.features import Features
 from stakan.apps.live.invariants import ABOUT, Around, Breach, Invariants
@@ -29,6 +29,7 @@ from stakan.apps.logs import Logs, get_logger
 from stakan.apps.metrics import Capability, Metrics, MetricsServer, Sources
 from stakan.apps.projector_status import STATUS_FILE
 from stakan.apps.recorded_run import JOURNAL_FOLDER
+from stakan.apps.sections import MetricsSection
 from stakan.core.domain.commands import SubmitOrder, VenueCommand
 from stakan.core.domain.events import AnyEvent
 from stakan.core.domain.ids import ClientOrderId, InstrumentId

@@ -4,9 +4,10 @@ import os
 import time
 from pathlib import Path
 
-from stakan.apps.config import Settings, to_toml
+from stakan.apps.config import to_toml
 from stakan.apps.processes import Child
 from stakan.apps.projector_status import Health, ProjectorStatus, read_status
+from stakan.apps.settings import Settings
 from stakan.core.domain.errors import StakanError
 from stakan.core.domain.units import SECOND
 

@@ -14,14 +14,14 @@ import msgspec
 import numpy as np
 
 from stakan.adapters.exchanges.bybit.client import BybitAccount, Told
+from stakan.adapters.exchanges.bybit.context import Patience
 from stakan.adapters.exchanges.bybit.endpoints import Environment
 from stakan.adapters.exchanges.bybit.feed import FeedLimits, PublicFeed
 from stakan.adapters.exchanges.bybit.listing import completed
 from stakan.adapters.exchanges.bybit.market_client import MarketClient
 from stakan.adapters.exchanges.bybit.rest import Keys
 from stakan.adapters.exchanges.bybit.topics import Topics
-from stakan.adapters.exchanges.bybit.venue import Patience
-from stakan.apps.config import duration_ns
+from stakan.apps.durations import duration_ns
 from stakan.apps.garbage import long_lived
 from stakan.apps.live.bot import Bot, BotPlan, paper_exchange
 from stakan.apps.live.clock import LoopTime, WallClock

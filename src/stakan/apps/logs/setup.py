@@ -21,9 +21,9 @@ from structlog.contextvars import get_contextvars
 from structlog.stdlib import BoundLogger, filter_by_level
 from structlog.typing import EventDict, WrappedLogger
 
-from stakan.apps.config import LogsSection
 from stakan.apps.logs.redaction import Redactor
 from stakan.apps.logs.sinks import DailyFiles, Line, Pump, Terminal
+from stakan.apps.sections import LogsSection
 from stakan.core.domain.errors import StakanError
 
 MOST_WAITING = 10_000

@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from stakan.apps.config import MetricsSection
 from stakan.apps.metrics.counting import Metrics
 from stakan.apps.metrics.families import BotCollector
+from stakan.apps.sections import MetricsSection
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _log = logging.getLogger(__name__)

@@ -9,8 +9,9 @@ import msgspec
 import numpy as np
 
 from stakan.adapters.exchanges.bybit import messages
+from stakan.adapters.exchanges.bybit.context import Patience, Ports
 from stakan.adapters.exchanges.bybit.rest import Answer, Unanswered
-from stakan.adapters.exchanges.bybit.venue import BybitVenue, Patience, Ports
+from stakan.adapters.exchanges.bybit.venue import BybitVenue
 from stakan.core.domain.events import AccountRead, AccountUnread
 from stakan.core.domain.ids import ClientOrderId, InstrumentId, IntentId
 from stakan.core.domain.instrument import Category, Instrument
@@ -328,18 +329,19 @@ class Bench:
         self.readings = []
         """What was told of the account as a whole."""
         self.is_inside_send = False
+        self.ports = Ports(
+            clock=self.time.clock,
+            timers=self.time.timers,
+            transport=self.exchange.transport,
+            deliver=self._deliver,
+            halt=self.halts.append,
+            note=self.notes.append,
+            chance=np.random.default_rng(7),
+        )
         self.venue = BybitVenue(
             {BTC: RULES},
             "bybit",
-            Ports(
-                clock=self.time.clock,
-                timers=self.time.timers,
-                transport=self.exchange.transport,
-                deliver=self._deliver,
-                halt=self.halts.append,
-                note=self.notes.append,
-                chance=np.random.default_rng(7),
-            ),
+            self.ports,
             patience=patience or Patience(),
             session="t",
         )

@@ -197,7 +197,7 @@ def test_an_account_is_fit_and_trades_a_whole_life():
             w.venue.send(closing("close", 20))
             await w.until(lambda: filled(w, "close") == 20, "the fill of the exit")
             await w.heard("ProtectionChanged", stop_loss=None)
-            await w.until(lambda: w.venue.holdings[BTC].lots == 0, "a flat position")
+            await w.until(lambda: w.venue.translator.holdings[BTC].lots == 0, "a flat position")
             ids = [event.execution_id for event in w.told if isinstance(event, OrderFilled)]
             assert len(ids) == len(set(ids))
             assert not w.halts

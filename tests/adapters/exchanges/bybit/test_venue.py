@@ -6,11 +6,13 @@ import msgspec
 import pytest
 from tests.adapters.exchanges.bybit.fakes import BTC, RULES, Bench, order
 
+from stakan.adapters.exchanges.bybit.context import Patience
+from stakan.adapters.exchanges.bybit.entry_gate import LEFT_ALONE
 from stakan.adapters.exchanges.bybit.errors import CODES, DUPLICATE_ID, NO_OPENING, TOO_FAST, Kind, Reaction
 from stakan.adapters.exchanges.bybit.limits import SLOW_DOWN
 from stakan.adapters.exchanges.bybit.messages import PrivateFrame, read
 from stakan.adapters.exchanges.bybit.rest import measure_clock
-from stakan.adapters.exchanges.bybit.venue import LEFT_ALONE, BybitVenue, Patience
+from stakan.adapters.exchanges.bybit.venue import BybitVenue
 from stakan.core.domain.commands import AmendOrder, CancelOrder, SetProtection, SubmitOrder
 from stakan.core.domain.errors import RequestRefused
 from stakan.core.domain.events import OrderFilled
@@ -771,7 +773,7 @@ def test_what_was_missed_while_the_stream_was_away_is_told_after_it():
     assert [event.execution_id for event in bench.told if isinstance(event, OrderFilled)] == names
     assert bench.kinds()[-1] == "ProtectionChanged"
     assert bench.venue.is_caught_up
-    assert bench.venue.holdings[BTC].lots == 10
+    assert bench.venue.translator.holdings[BTC].lots == 10
     bench.venue.on_private_up()
     bench.time.run(SECOND)
     assert len(bench.told) == 4
@@ -824,7 +826,7 @@ def test_entries_are_taken_again_when_the_stream_is_back_and_the_account_was_rea
 def test_a_stream_that_never_came_opens_nothing_either():
     bench = Bench(by_socket=False)
     bench.venue.stop()
-    bench.venue = BybitVenue({BTC: RULES}, "bybit", bench.venue._ports)
+    bench.venue = BybitVenue({BTC: RULES}, "bybit", bench.ports)
     bench.venue.start()
     bench.prepare()
     bench.time.run(5 * SECOND)
@@ -938,6 +940,6 @@ def test_market_and_conditional_orders_are_said_as_the_protocol_wants():
 
 def test_holdings_and_coins_are_there_to_be_read():
     bench = Bench()
-    assert bench.venue.coins["USDT"].balance == Decimal(1000)
-    assert bench.venue.holdings[BTC].lots == 0
-    assert RULES.id in bench.venue.holdings
+    assert bench.venue.translator.coins["USDT"].balance == Decimal(1000)
+    assert bench.venue.translator.holdings[BTC].lots == 0
+    assert RULES.id in bench.venue.translator.holdings

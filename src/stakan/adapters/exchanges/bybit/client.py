@@ -10,11 +10,12 @@ import aiohttp
 import msgspec
 import numpy as np
 
+from stakan.adapters.exchanges.bybit.context import Patience, Ports
 from stakan.adapters.exchanges.bybit.endpoints import Environment
 from stakan.adapters.exchanges.bybit.limits import RateLimiter
 from stakan.adapters.exchanges.bybit.rest import HttpTransport, Keys, Line, Procedure, ServerClock, measure_clock
 from stakan.adapters.exchanges.bybit.sessions import PrivateSession, TradeSession
-from stakan.adapters.exchanges.bybit.venue import BybitVenue, Patience, Ports
+from stakan.adapters.exchanges.bybit.venue import BybitVenue
 from stakan.adapters.sockets import ConnectBudget, Socket, SocketLimits
 from stakan.core.domain.events import VenueNews
 from stakan.core.domain.ids import InstrumentId

@@ -15,142 +15,26 @@ amendments, reduce-only orders, stops and look-ups always leave.
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from functools import partial
-from itertools import count
 
-import msgspec
-import numpy as np
-
-from stakan.adapters.exchanges.bybit import bodies, inquiry
+from stakan.adapters.exchanges.bybit import inquiry
+from stakan.adapters.exchanges.bybit.account_reader import AccountReader
 from stakan.adapters.exchanges.bybit.bodies import symbol_of
-from stakan.adapters.exchanges.bybit.capabilities import Breakers, Capability
-from stakan.adapters.exchanges.bybit.errors import (
-    CLOCK_OFF,
-    DUPLICATE_ID,
-    NO_OPENING,
-    NODE_RESTARTS,
-    TOO_FAST,
-    UID_LIMIT,
-    Kind,
-    Reaction,
-)
-from stakan.adapters.exchanges.bybit.inquiry import Sighting
-from stakan.adapters.exchanges.bybit.limits import Group, RateLimiter
-from stakan.adapters.exchanges.bybit.messages import OrderIds, OrderRow, PrivateFrame, TradeFrame, millis, read
-from stakan.adapters.exchanges.bybit.private import Coin, Holding, Translator
-from stakan.adapters.exchanges.bybit.reading import Reading
-from stakan.adapters.exchanges.bybit.rest import (
-    Line,
-    Pause,
-    Procedure,
-    Reply,
-    Request,
-    Sender,
-    ServerClock,
-    Timers,
-    Transport,
-    judge,
-    measure_clock,
-)
-from stakan.core.domain.commands import AmendOrder, CancelOrder, SetProtection, SubmitOrder, VenueCommand
-from stakan.core.domain.errors import DataError, RateLimited, VenueError
-from stakan.core.domain.events import (
-    AccountUnread,
-    CancelRejected,
-    OrderCancelled,
-    OrderFailed,
-    OrderRejected,
-    OutcomeLost,
-    ProtectionRejected,
-    VenueEvent,
-    VenueNews,
-)
-from stakan.core.domain.ids import ClientOrderId, InstrumentId, VenueOrderId
+from stakan.adapters.exchanges.bybit.capabilities import Breakers
+from stakan.adapters.exchanges.bybit.clock_keeper import ClockKeeper
+from stakan.adapters.exchanges.bybit.context import HaltLatch, Patience, Ports, StreamState, VenueContext
+from stakan.adapters.exchanges.bybit.entry_gate import EntryGate
+from stakan.adapters.exchanges.bybit.flights import Flights
+from stakan.adapters.exchanges.bybit.limits import RateLimiter
+from stakan.adapters.exchanges.bybit.look_up import LookUp
+from stakan.adapters.exchanges.bybit.messages import PrivateFrame, TradeFrame
+from stakan.adapters.exchanges.bybit.order_gateway import OrderGateway
+from stakan.adapters.exchanges.bybit.outcomes import Outcomes
+from stakan.adapters.exchanges.bybit.private import Translator
+from stakan.adapters.exchanges.bybit.rest import Line, Procedure, Sender, ServerClock
+from stakan.core.domain.commands import VenueCommand
+from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
-from stakan.core.domain.orders import NewOrder, OrderStatus
-from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND, Ticks
 from stakan.core.portfolio.orders import Order
-
-_PROOF_MARGIN = 10 * SECOND
-"""Beyond the receive window, until an order that is nowhere was never accepted (decision 3)."""
-_FIRST_DECIDES = frozenset((DUPLICATE_ID, 10014, 20006))
-"""An earlier request did it: this one says nothing of what became of the order."""
-LEFT_ALONE = 10 * MINUTE
-"""How long nothing opens in a symbol of which the exchange says that nothing can."""
-_CLOCK_TOLERANCE = SECOND
-_LOOK_BACK = 60 * SECOND // MILLISECOND
-_BLIND_FOR = 3 * SECOND
-"""Without the private stream until nothing new is opened. A reconnect takes one or two; beyond it a fill is seen by a
-poll alone, too late for the time in which a position must have its stop."""
-
-
-class Patience(msgspec.Struct, frozen=True, kw_only=True):
-    """How long the venue waits for what."""
-
-    receive_window: int = 5 * SECOND
-    answer: int = 2 * SECOND
-    """For an answer on the trade socket."""
-    effect: int = 3 * SECOND
-    """For the private stream to show what was accepted."""
-    turn: int = SECOND
-    """For a command's turn within the rate limits; 0 refuses at once."""
-    retries: int = 3
-    first_retry: int = SECOND // 5
-    first_look: int = SECOND // 5
-    longest_look: int = 5 * SECOND
-    executions: int = 10 * SECOND
-    """For executions that an order counts, before its end is told without them."""
-    tick: int = SECOND // 2
-    poll: int = SECOND
-    """Between two readings of the account while the private stream is down."""
-    sweep: int = 60 * SECOND
-    """Between two readings of the account while all is well."""
-    again: int = SECOND
-    """Until a reading that did not agree is repeated."""
-
-
-class Ports(msgspec.Struct, frozen=True, kw_only=True):
-    """What the venue is given of the outside."""
-
-    clock: Callable[[], int]
-    timers: Timers
-    transport: Transport
-    deliver: Callable[[VenueNews], None]
-    halt: Callable[[str], None]
-    """Trading must stop and a person must look; called once per reason."""
-    note: Callable[[str], None]
-    """For the log."""
-    chance: np.random.Generator
-
-
-class _Flight(msgspec.Struct, kw_only=True):
-    """One command on its way."""
-
-    kind: Kind
-    instrument: InstrumentId
-    group: Group
-    path: str
-    body: bytes
-    op: bytes = b""
-    """Of the trade socket; empty where only REST has it."""
-    client: ClientOrderId = ClientOrderId("")
-    order: NewOrder | None = None
-    protection: tuple[Ticks | None, Ticks | None] | None = None
-    began: int
-    sent: int = 0
-    attempts: int = 0
-    clock_refusals: int = 0
-    was_placed: bool = False
-    """Whether the exchange had spoken of it to an earlier run."""
-    booked: int = 0
-    """When its turn within the limits is; 0 where it does not wait for one."""
-    is_over: bool = False
-    call_off: Callable[[], None] | None = None
-
-    @property
-    def can_be_held_back(self) -> bool:
-        """Whether it is an entry: all else protects, or changes what is there already."""
-        return self.order is not None and not self.order.reduce_only
 
 
 class BybitVenue:
@@ -181,54 +65,43 @@ class BybitVenue:
         )
         self.breakers: Breakers = self.line.breakers
         """By capability; what they count are outages, never refusals."""
-        self.trade: Sender | None = None
-        """The trade socket while it is logged in."""
-        self.is_streaming = False
-        """Whether the private stream is subscribed to."""
-        self.is_caught_up = False
-        """Whether the account was read since the private stream last came or went."""
-        self.stopped_for: str | None = None
-        self.account_read_ts = 0
-        """When the account was last read without an error; 0 before the first time."""
+        self.latch = HaltLatch(ports.halt)
+        self.stream = StreamState()
+        context = self._context = VenueContext(
+            ports=ports,
+            patience=self.patience,
+            limiter=self.limiter,
+            server_clock=self.server_clock,
+            line=self.line,
+            translator=self.translator,
+            latch=self.latch,
+        )
         self._rules = dict(instruments)
-        self._venue = venue
-        self._ports = ports
-        self._clock, self._timers, self._deliver = ports.clock, ports.timers, ports.deliver
-        self._session = session or f"{ports.clock():x}"
-        self._numbers = count(1)
-        self._window = str(self.patience.receive_window // MILLISECOND).encode()
-        self._flights: dict[str, _Flight] = {}
-        self._waiting: dict[ClientOrderId, _Flight] = {}
-        self._looking: set[ClientOrderId] = set()
-        self._protecting: dict[InstrumentId, _Flight] = {}
-        self._prepared: dict[InstrumentId, Decimal] = {}
-        self._blocked: dict[InstrumentId, str] = {}
-        self._left_alone: dict[InstrumentId, tuple[int, str]] = {}
-        """Until when nothing opens, and why."""
-        self._lacks: dict[ClientOrderId, int] = {}
-        self._halted: set[str] = set()
-        self._adopted: list[_Flight] = []
-        """Orders of the run before that the exchange has not been asked about yet."""
-        self._blind_since: int | None = None
-        """When the private stream went; None while it is there and nothing of its gap is unread."""
-        self._started = self.server_clock.millis()
+        self._clock, self._timers = ports.clock, ports.timers
+        self._gate = EntryGate(self.latch, self.stream, ports.clock)
+        self._clock_keeper = ClockKeeper(context)
+        flights = Flights(context)
+        self._look_up = LookUp(context, self.stream, self._gate, flights, self._rules)
+        self._reader = AccountReader(context, self.stream, self._look_up, self._rules, venue)
+        outcomes = Outcomes(
+            context,
+            self._gate,
+            flights,
+            self._look_up,
+            self._clock_keeper,
+            read_account=self._reader.read,
+            session=session or f"{ports.clock():x}",
+        )
+        self._router = outcomes.router
+        self._gateway = OrderGateway(context, self._gate, flights, self._router, self._rules)
         self._is_isolated = False
-        self._is_reading = False
-        self._reads_again = False
-        self._read_at = 0
-        self._read_up_to = 0
-        """Milliseconds of the exchange's clock up to which all executions were read; 0 before the first reading."""
-        self._measured_at = 0
         self._call_off_tick: Callable[[], None] | None = None
-        self._encode = msgspec.json.Encoder().encode
 
     # --- life -------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin to watch; call it once the transport works and the exchange's clock was read."""
-        self._started = min(self._started, self.server_clock.millis())
-        if not self.is_streaming:
-            self._blind_since = self._clock()
+        self._reader.start()
         self._call_off_tick = self._timers(self.patience.tick, self._tick)
 
     def stop(self) -> None:
@@ -239,46 +112,25 @@ class BybitVenue:
 
     def resume(self, since_millis: int) -> None:
         """Executions from this moment on are to be read at the first look, e.g. the last one that a journal knows."""
-        self._started = min(self._started, since_millis)
+        self._reader.resume(since_millis)
 
     def adopt(self, order: Order) -> None:
         """An order of the run before this one that may still live: never sent again.
 
         The first reading of the account tells of those that rest; the others are looked up then.
         """
-        request = order.request
-        if request.instrument not in self._rules:
-            raise DataError(f"{request.client_order_id} is of {request.instrument}, which is not known")
-        self.translator.expect(request)
-        flight = _Flight(
-            kind=Kind.CREATE,
-            instrument=request.instrument,
-            group=Group.CREATE,
-            path="/v5/order/create",
-            body=b"",
-            client=request.client_order_id,
-            order=request,
-            began=order.submitted_ts,
-            # The clock may have been set meanwhile: absence is proven from now on.
-            sent=self._clock(),
-            was_placed=order.status is not OrderStatus.PENDING,
-        )
-        self._adopted.append(flight)
-        if self.is_caught_up:
-            self.read_account()
+        self._reader.adopt(order)
 
     def read_again(self) -> None:
         """The engine could not agree with the last reading: another one, soon."""
-        self._timers(self.patience.again, self.read_account)
+        self._reader.read_again()
 
     def release(self) -> None:
         """An operator has looked into why trading stopped: orders that open may leave again."""
         for breaker in self.breakers.values():
             breaker.reset(self._clock())
-        self.stopped_for = None
-        self._halted.clear()
-        self._blocked.clear()
-        self._left_alone.clear()
+        self.latch.release()
+        self._gate.release()
 
     def isolate(self) -> Procedure[None]:
         """Assert isolated margin, once; raises as `prepare`."""
@@ -296,726 +148,80 @@ class BybitVenue:
         self.translator.list_instrument(rules)
         asked = self.server_clock.past_millis()
         rows = yield from inquiry.prepare(symbol_of(rules.id), leverage)
-        self._tell(self.translator.positions(rows, self._clock(), asked))
-        self._prepared[rules.id] = leverage
+        self._context.tell(self.translator.positions(rows, self._clock(), asked))
+        self._gate.prepared(rules.id)
 
     def is_prepared(self, instrument: InstrumentId) -> bool:
         """Whether isolated margin, one-way mode and leverage were asserted for an instrument."""
-        return instrument in self._prepared
+        return self._gate.is_prepared(instrument)
 
     @property
-    def holdings(self) -> Mapping[InstrumentId, Holding]:
-        """Positions as the exchange last told them, flat ones included."""
-        return self.translator.holdings
+    def trade(self) -> Sender | None:
+        """The trade socket while it is logged in."""
+        return self._router.trade
 
     @property
-    def coins(self) -> Mapping[str, Coin]:
-        """Balances as the exchange last told them."""
-        return self.translator.coins
+    def account_read_ts(self) -> int:
+        """When the account was last read without an error; 0 before the first time."""
+        return self._reader.read_ts
 
-    # --- commands ---------------------------------------------------------------------------------------------------
+    @property
+    def stopped_for(self) -> str | None:
+        """Why trading stopped, until a release."""
+        return self.latch.stopped_for
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether the private stream is subscribed to."""
+        return self.stream.is_streaming
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether the account was read since the private stream last came or went."""
+        return self.stream.is_caught_up
+
+    # --- orders -----------------------------------------------------------------------------------------------------
 
     def send(self, command: VenueCommand) -> None:
         """Send a command; never waits and never raises for what the exchange may say."""
-        match command:
-            case SubmitOrder(order=order):
-                self._submit(order)
-            case CancelOrder() if command.venue_order_id:
-                self._cancel_foreign(command)
-            case CancelOrder():
-                self._change(command, Kind.CANCEL, Group.CANCEL, bodies.cancellation(command))
-            case AmendOrder():
-                rules = self._rules.get(command.instrument)
-                if rules is None:
-                    self._soon(self._change_refused(command, "this instrument is not known"))
-                    return
-                self.translator.expect_terms(command.client_order_id, command.price, command.size)
-                self._change(command, Kind.AMEND, Group.AMEND, bodies.amendment(command, rules))
-            case SetProtection():
-                self._protect(command)
-
-    def _submit(self, order: NewOrder) -> None:
-        why = self._refusal(order)
-        if why is not None:
-            self._soon(self._failed(order.instrument, order.client_order_id, why))
-            return
-        self.translator.expect(order)
-        self._launch(
-            _Flight(
-                kind=Kind.CREATE,
-                instrument=order.instrument,
-                group=Group.CREATE,
-                path="/v5/order/create",
-                op=b"order.create",
-                body=self._encode(bodies.creation(order, self._rules[order.instrument])),
-                client=order.client_order_id,
-                order=order,
-                began=self._clock(),
-            )
-        )
-
-    def _refusal(self, order: NewOrder) -> str | None:
-        """Why an order does not leave; what only reduces always may."""
-        if order.instrument not in self._rules:
-            return "this instrument is not known"
-        if order.reduce_only:
-            return None
-        if self.stopped_for is not None:
-            return f"trading stopped: {self.stopped_for}"
-        if order.instrument in self._blocked:
-            return self._blocked[order.instrument]
-        until, why = self._left_alone.get(order.instrument, (0, ""))
-        if self._clock() < until:
-            return f"nothing opens there: {why}"
-        if order.instrument not in self._prepared:
-            return "isolated margin, one-way mode and leverage are not asserted: prepare the instrument first"
-        blind_for = 0 if self._blind_since is None else self._clock() - self._blind_since
-        if blind_for > _BLIND_FOR:
-            return f"private stream is down for {blind_for // SECOND} s"
-        return None
-
-    def _cancel_foreign(self, command: CancelOrder) -> None:
-        """An order that is not ours, or not any more: what became of it shows in the next reading."""
-        request = Request(
-            kind=Kind.CANCEL,
-            group=Group.CANCEL,
-            path="/v5/order/cancel",
-            body=self._encode(bodies.cancellation(command)),
-            max_wait=self.patience.turn,
-        )
-        self.line.ask(request, lambda reply: self._ports.note(f"cancel of {command.venue_order_id}: {reply.why}"))
-
-    def _change(self, command: CancelOrder | AmendOrder, kind: Kind, group: Group, body: dict[str, object]) -> None:
-        if self._drop_waiting(command):
-            return
-        name = kind.value
-        self._launch(
-            _Flight(
-                kind=kind,
-                instrument=command.instrument,
-                group=group,
-                path=f"/v5/order/{name}",
-                op=f"order.{name}".encode(),
-                body=self._encode(body),
-                client=command.client_order_id,
-                began=self._clock(),
-            )
-        )
-
-    def _drop_waiting(self, command: CancelOrder | AmendOrder) -> bool:
-        """An order that still waits for its turn here is not there to be changed: a cancel takes it back."""
-        waiting = self._waiting.get(command.client_order_id)
-        if waiting is None:
-            return False
-        is_there = self.translator.is_seen(waiting.client)
-        if is_there or isinstance(command, CancelOrder):
-            if waiting.booked:
-                self.limiter.give_back(waiting.group, waiting.booked)
-            self._land(waiting)
-        if is_there:
-            # An earlier attempt arrived, whatever its answer said.
-            return False
-        if isinstance(command, CancelOrder):
-            self._soon(self._failed(waiting.instrument, waiting.client, "cancelled before it was sent"))
-        else:
-            self.translator.forget_terms(command.client_order_id)
-            self._soon(self._change_refused(command, "the order itself waits for its turn"))
-        return True
-
-    def _protect(self, command: SetProtection) -> None:
-        rules = self._rules.get(command.instrument)
-        if rules is None:
-            self._soon(self._unprotected(command.instrument, "this instrument is not known"))
-            return
-        flight = _Flight(
-            kind=Kind.PROTECT,
-            instrument=command.instrument,
-            group=Group.PROTECT,
-            path="/v5/position/trading-stop",
-            body=self._encode(bodies.protection(command, rules)),
-            protection=(command.stop_loss, command.take_profit),
-            began=self._clock(),
-        )
-        self._protecting[command.instrument] = flight
-        self._launch(flight)
-
-    # --- on the way -------------------------------------------------------------------------------------------------
-
-    def _launch(self, flight: _Flight) -> None:
-        if not self._goes_by_socket(flight):
-            self._by_rest(flight)
-            return
-        now = self._clock()
-        try:
-            wait = self.limiter.acquire(flight.group, now, self.patience.turn, over_http=False)
-        except RateLimited as error:
-            self._soon_do(partial(self._not_sent, flight, f"our own limit: {error}"))
-            return
-        if wait:
-            flight.booked = now + wait
-            if flight.kind is Kind.CREATE:
-                self._waiting[flight.client] = flight
-            flight.call_off = self._timers(wait, lambda: self._by_socket(flight))
-        else:
-            self._by_socket(flight)
-
-    def _goes_by_socket(self, flight: _Flight) -> bool:
-        """Where there is one that has the operation, unless it fails; REST decides for itself."""
-        if not (flight.op and self.trade is not None):
-            return False
-        socket, rest = self.breakers[Capability.ORDERS_SOCKET], self.breakers[Capability.ORDERS_REST]
-        if flight.can_be_held_back:
-            return socket.allow(self._clock())
-        return socket.is_closed or not rest.is_closed
-
-    def _by_socket(self, flight: _Flight) -> None:
-        flight.booked = 0
-        self._waiting.pop(flight.client, None)
-        trade = self.trade
-        name = f"{self._session}-{next(self._numbers)}"
-        now = self.server_clock.millis()
-        frame = b'{"reqId":"%b","header":{"X-BAPI-TIMESTAMP":"%d","X-BAPI-RECV-WINDOW":"%b"},"op":"%b","args":[%b]}' % (
-            name.encode(),
-            now,
-            self._window,
-            flight.op,
-            flight.body,
-        )
-        if trade is None or not trade.send(frame):
-            self._by_rest(flight)
-            return
-        flight.sent = self._clock()
-        flight.attempts += 1
-        self._flights[name] = flight
-        flight.call_off = self._timers(self.patience.answer, lambda: self._no_answer(name))
-
-    def _by_rest(self, flight: _Flight) -> None:
-        breaker, now = self.breakers[Capability.ORDERS_REST], self._clock()
-        if flight.can_be_held_back and not breaker.allow(now):
-            self._soon_do(partial(self._not_sent, flight, f"held back: {breaker.why(now)}"))
-            return
-        flight.sent = now
-        flight.attempts += 1
-        request = Request(
-            kind=flight.kind, group=flight.group, path=flight.path, body=flight.body, max_wait=self.patience.turn
-        )
-        self.line.ask(request, partial(self._answered, flight))
-
-    def _no_answer(self, name: str) -> None:
-        flight = self._flights.pop(name, None)
-        if flight is not None:
-            self._socket_failed("no answer in time")
-            self._unknown(flight, "no answer in time")
-
-    def _socket_failed(self, why: str) -> None:
-        self.breakers[Capability.ORDERS_SOCKET].failure(self._clock(), why)
-
-    # --- answers ----------------------------------------------------------------------------------------------------
+        self._gateway.send(command)
 
     def on_trade_up(self, trade: Sender) -> None:
         """The trade socket is logged in."""
-        self.trade = trade
+        self._router.trade = trade
 
     def on_trade_down(self, why: str) -> None:
-        """The trade socket is gone: whatever waits for an answer there is unknown."""
-        self.trade = None
-        flights, self._flights = self._flights, {}
-        if flights:
-            self._socket_failed(f"lost with {len(flights)} requests under way: {why}")
-        for flight in flights.values():
-            self._unknown(flight, f"trade socket: {why}")
+        """The trade socket is gone."""
+        self._router.on_down(why)
 
     def on_trade_answer(self, frame: TradeFrame) -> None:
         """An answer on the trade socket."""
-        flight = self._flights.pop(frame.req_id, None)
-        if flight is None:
-            self._ports.note(f"late answer {frame.req_id}: {frame.ret_code} {frame.ret_msg}")
-            return
-        header, now = frame.header, self._clock()
-        if header.limit.isdigit() and header.left.isdigit() and header.reset.isdigit():
-            reset = int(header.reset) * MILLISECOND - self.server_clock.offset
-            self.limiter.learn(flight.group, int(header.limit), int(header.left), reset, now)
-            if frame.ret_code == UID_LIMIT:
-                self.limiter.refused(flight.group, reset)
-        if frame.ret_code in TOO_FAST:
-            self.limiter.slow_down(flight.group, now)
-        if frame.ret_code == NODE_RESTARTS:
-            # Until the session has a new connection, orders go by REST.
-            self.trade = None
-        reply = judge(flight.kind, frame.ret_code, frame.ret_msg, frame.data)
-        if reply.is_outage:
-            self._socket_failed(f"{flight.path}: {reply.why}")
-        else:
-            self.breakers[Capability.ORDERS_SOCKET].success(now)
-        self._answered(flight, reply)
-
-    def _answered(self, flight: _Flight, reply: Reply) -> None:
-        if flight.call_off is not None:
-            flight.call_off()
-            flight.call_off = None
-        match reply.reaction:
-            case Reaction.OK:
-                self._accepted(flight, reply)
-            case Reaction.RETRY:
-                self._again(flight, reply)
-            case Reaction.AMBIG:
-                self._unknown(flight, reply.why)
-            case Reaction.RECON:
-                self._reconcile(flight, reply)
-            case Reaction.REJ:
-                if flight.can_be_held_back and reply.code in NO_OPENING:
-                    self._left_alone[flight.instrument] = self._clock() + LEFT_ALONE, reply.why
-                self._refused(flight, reply.why)
-            case Reaction.RISK:
-                self._refused(flight, reply.why)
-                if self.breakers[Capability.QUERIES].allow(self._clock()):
-                    self.read_account()
-            case Reaction.FATAL:
-                self._refused(flight, reply.why)
-                self._halt(f"{flight.path}: {reply.why}")
-
-    def _accepted(self, flight: _Flight, reply: Reply) -> None:
-        """Accepted is not done: if its effect does not show in time, it is looked up."""
-        if flight.kind is Kind.CREATE:
-            try:
-                ids = read(OrderIds, reply.result, flight.path) if reply.result else OrderIds()
-            except DataError as error:
-                self._unknown(flight, str(error))
-                return
-            self._tell(self.translator.bind(flight.client, ids.order_id, self._clock()))
-        wait = self.patience.effect if reply.code == 0 else 0
-        self._timers(wait, lambda: self._expect_effect(flight))
-
-    def _expect_effect(self, flight: _Flight) -> None:
-        known = self.translator
-        if flight.kind is Kind.PROTECT:
-            self._check_protection(flight)
-        elif flight.kind is Kind.CREATE:
-            if not known.is_seen(flight.client):
-                self._look_up(flight)
-        elif known.awaits_terms(flight.client) if flight.kind is Kind.AMEND else not known.is_over(flight.client):
-            self._look_up(flight)
-
-    def _again(self, flight: _Flight, reply: Reply) -> None:
-        """The same request with the same id; at the end it is known that it was not carried out."""
-        if reply.code == CLOCK_OFF:
-            self._again_in_time(flight, reply)
-            return
-        if flight.attempts > self.patience.retries:
-            self._not_sent(flight, reply.why)
-            return
-        base = self.patience.first_retry << (flight.attempts - 1)
-        jittered = base + int(self._ports.chance.integers(0, base // 2 + 1))
-        if flight.kind is Kind.CREATE:
-            self._waiting[flight.client] = flight
-        flight.call_off = self._timers(jittered, lambda: self._relaunch(flight))
-
-    def _again_in_time(self, flight: _Flight, reply: Reply) -> None:
-        """Once more when their clock was read; a second refusal stops trading."""
-        flight.clock_refusals += 1
-        if flight.clock_refusals > 1:
-            self._measure_clock()
-            self._halt(f"the exchange refuses our time: {reply.why}: check this machine's clock")
-            self._not_sent(flight, reply.why)
-            return
-        if flight.kind is Kind.CREATE:
-            self._waiting[flight.client] = flight
-        self.line.run(
-            measure_clock(self.server_clock, self._clock, samples=1),
-            lambda _: self._relaunch(flight),
-            lambda _: self._relaunch(flight),
-        )
-
-    def _relaunch(self, flight: _Flight) -> None:
-        if flight.is_over:
-            return
-        self._waiting.pop(flight.client, None)
-        if flight.kind is Kind.CREATE and self.translator.is_seen(flight.client):
-            return
-        if flight.kind is Kind.PROTECT and self._protecting.get(flight.instrument) is not flight:
-            # A newer one was sent in the meantime.
-            return
-        self._launch(flight)
-
-    def _reconcile(self, flight: _Flight, reply: Reply) -> None:
-        if flight.kind in (Kind.AMEND, Kind.CANCEL) or reply.code in _FIRST_DECIDES:
-            self._look_up(flight, verify=reply.code == DUPLICATE_ID, why=reply.why)
-        else:
-            self._refused(flight, reply.why)
-            self.read_account()
-
-    def _unknown(self, flight: _Flight, why: str) -> None:
-        if flight.call_off is not None:
-            flight.call_off()
-            flight.call_off = None
-        if flight.kind is Kind.PROTECT:
-            self._check_protection(flight)
-            return
-        if flight.kind is Kind.CREATE and not self.translator.is_seen(flight.client):
-            now = self._clock()
-            self._deliver(
-                OutcomeLost(ts_event=now, ts_recv=now, instrument=flight.instrument, client_order_id=flight.client)
-            )
-        self._ports.note(f"{flight.path} {flight.client}: outcome unknown: {why}")
-        self._look_up(flight, why=why)
-
-    def _not_sent(self, flight: _Flight, why: str) -> None:
-        """Known not to have been carried out, and given up."""
-        self._land(flight)
-        if flight.was_placed:
-            # It was there once, so it is over by now; what it had filled is read with the executions.
-            self._deliver(self._gone(flight, why))
-        elif flight.kind is Kind.CREATE:
-            self._deliver(self._failed(flight.instrument, flight.client, why))
-        else:
-            self._refused(flight, why)
-
-    def _refused(self, flight: _Flight, why: str) -> None:
-        self._land(flight)
-        now = self._clock()
-        if flight.kind is Kind.PROTECT:
-            self._deliver(self._unprotected(flight.instrument, why))
-        elif flight.kind is Kind.CREATE:
-            self._deliver(
-                OrderRejected(
-                    ts_event=now, ts_recv=now, instrument=flight.instrument, client_order_id=flight.client, why=why
-                )
-            )
-        else:
-            is_amendment = flight.kind is Kind.AMEND
-            if is_amendment:
-                self.translator.forget_terms(flight.client)
-            self._deliver(
-                CancelRejected(
-                    ts_event=now,
-                    ts_recv=now,
-                    instrument=flight.instrument,
-                    client_order_id=flight.client,
-                    why=why,
-                    is_amendment=is_amendment,
-                )
-            )
-
-    def _land(self, flight: _Flight) -> None:
-        self._waiting.pop(flight.client, None)
-        flight.is_over = True
-        if flight.call_off is not None:
-            flight.call_off()
-            flight.call_off = None
-
-    # --- looking up -------------------------------------------------------------------------------------------------
-
-    def _look_up(self, flight: _Flight, *, verify: bool = False, why: str = "") -> None:
-        if flight.kind is Kind.CREATE:
-            if flight.client in self._looking:
-                return
-            self._looking.add(flight.client)
-            self._run(self._search(flight, verify=verify))
-        else:
-            self._run(self._settle(flight, why))
-
-    def _search(self, flight: _Flight, *, verify: bool) -> Procedure[None]:
-        """Until the exchange or its stream tells of the order, or its absence is proven."""
-        wait = self.patience.first_look
-        try:
-            while verify or not self.translator.is_seen(flight.client):
-                asked = self._clock()
-                sighting = yield from self._sighting(flight)
-                # Executions alone do not say whose order it is.
-                if sighting is not None and (sighting.orders or (sighting.executions and not verify)):
-                    if verify and not self._is_ours(flight, sighting):
-                        self._foreign_id(flight)
-                        return
-                    self._take(sighting)
-                    return
-                if sighting is not None and sighting.is_nothing and self._is_proof(flight, asked):
-                    self._not_sent(flight, "not found at the exchange: it never arrived")
-                    return
-                yield Pause(self._jittered(wait))
-                wait = min(2 * wait, self.patience.longest_look)
-        finally:
-            self._looking.discard(flight.client)
-
-    def _settle(self, flight: _Flight, why: str) -> Procedure[None]:
-        """Whether a cancel or an amendment came to anything; refused where the order is what it was for too long."""
-        wait = self.patience.first_look
-        until = self._clock() + self.patience.receive_window
-        while True:
-            sighting = yield from self._sighting(flight)
-            if sighting is not None:
-                self._take(sighting)
-            known = self.translator
-            is_over = known.is_over(flight.client) and known.is_seen(flight.client)
-            if flight.kind is Kind.AMEND and not known.awaits_terms(flight.client):
-                return
-            if is_over and flight.kind is Kind.CANCEL:
-                return
-            if is_over:
-                # The engine counts with the larger of two sizes until it is told that the new one does not come.
-                self._refused(flight, why or "the order was finished first")
-                return
-            if self._clock() >= until:
-                self._refused(flight, why or "accepted, without effect")
-                return
-            yield Pause(self._jittered(wait))
-            wait = min(2 * wait, self.patience.longest_look)
-
-    def _sighting(self, flight: _Flight) -> Procedure[Sighting | None]:
-        try:
-            return (yield from inquiry.find_order(symbol_of(flight.instrument), flight.client))
-        except VenueError as error:
-            self._ports.note(f"look-up of {flight.client}: {error}")
-            return None
-
-    def _is_proof(self, flight: _Flight, asked: int) -> bool:
-        """Decision 3: late enough that no copy can still be valid, by a clock and a stream that can be trusted."""
-        is_late = asked >= flight.sent + self.patience.receive_window + _PROOF_MARGIN
-        return is_late and self.server_clock.is_synced and self.is_streaming and self.is_caught_up
-
-    def _is_ours(self, flight: _Flight, sighting: Sighting) -> bool:
-        """Whether what was found under an id that is used is what we asked for, and younger than the asking."""
-        order, rules = flight.order, self._rules[flight.instrument]
-        if order is None:
-            return False
-        row: OrderRow = sighting.orders[0]
-        oldest = (flight.began + self.server_clock.offset - _CLOCK_TOLERANCE) // MILLISECOND
-        is_same = row.side == bodies.SIDES[order.side] and Decimal(row.qty or 0) == rules.size(order.size)
-        if order.price is not None:
-            is_same = is_same and Decimal(row.price or 0) == rules.price(order.price)
-        return is_same and millis(row.created_time) >= oldest
-
-    def _foreign_id(self, flight: _Flight) -> None:
-        why = f"client id {flight.client} belongs to another order at the exchange"
-        self._blocked[flight.instrument] = why
-        self._refused(flight, why)
-        self._halt(f"{flight.instrument}: {why}")
-
-    def _take(self, sighting: Sighting) -> None:
-        now = self._clock()
-        self._tell(self.translator.orders(sighting.orders, now))
-        self._tell(self.translator.executions(sighting.executions, now))
-
-    def _check_protection(self, flight: _Flight) -> None:
-        """Read the position unless what was asked for is in force; a newer request makes this one moot."""
-        if self._protecting.get(flight.instrument) is not flight or flight.is_over:
-            return
-        if self.translator.protection(flight.instrument) == flight.protection:
-            return
-        self._run(self._confirm_protection(flight))
-
-    def _confirm_protection(self, flight: _Flight) -> Procedure[None]:
-        asked = self.server_clock.past_millis()
-        try:
-            rows = yield from inquiry.position(symbol_of(flight.instrument))
-        except VenueError as error:
-            self._refused(flight, str(error))
-            return
-        self._tell(self.translator.positions(rows, self._clock(), asked))
-        if self._protecting.get(flight.instrument) is not flight:
-            return
-        if self.translator.protection(flight.instrument) != flight.protection:
-            if flight.attempts <= self.patience.retries:
-                # Setting the same stop twice is the same stop.
-                self._launch(flight)
-            else:
-                self._refused(flight, "the exchange does not show it")
+        self._router.on_answer(frame)
 
     # --- the private stream -----------------------------------------------------------------------------------------
 
     def on_private_up(self) -> None:
-        """The private topics are subscribed to; there is no replay, so the account is read."""
-        self.is_streaming = True
-        self.is_caught_up = False
-        self.read_account()
+        """The private topics are subscribed to."""
+        self._reader.on_up()
 
     def on_private_down(self, why: str) -> None:
-        """The private stream is gone: the account is polled, and soon nothing new opened, until it is back."""
-        now = self._clock()
-        if self._blind_since is None:
-            self._blind_since = now
-        if self.is_streaming:
-            self._deliver(AccountUnread(ts_event=now, ts_recv=now, why=f"private stream: {why}"))
-        self.is_streaming = False
-        self.is_caught_up = False
-        self._ports.note(f"private stream: {why}: polling")
+        """The private stream is gone."""
+        self._reader.on_down(why)
 
     def on_private_frame(self, frame: PrivateFrame, ts_recv: int) -> None:
-        """A message of a private topic. One that cannot be read means that our state is unknown: it is read anew."""
-        try:
-            events = self.translator.frame(frame, ts_recv)
-        except DataError as error:
-            self._ports.note(f"private stream: {error}")
-            self._tell(self.translator.expire(ts_recv))
-            self.read_account()
-            return
-        self._tell(events)
+        """A message of a private topic."""
+        self._reader.on_frame(frame, ts_recv)
 
     def read_account(self) -> None:
         """Read executions, open orders, positions and wallet, and tell what is new; one reading at a time."""
-        if self._is_reading:
-            self._reads_again = True
-            return
-        self._is_reading = True
-        self.line.run(self.catch_up(), self._was_read, self._was_not_read)
-
-    def catch_up(self) -> Procedure[None]:
-        """The reading itself; raises VenueError and DataError."""
-        asked = self.server_clock.past_millis()
-        reading = Reading(self._rules, self._venue, self._clock(), asked)
-        known = self.translator
-        # Not from the newest execution that was told: the stream tells of new ones while older ones are still unread.
-        since = self._read_up_to - _LOOK_BACK if self._read_up_to else self._started
-        expected = known.open_orders()
-        self._tell(known.executions((yield from inquiry.executions_since(since)), self._clock()))
-        rows = yield from inquiry.open_orders()
-        reading.orders(rows)
-        self._tell(known.orders(rows, self._clock()))
-        found = {row.order_link_id for row in rows}
-        for instrument, client in expected:
-            if client not in found and not known.is_over(client):
-                self._take((yield from inquiry.find_order(symbol_of(instrument), client)))
-        held = [symbol_of(key) for key, holding in known.holdings.items() if holding.lots or known.protection(key)[0]]
-        positions = yield from inquiry.positions(held)
-        reading.positions(positions)
-        self._tell(known.positions(positions, self._clock(), asked))
-        wallets = yield from inquiry.wallet()
-        reading.wallet(wallets)
-        known.wallet(wallets)
-        self._read_up_to = asked
-        if known.waits_for_owners:
-            # The account holds what nobody was told of yet: compared now, it would be booked twice.
-            self.read_again()
-        else:
-            self._deliver(reading.event(self._clock, is_streaming=self.is_streaming))
-
-    def _was_read(self, _: None) -> None:
-        self._is_reading = False
-        self.account_read_ts = self._read_at = self._clock()
-        adopted, self._adopted = self._adopted, []
-        for flight in adopted:
-            if not self.translator.is_seen(flight.client):
-                self._look_up(flight)
-        if self._reads_again:
-            self._reads_again = False
-            self.read_account()
-        else:
-            self.is_caught_up = True
-            if self.is_streaming:
-                self._blind_since = None
-
-    def _was_not_read(self, error: Exception) -> None:
-        self._is_reading = False
-        # Whoever asked for it waits: again at the pace of polling, however well all else is.
-        self._read_at = self._clock() - self.patience.sweep + self.patience.poll
-        self._ports.note(f"account could not be read: {error}")
-        if not isinstance(error, VenueError):
-            self._halt(f"the account cannot be read: {error}")
+        self._reader.read()
 
     # --- time -------------------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
         self._call_off_tick = self._timers(self.patience.tick, self._tick)
         now = self._clock()
-        self._tell(self.translator.expire(now))
-        lacking = self.translator.lacking(now - 2 * self.patience.tick)
-        still = {client for _, client in lacking}
-        self._lacks = {client: since for client, since in self._lacks.items() if client in still}
-        for instrument, client in lacking:
-            self._fetch_executions(instrument, client, now)
-        is_well = self.is_streaming and self.is_caught_up
-        is_due = now - self._read_at >= (self.patience.sweep if is_well else self.patience.poll)
-        if is_due and not self._is_reading and self.breakers[Capability.QUERIES].allow(now):
-            self.read_account()
-        is_due = now - self._measured_at >= (self.patience.sweep if self.server_clock.is_synced else self.patience.poll)
-        if is_due and self.breakers[Capability.MARKET].allow(now):
-            self._measure_clock()
-
-    def _fetch_executions(self, instrument: InstrumentId, client: ClientOrderId, now: int) -> None:
-        since = self._lacks.setdefault(client, now)
-        if now - since >= self.patience.executions:
-            del self._lacks[client]
-            self._ports.note(f"{client}: executions that the order counts do not appear")
-            self._tell(self.translator.release(client, now))
-        elif client not in self._looking:
-            self._looking.add(client)
-            self._run(self._executions(instrument, client))
-
-    def _executions(self, instrument: InstrumentId, client: ClientOrderId) -> Procedure[None]:
-        try:
-            rows = yield from inquiry.executions_of(symbol_of(instrument), client)
-            self._tell(self.translator.executions(rows, self._clock()))
-        except VenueError as error:
-            self._ports.note(f"executions of {client}: {error}")
-        finally:
-            self._looking.discard(client)
-
-    def _measure_clock(self) -> None:
-        self._measured_at = self._clock()
-        self._run(measure_clock(self.server_clock, self._clock))
-
-    # --- small things -----------------------------------------------------------------------------------------------
-
-    def _run(self, procedure: Procedure[None]) -> None:
-        self.line.run(procedure, _nothing, self._went_wrong)
-
-    def _went_wrong(self, error: Exception) -> None:
-        if isinstance(error, VenueError):
-            self._ports.note(str(error))
-        else:
-            self._halt(f"{type(error).__name__}: {error}")
-
-    def _halt(self, why: str) -> None:
-        self.stopped_for = self.stopped_for or why
-        if why not in self._halted:
-            self._halted.add(why)
-            self._ports.halt(why)
-
-    def _tell(self, events: list[VenueEvent]) -> None:
-        for event in events:
-            self._deliver(event)
-
-    def _soon(self, event: VenueEvent) -> None:
-        """The engine's step that sent the command must end before it is told of it."""
-        self._soon_do(lambda: self._deliver(event))
-
-    def _soon_do(self, call: Callable[[], None]) -> None:
-        self._timers(0, call)
-
-    def _jittered(self, wait: int) -> int:
-        return wait // 2 + int(self._ports.chance.integers(0, wait // 2 + 1))
-
-    def _failed(self, instrument: InstrumentId, client: ClientOrderId, why: str) -> OrderFailed:
-        now = self._clock()
-        return OrderFailed(
-            ts_event=now,
-            ts_recv=now,
-            instrument=instrument,
-            client_order_id=client,
-            venue_order_id=VenueOrderId(""),
-            why=why,
-        )
-
-    def _gone(self, flight: _Flight, why: str) -> OrderCancelled:
-        now = self._clock()
-        return OrderCancelled(
-            ts_event=now, ts_recv=now, instrument=flight.instrument, client_order_id=flight.client, why=why
-        )
-
-    def _change_refused(self, command: CancelOrder | AmendOrder, why: str) -> CancelRejected:
-        now = self._clock()
-        return CancelRejected(
-            ts_event=now,
-            ts_recv=now,
-            instrument=command.instrument,
-            client_order_id=command.client_order_id,
-            why=why,
-            is_amendment=isinstance(command, AmendOrder),
-        )
-
-    def _unprotected(self, instrument: InstrumentId, why: str) -> ProtectionRejected:
-        now = self._clock()
-        return ProtectionRejected(ts_event=now, ts_recv=now, instrument=instrument, why=why)
-
-
-def _nothing(_: None) -> None:
-    """A procedure that has told what it had to tell."""
+        self._context.tell(self.translator.expire(now))
+        self._look_up.tick(now)
+        self._reader.tick(now)
+        self._clock_keeper.tick(now)
