@@ -8,6 +8,7 @@ import numpy as np
 from stakan.core.detectors import _layer_kernels as kernels
 from stakan.core.domain.units import MILLISECOND, SECOND
 
+SAME = 2
 APART, LEAVING, AT_ONCE = int(2.6 * SECOND), int(1.2 * SECOND), 200 * MILLISECOND
 
 
@@ -81,7 +82,7 @@ class NaiveLadders:
         rows = np.array([_row(one, outwards[0]) for one in outwards])
         score, count = kernels.best_ladder(rows, chosen)
         ladder = sorted((outwards[k] for k in chosen[:count]), key=lambda one: one.since)
-        is_moved = 2 * sum(one.moved for one in ladder) > count
+        is_moved = 2 * sum(one.moved == SAME for one in ladder) > count
         return None if count < self.fewest or is_moved else (score, ladder)
 
 
@@ -102,6 +103,6 @@ def _runs(orders):
 def _row(order, first):
     calm = -0.7 * math.log1p(order.agitation / 1000)
     calm -= 0.6 * min(max(math.log(max(order.breadth, 1) / 1000), -1.0), 2.5)
-    calm -= 0.5 * math.log1p(max(0, order.common - 1)) + 2.0 * order.moved
+    calm -= 0.5 * math.log1p(max(0, order.common - 1)) + (2.0 if order.moved else 0.0)
     came = (order.since - first.since) * 1e-9
     return [abs(order.price - first.price), math.log(order.lots), came, calm, order.distance]

@@ -88,7 +88,7 @@ class NaiveOrders:
         due = [one for one in self.orders if self._is_due(one, ts)]
         for one in self.orders:
             if one["ended"] > 0 and ts - one["ended"] < 80 * MS:
-                one["moved"] |= self._changed(grown, one["side"], one["lots"], touch, 1, 0.35)
+                one["moved"] = max(one["moved"], self._moved(grown, one["side"], one["lots"], touch, 1))
         for side, price, lots, base in grown:
             behind = side * (touch[side] - price)
             if lots < self.limits.multiple * self.medians[side] or behind > self.limits.reach:
@@ -121,13 +121,17 @@ class NaiveOrders:
             "now": base + lots,
             "ended": 0,
             "drop": 0,
-            "moved": self._changed(grown, side, lots, touch, -1, 0.35),
+            "moved": self._moved(grown, side, lots, touch, -1),
             "paired": self._changed(grown, -side, lots, touch, 1, 0.02),
             "common": len(common),
             "middle": touch[1] + touch[-1],
             "response": 0,
             "ripe": False,
         }
+
+    def _moved(self, grown, side, lots, touch, sign):
+        """How surely: 1 for a like size, 2 for the same."""
+        return sum(self._changed(grown, side, lots, touch, sign, share) for share in (0.35, 0.02))
 
     def _changed(self, grown, side, lots, touch, sign, share):
         return any(
@@ -178,7 +182,7 @@ class NaiveOrders:
             distance=one["distance"],
             ended=ended,
             drop=one["drop"],
-            moved=int(one["moved"]),
+            moved=one["moved"],
             paired=int(one["paired"]),
             common=one["common"],
             response=one["response"],

@@ -14,6 +14,7 @@ from stakan.core.detectors._order_kernels import (
     LEVEL,
     MOVED,
     PAIRED,
+    SAME_SIZE,
     SINCE,
     TOLD,
     WHICH,
@@ -199,7 +200,7 @@ def ladder_of(orders: Ints, run: Ints, fewest: int, out: Ints) -> tuple[float, i
     moved = 0
     for k in range(count):
         out[k] = outwards[out[k]]
-        moved += orders[out[k], MOVED]
+        moved += orders[out[k], MOVED] == SAME_SIZE
     # Most of them moved: a maker's ladder that was priced anew.
     if 2 * moved > count:
         return 0.0, 0

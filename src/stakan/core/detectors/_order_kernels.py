@@ -37,7 +37,7 @@ ENDED = 8
 DROP = 9
 """Lots that went with the message in which it ended."""
 MOVED = 10
-"""Whether it came from, or went to, another level of its side: as much left as came."""
+"""Whether it came from, or went to, another level of its side: LIKE_SIZE or SAME_SIZE, 0 where it seems not."""
 PAIRED = 11
 """Whether as much came to the other side at once: both sides of one quote."""
 AGITATION = 12
@@ -104,11 +104,15 @@ MOVE = 80_000_000
 LIKE = 35
 """Percent by which an order that moves may change: it may have been hit, or is sized anew."""
 SAME = 2
-"""Percent by which both halves of a quote may differ."""
+"""Percent by which both halves of a quote may differ, or what went and what came elsewhere."""
 BURST = 333_000_000
 COMMON_SPAN = 120_000_000_000
 PACE_S = 1.0
 USUAL_S = 60.0
+LIKE_SIZE = 1
+"""As much came there as left here, to LIKE percent: it may be another's order, where much changes."""
+SAME_SIZE = 2
+"""To SAME percent."""
 NEVER = 2**62
 FORGOTTEN = -1
 
@@ -150,6 +154,14 @@ def changed_by(
         if 100 * abs(change - lots) <= percent * lots and side * (levels[i, PRICE] - limit) >= 0:
             return True
     return False
+
+
+@kernel
+def moved_to(levels: Ints, bid_count: int, before: Ints, which: int, lots: int, limit: int, sign: int) -> int:
+    """Whether an order went elsewhere on its side with this message (`sign` +1), or came from there (-1), and how surely."""
+    if not changed_by(levels, bid_count, before, which, lots, limit, sign, LIKE):
+        return 0
+    return SAME_SIZE if changed_by(levels, bid_count, before, which, lots, limit, sign, SAME) else LIKE_SIZE
 
 
 @kernel
@@ -253,9 +265,9 @@ def note_moves(levels: Ints, bid_count: int, before: Ints, table: Ints, meta: In
     """Orders that have just ended and whose size came back elsewhere on their side have moved."""
     for i in range(meta[COUNT]):
         row = table[i]
-        if row[ENDED] > 0 and ts - row[ENDED] < MOVE and row[MOVED] == 0:
+        if row[ENDED] > 0 and ts - row[ENDED] < MOVE and row[MOVED] < SAME_SIZE:
             limit = meta[BEST_BID + row[WHICH]] - (1 - 2 * row[WHICH]) * 2 * reach
-            row[MOVED] = changed_by(levels, bid_count, before, row[WHICH], row[GROWTH], limit, 1, LIKE)
+            row[MOVED] = max(row[MOVED], moved_to(levels, bid_count, before, row[WHICH], row[GROWTH], limit, 1))
 
 
 @kernel
@@ -312,7 +324,7 @@ def appear(  # noqa: PLR0913, PLR0917 - scalars cross into a kernel faster than 
     row[NOW] = levels[i, SIZE]
     row[MIDDLE] = meta[BEST_BID] + meta[BEST_ASK]
     other = 1 - which
-    row[MOVED] = changed_by(levels, bid_count, before, which, lots, meta[BEST_BID + which] - sign * 2 * reach, -1, LIKE)
+    row[MOVED] = moved_to(levels, bid_count, before, which, lots, meta[BEST_BID + which] - sign * 2 * reach, -1)
     row[PAIRED] = changed_by(levels, bid_count, before, other, lots, meta[BEST_BID + other] + sign * 2 * reach, 1, SAME)
     row[AGITATION] = per_mille(pace[PACE], pace[USUAL_PACE])
     row[BREADTH] = per_mille(levels.shape[0], pace[USUAL_BREADTH])
