@@ -58,7 +58,7 @@ def judged(mixed_truth, mixed, quiet=(), curve=()):
     return verdict(rounds_seen, [MADE], 1, (2,))
 
 
-def test_the_threshold_is_the_most_recall_that_the_calibration_part_allows():
+def test_a_threshold_that_keeps_both_bars_on_the_calibration_part_is_taken():
     truth = [an_episode(ts) for ts in minutes(*range(1, 11), *range(61, 71))]
     sure = [a_finding(ts, confidence=0.9) for ts in minutes(*range(1, 6), *range(61, 65))]
     likely = [a_finding(ts, confidence=0.7) for ts in minutes(6, 7, 8, 65)]
@@ -76,19 +76,29 @@ def test_the_threshold_is_the_most_recall_that_the_calibration_part_allows():
 
 def test_too_many_alerts_on_the_quiet_recording_raise_the_threshold():
     truth = [an_episode(ts) for ts in minutes(*range(1, 11))]
-    findings = [a_finding(ts, confidence=0.9) for ts in minutes(1, 2, 3)]
-    findings += [a_finding(ts, confidence=0.7) for ts in minutes(4, 5, 6)]
+    findings = [a_finding(ts, confidence=0.9) for ts in minutes(*range(1, 9))]
+    findings += [a_finding(ts, confidence=0.7) for ts in minutes(9, 10)]
     noisy = [a_finding(START + k * 60 * SECOND, confidence=0.7) for k in range(21)]
     assert judged(truth, findings).standings[0].threshold == 0.7
     assert judged(truth, findings, noisy).standings[0].threshold == 0.9
 
 
-def test_a_threshold_that_just_keeps_the_bar_of_precision_is_not_taken_where_another_reaches_the_aim():
+def test_the_threshold_is_farthest_from_the_bar_that_it_is_nearest_to():
     truth = [an_episode(ts) for ts in minutes(*range(1, 11))]
     sure = [a_finding(ts, confidence=0.9) for ts in minutes(*range(1, 9))]
     likely = [a_finding(ts, confidence=0.7) for ts in minutes(9, 30, 31)]
     # All together 9 of 11 are right, 82 %; the sure ones alone 8 of 8.
     assert judged(truth, [*sure, *likely]).standings[0].threshold == 0.9
+    surest = [a_finding(ts, confidence=0.95) for ts in minutes(*range(1, 8))]
+    # They alone would be 7 of 10.
+    assert judged(truth, [*surest, a_finding(minutes(8)[0], confidence=0.9), *likely]).standings[0].threshold == 0.9
+
+
+def test_of_thresholds_that_serve_equally_the_middle_one_is_taken():
+    truth = [an_episode(ts) for ts in minutes(*range(1, 4))]
+    both = [Alarm((a_finding(ts, confidence=c),)) for ts in minutes(1, 2, 3) for c in (0.2, 0.5, 0.95)]
+    findings = [one.findings[0] for one in both]
+    assert judged(truth, findings).standings[0].threshold == 0.5
 
 
 def test_where_no_threshold_serves_it_is_said_so():

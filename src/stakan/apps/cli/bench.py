@@ -143,7 +143,7 @@ def _standings_table(standings: Iterable[Standing]) -> Table:
     for one in standings:
         table.add_row(
             escape(one.detector),
-            f"{one.threshold:.3f}{'' if one.is_feasible else ' (best F1)'}",
+            f"{one.threshold:.3f}{'' if one.is_feasible else ' (misses a bar)'}",
             _rate(one.false_alerts_per_symbol_hour),
             _rate(one.liquid_alerts_per_symbol_hour),
             f"{one.cost_us_p50:.1f}, {one.cost_us_p99:.1f} µs",

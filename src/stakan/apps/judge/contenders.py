@@ -10,6 +10,8 @@ from stakan.core.plugins import Detector, load, names
 
 PACKAGE = "stakan.core.detectors"
 NAIVE = "naive rule"
+_SAYS_ALL = {"min_confidence": 0.05}
+"""From where on a finding counts is for the judge to choose, and its curve goes on below that."""
 
 
 class Contender(NamedTuple):
@@ -31,13 +33,13 @@ def known() -> list[str]:
 
 
 def contenders(wanted: Sequence[str] = ()) -> list[Contender]:
-    """Detectors with their defaults, all where none is named, then the naive rule.
+    """Detectors with their defaults, but saying all, and all where none is named; then the naive rule.
 
     Raises ConfigError for a name that is no detector, or one that is not named after its pattern.
     """
     chosen = []
     for name in wanted or known():
-        detector = load(PACKAGE, Detector, name, {})
+        detector = load(PACKAGE, Detector, name, _SAYS_ALL)
         if name not in set(Pattern):
             raise ConfigError(f"detector {name!r} cannot be judged: it is not named after one of {', '.join(Pattern)}")
         chosen.append(Contender(name, detector, Pattern(name)))

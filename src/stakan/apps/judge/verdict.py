@@ -18,8 +18,6 @@ from stakan.core.domain.units import HOUR
 
 RECALL, PRECISION, NEGATIVES, AREA, ALERTS, COST_US = 0.70, 0.80, 0.10, 0.675, 20.0, 1_000.0
 """What must be reached (detection.md): the negatives below, alerts per symbol-hour at most, cost below."""
-_AIMED_PRECISION = 0.85
-"""On the calibration part: what just keeps the bar where it is chosen misses it elsewhere half of the time."""
 _CANDIDATES = 60
 """Thresholds that are tried at most."""
 
@@ -53,7 +51,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     threshold: float
     """Confidence from which on it counts, chosen on the calibration part."""
     is_feasible: bool
-    """Whether some threshold reached the aimed precision there, and kept the bar of alerts."""
+    """Whether some threshold kept the bars of recall, precision and alerts there."""
     false_alerts_per_symbol_hour: Rate
     """Test part of the long quiet recording, untouched."""
     liquid_alerts_per_symbol_hour: Rate
@@ -168,6 +166,10 @@ def _candidates(scenes: Iterable[Scene]) -> list[float]:
     return [float(value) for value in values]
 
 
+def _recall(counts: Tally) -> float:
+    return counts.hits / counts.episodes if counts.episodes else 0.0
+
+
 def _precision(counts: Tally) -> float:
     said = counts.hits + counts.false_alarms
     return counts.hits / said if said else 0.0
@@ -179,20 +181,28 @@ def _f1(counts: Tally) -> float:
 
 
 def _threshold(seen: Sequence[Seen], contender: Contender, tiers: Sequence[int]) -> tuple[float, bool]:
-    """The threshold of the best recall among those that reach aimed precision and alert bar on the calibration part.
+    """The threshold that is farthest above the bars of recall and precision and keeps that of alerts, and whether it is.
 
-    Where none does, that of the best F1, and False. Of equals the highest: it alarms least.
+    On the calibration part, by the bar that it is nearer to, or least below: what just keeps a bar where it is chosen
+    misses it elsewhere half of the time. Of equals the middle one, which has most room to both sides. Where none keeps
+    the bar of alerts, that of the best F1.
     """
     scenes = _mixed(seen, contender.name, tuning_tiers(tiers), is_test=False)
     quiet = _untouched(seen, is_liquid=False)
-    best, best_f1 = (-1.0, 1.0), (-1.0, 1.0)
+    margins, f1s = dict[float, float](), dict[float, float]()
     for threshold in _candidates(scenes):
         counts = tally(scenes, contender.pattern, threshold)
-        best_f1 = max(best_f1, (_f1(counts), threshold))
-        alerts = _alert_rate(quiet, contender.name, threshold, is_test=False)
-        if _precision(counts) >= _AIMED_PRECISION and not alerts.value > ALERTS:
-            best = max(best, (float(counts.hits), threshold))
-    return (best[1], True) if best[0] > 0 else (best_f1[1], False)
+        f1s[threshold] = _f1(counts)
+        if not _alert_rate(quiet, contender.name, threshold, is_test=False).value > ALERTS:
+            margins[threshold] = min(_recall(counts) - RECALL, _precision(counts) - PRECISION)
+    return _middle(margins or f1s), max(margins.values(), default=-1.0) >= 0
+
+
+def _middle(values: dict[float, float]) -> float:
+    """Of the keys with the highest value the middle one; 1 where there are none."""
+    best = max(values.values(), default=0.0)
+    equals = sorted(key for key, value in values.items() if value == best)
+    return equals[len(equals) // 2] if equals else 1.0
 
 
 def _row(seen: Sequence[Seen], contender: Contender, tier: int, threshold: float, seed: int) -> Row:
