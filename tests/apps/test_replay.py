@@ -8,10 +8,10 @@ from tests.apps.journals import LIMITS, a_run
 
 from stakan.adapters.journal.disk import LOCAL
 from stakan.adapters.journal.layout import snapshot_path
-from stakan.adapters.journal.reading import read_events, read_header, read_span, read_steps
+from stakan.adapters.journal.reading import begins, read_events, read_header, read_span, read_steps
 from stakan.adapters.journal.snapshots import read_states, write_snapshot
 from stakan.adapters.journal.writing import FileJournal
-from stakan.apps.replay import Start, engine_of, replay_journal
+from stakan.apps.replay import Start, engine_of, parts_of, replay_journal
 from stakan.core.domain.errors import DataError
 from stakan.core.engine import Engine
 
@@ -84,6 +84,31 @@ def test_a_state_that_is_damaged_or_of_another_engine_is_passed_over(journal):
     path.write_bytes(path.read_bytes()[:-1])
     write_snapshot(LOCAL, journal, numbers[1], b"\x80")
     assert replay_journal(journal) == msgspec.structs.replace(whole, states=len(numbers) - 2)
+
+
+def test_of_a_run_that_is_still_written_only_states_that_stay_are_used(sound, tmp_path):
+    """The newest two make room for newer ones, which may happen between the plan of the parts and their turn."""
+    steps = {step.number: step for step in read_steps(sound)}
+    journal = FileJournal(tmp_path / "running", read_header(sound), limits=LIMITS)
+    with_states = dict(read_states(sound))
+    for at, event in read_events(sound):
+        journal.event(at, event)
+        if at in steps:
+            journal.append(steps[at])
+        if at in with_states:
+            journal.snapshot(at, with_states[at])
+    journal.flush()
+    try:
+        parts = parts_of(tmp_path / "running", 0)
+        stay = set(begins(tmp_path / "running"))
+        assert len(parts) > 2
+        assert {part.after for part in parts} <= stay
+        assert parts[-1].until == read_span(tmp_path / "running").last
+        answer = replay_journal(tmp_path / "running")
+        assert answer.is_equal
+        assert not answer.is_complete
+    finally:
+        journal.abandon()
 
 
 def test_a_damaged_block_is_an_error_in_any_process(journal):

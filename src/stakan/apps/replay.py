@@ -10,8 +10,10 @@ from typing import NamedTuple
 import msgspec
 
 from stakan.adapters.journal.disk import LOCAL
+from stakan.adapters.journal.layout import snapshot_numbers
 from stakan.adapters.journal.reading import (
     Recorded,
+    begins,
     first_replayable,
     is_complete,
     read_header,
@@ -19,7 +21,7 @@ from stakan.adapters.journal.reading import (
     read_span,
 )
 from stakan.adapters.journal.records import Header
-from stakan.adapters.journal.snapshots import latest_state, read_snapshot, read_states
+from stakan.adapters.journal.snapshots import latest_state, read_snapshot
 from stakan.apps.config import settings_from
 from stakan.apps.garbage import long_lived
 from stakan.apps.wiring import engine_config
@@ -187,18 +189,20 @@ def replay_journal(
 
 
 def parts_of(journal: Path, after: int) -> list[Part]:
-    """The stretches after a step, in order, each up to the next sound state that this release knows."""
+    """The stretches after a step, in order, each up to the next sound state that this release knows.
+
+    Of a run that may still be written, only states that stay: those that segments begin with.
+    """
     engine, last = engine_of(read_header(journal)), read_span(journal).last
-    states = [
-        number for number, state in read_states(journal, torn=True) if after < number <= last and _takes(engine, state)
-    ]
+    numbers = snapshot_numbers(journal, LOCAL) if is_complete(journal) else begins(journal)
+    states = [number for number in numbers if after < number <= last and _takes(engine, journal, number)]
     ends = states if states[-1:] == [last] else [*states, last]
     return [Part(journal, begin, end, has_state=end in states) for begin, end in pairwise([after, *ends])]
 
 
-def _takes(engine: Engine, state: bytes) -> bool:
+def _takes(engine: Engine, journal: Path, number: int) -> bool:
     try:
-        engine.restore(state)
+        engine.restore(read_snapshot(LOCAL, journal, number))
     except DataError:
         return False
     return True

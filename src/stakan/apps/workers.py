@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from itertools import islice
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
@@ -13,6 +14,8 @@ Result = TypeVar("Result")
 Told = Callable[[int], None]
 """Told how much more has been done since the last call, in whatever unit the work counts."""
 _POLL_S = 0.2
+_AHEAD = 4
+"""Items per process that wait there."""
 
 
 def each(
@@ -33,10 +36,13 @@ def each(
     with ProcessPoolExecutor(
         min(jobs, len(items)), mp_context=context, initializer=_begin, initargs=(counter, stop)
     ) as pool:
-        running: set[Future[Result]] = {pool.submit(_done_elsewhere, work, item) for item in items}
-        so_far = 0
+        coming, running, so_far = iter(items), set[Future[Result]](), 0
         try:
-            while running:
+            while True:
+                for item in islice(coming, jobs * _AHEAD - len(running)):
+                    running.add(pool.submit(_done_elsewhere, work, item))
+                if not running:
+                    return
                 done, running = wait(running, timeout=_POLL_S, return_when=FIRST_COMPLETED)
                 count = counter.value
                 told(count - so_far)
@@ -73,4 +79,6 @@ def _done_elsewhere(work: Callable[[Item, Told], Result], item: Item) -> Result:
         with counter.get_lock():
             counter.value += more
 
+    # It may have waited in the pool's own queue, from which nothing can be taken back.
+    told(0)
     return work(item, told)

@@ -11,7 +11,7 @@ from stakan.apps.judge.naive import NaiveRule
 from stakan.apps.judge.rounds import Kind, Round, Seen, rounds
 from stakan.apps.judge.schedule import Stretch
 from stakan.apps.judge.sessions import SESSIONS
-from stakan.apps.judge.verdict import verdict
+from stakan.apps.judge.verdict import thresholds, verdict
 from stakan.apps.judge.watching import Alarm
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.findings import Pattern
@@ -55,7 +55,7 @@ def judged(mixed_truth, mixed, quiet=(), curve=()):
         seen(Kind.MIXED, LIQUID, mixed_truth, mixed),
         seen(Kind.CURVE, LIQUID, mixed_truth, curve),
     ]
-    return verdict(rounds_seen, [MADE], 1, (2,))
+    return verdict(rounds_seen, rounds_seen, [MADE], thresholds(rounds_seen, [MADE], (2,)), 1, (2,))
 
 
 def test_a_threshold_that_keeps_both_bars_on_the_calibration_part_is_taken():

@@ -259,6 +259,17 @@ def start_of(files: list[Path], after: int, disk: Disk) -> Path:
     return files[0]
 
 
+def begins(folder: Path, *, disk: Disk = LOCAL) -> list[int]:
+    """The steps after which segments begin: their states stay as long as the journal does."""
+    found = []
+    for path in segments(folder, disk):
+        with closing(disk.stream(path)) as stream:
+            block = block_at(stream, path, 0, disk.size(path), after=ALL_STEPS)
+        if block is not None:
+            found.append(block.head.first - 1)
+    return found
+
+
 def first_replayable(folder: Path, *, disk: Disk = LOCAL) -> int | None:
     """The earliest step whose state is there with all events after it; 0 stands for a fresh engine.
 

@@ -1,7 +1,7 @@
 """`stakan bench`: judge parts of stakan on recorded data."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -12,13 +12,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from stakan.apps.cli.output import EXIT_FAILED, count_progress, out, reports_errors, write_json
-from stakan.apps.judge.contenders import NAIVE, contenders
+from stakan.apps.judge.contenders import contenders
 from stakan.apps.judge.episodes import JUDGED_TIER, TIERS
 from stakan.apps.judge.intervals import Estimate, Rate, Share
 from stakan.apps.judge.order_truth import OrderScore, score_orders
-from stakan.apps.judge.rounds import Course, play_all, rounds
+from stakan.apps.judge.rounds import Course, Kind, Round, Seen, instead, play_all, rounds
 from stakan.apps.judge.sessions import cache_folder
-from stakan.apps.judge.verdict import Bar, LeftOut, Row, Standing, Verdict, verdict
+from stakan.apps.judge.verdict import Bar, LeftOut, Row, Standing, Verdict, thresholds, verdict
 from stakan.apps.processes import interrupt_on_signals
 from stakan.core.domain.errors import ConfigError
 
@@ -64,17 +64,16 @@ def detect_command(
     tiers = TIERS if tier is None else (tier,)
     course = Course(data.resolve(), cache_folder(), seed, tuple(judged))
     wanted = rounds(episodes, tiers)
-    seen = []
-    with (
-        count_progress("rounds", len(wanted), quiet=as_json) as advance,
-        closing(play_all(course, wanted, jobs)) as coming,
-    ):
-        for one in coming:
-            seen.append(one)
-            advance(1)
-    found = verdict(sorted(seen, key=lambda one: wanted.index(one.round)), judged, seed, tiers)
-    thresholds = {one.detector: one.threshold for one in found.standings if one.detector != NAIVE}
-    orders = score_orders(course.data, judged, thresholds, seed) if lobster else []
+    again = [one for one in wanted if one.kind is not Kind.CURVE]
+    with count_progress("rounds", len(wanted) + len(again), quiet=as_json) as advance:
+        seen = _played(course, wanted, jobs, advance)
+        chosen = thresholds(seen, judged, tiers)
+        # Not only filtered: what is not said is not remembered as said.
+        at = course._replace(contenders=tuple(one.at(chosen[one.name][0]) for one in judged if one.is_judged))
+        as_run = instead(seen, _played(at, again, jobs, advance))
+    found = verdict(seen, as_run, judged, chosen, seed, tiers)
+    lowest = {one.name: chosen[one.name][0] for one in judged if one.is_judged}
+    orders = score_orders(course.data, judged, lowest, seed) if lobster else []
     if as_json:
         write_json({"verdict": found, "orders": orders})
     else:
@@ -82,6 +81,16 @@ def detect_command(
         _show_orders(orders)
     if not found.holds:
         raise typer.Exit(EXIT_FAILED)
+
+
+def _played(course: Course, wanted: list[Round], jobs: int, advance: Callable[[int], None]) -> list[Seen]:
+    """What came of the rounds, in their order."""
+    seen = []
+    with closing(play_all(course, wanted, jobs)) as coming:
+        for one in coming:
+            seen.append(one)
+            advance(1)
+    return sorted(seen, key=lambda one: wanted.index(one.round))
 
 
 def _show(found: Verdict) -> None:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from stakan.adapters.journal.reading import read_span
 from stakan.apps.cli.output import EXIT_DATA, count_progress, errors, out, reports_errors, write_json
 from stakan.apps.recorded_run import journal_of
-from stakan.apps.replay import JournalReplay, replay_journal
+from stakan.apps.replay import JournalReplay, replay_journal, start_of
 
 After = Annotated[
     int | None,
@@ -45,8 +45,8 @@ def replay_command(
 
 def replayed(journal: Path, after: int | None, jobs: int | None, *, quiet: bool) -> JournalReplay:
     """Compute one journal again with a bar, and print what came of it; neither where it is to be `quiet`."""
-    span = read_span(journal)
-    with count_progress(f"replaying {journal}", span.last - span.first + 1, quiet=quiet) as advance:
+    count = read_span(journal).last - start_of(journal, after).number
+    with count_progress(f"replaying {journal}", count, quiet=quiet) as advance:
         answer = replay_journal(journal, after, advance, jobs)
     if not quiet:
         _print(journal, answer)
@@ -59,8 +59,8 @@ def _print(journal: Path, answer: JournalReplay) -> None:
     if answer.is_equal:
         states = f", with {answer.states:,} recorded states on the way" if answer.states else ""
         out().print(f"[green]{what}, all equal{states}[/]", soft_wrap=True)
-    for flaw in _flaws(answer):
-        errors().print(f"[bold red]{what}, {flaw}[/]", soft_wrap=True)
+    else:
+        errors().print(f"[bold red]{what}, {', and '.join(_flaws(answer))}[/]", soft_wrap=True)
     if not answer.is_complete:
         out().print("[yellow]no orderly end: computed as far as it was written[/]")
 
@@ -69,4 +69,4 @@ def _flaws(answer: JournalReplay) -> Iterator[str]:
     if answer.differences:
         yield f"{answer.differences:,} differ, the first is {answer.first_difference:,}"
     if answer.first_other_state is not None:
-        yield f"and the state after step {answer.first_other_state:,} is another than the recorded one"
+        yield f"the state after step {answer.first_other_state:,} is another than the recorded one"

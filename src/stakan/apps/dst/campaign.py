@@ -1,30 +1,25 @@
 """Many seeds, on all cores: each is run until it counts, a failing one is shrunk, and all are summed up."""
 
 import gc
-import signal
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from itertools import islice
-from multiprocessing import get_context
+from collections.abc import Generator, Sequence
+from functools import partial
 
 import msgspec
 
-from stakan.adapters.compiling import take_turns
 from stakan.apps.dst.invariants import Breach
 from stakan.apps.dst.outcome import Outcome
 from stakan.apps.dst.plan import BASE_S, SYMBOLS, Plan, draw, extension
 from stakan.apps.dst.shrink import shrink
 from stakan.apps.dst.world import World
+from stakan.apps.workers import Told, each
 
 LEAST_ORDERS = 10
 LEAST_FAULTS = 5
 MORE_S = 30.0
 MOST_S = 300.0
 """A seed that has not met enough by then fails."""
-_AHEAD = 4
-"""Seeds per process that wait."""
 
 
 def run(plan: Plan) -> Outcome:
@@ -114,33 +109,16 @@ class Totals(msgspec.Struct, kw_only=True):
             self.failed.append(outcome)
 
 
-def _begin() -> None:
-    take_turns()
-    # Whoever interrupts, interrupts the whole: what is being lived through is finished.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def outcomes(seeds: Sequence[int], seconds: float, jobs: int) -> Generator[Outcome, None, None]:
+    """The outcome of every seed, as they are done; with more than one job in processes of their own.
+
+    Whoever stops listening waits for the seeds that are being lived through.
+    """
+    return each(partial(_outcome, seconds), seeds, jobs)
 
 
-def outcomes(seeds: Iterable[int], seconds: float, jobs: int) -> Generator[Outcome, None, None]:
-    """The outcome of every seed, as they are done; with more than one job in processes of their own."""
-    if jobs <= 1:
-        for seed in seeds:
-            yield judged_seed(seed, seconds)
-        return
-    coming = iter(seeds)
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin) as pool:
-        running: set[Future[Outcome]] = set()
-        try:
-            while True:
-                for seed in islice(coming, jobs * _AHEAD - len(running)):
-                    running.add(pool.submit(judged_seed, seed, seconds))
-                if not running:
-                    return
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
-        finally:
-            for future in running:
-                future.cancel()
+def _outcome(seconds: float, seed: int, _told: Told) -> Outcome:
+    return judged_seed(seed, seconds)
 
 
 def since(began: float) -> float:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from stakan.apps.judge.naive import NaiveRule
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.findings import Pattern
@@ -11,7 +13,7 @@ from stakan.core.plugins import Detector, load, names
 PACKAGE = "stakan.core.detectors"
 NAIVE = "naive rule"
 _SAYS_ALL = {"min_confidence": 0.05}
-"""From where on a finding counts is for the judge to choose, and its curve goes on below that."""
+"""From where on a finding counts is for the judge to choose, and its curve goes on below that; see `at`."""
 
 
 class Contender(NamedTuple):
@@ -20,6 +22,10 @@ class Contender(NamedTuple):
     name: str
     detector: Detector
     pattern: Pattern
+
+    def at(self, threshold: float) -> "Contender":
+        """As a bot runs it that wants to hear of what is so likely; not of the naive rule, which always says all."""
+        return self._replace(detector=msgspec.structs.replace(self.detector, min_confidence=threshold))
 
     @property
     def is_judged(self) -> bool:

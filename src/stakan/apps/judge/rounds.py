@@ -3,7 +3,7 @@
 All that a round draws comes from its name and the seed, so rounds are the same in any order and in any process.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from enum import IntEnum
 from functools import cache, partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stakan.apps.judge.background import Background
+from stakan.apps.judge.background import Background, SessionEvent
 from stakan.apps.judge.contenders import Contender
 from stakan.apps.judge.episodes import MANIPULATIONS, TIERS, Episode, Family, tuning_tiers
 from stakan.apps.judge.injection import inject
@@ -30,6 +30,8 @@ EPISODES_A_ROUND = 4
 _EPISODES_A_CURVE_ROUND = 8
 """As many curves are drawn as if one round of each planted so many."""
 _WARM_EVENTS = 3_000
+_HEED_EVERY = 5_000
+"""Events; whoever interrupts does not want to wait for the end of a round."""
 
 
 class Kind(IntEnum):
@@ -91,8 +93,8 @@ def rounds(episodes: int, tiers: Sequence[int] = TIERS) -> list[Round]:
     return found
 
 
-def play(course: Course, one: Round) -> Seen:
-    """Play one round."""
+def play(course: Course, one: Round, told: Told = lambda _more: None) -> Seen:
+    """Play one round; `told` may end it early by an exception."""
     ground = _ground(course.data, course.cache, one.session)
     both = parts(SESSIONS[one.session], ground)
     calibration = both.calibration if both.calibration.stop > both.calibration.start else None
@@ -100,7 +102,7 @@ def play(course: Course, one: Round) -> Seen:
     if one.kind is Kind.UNTOUCHED:
         # Compiled kernels and caches are warm before anything is measured.
         watch(ground.instrument, ground.events[:_WARM_EVENTS], detectors)
-        watched = watch(ground.instrument, ground.events, detectors, measures=True)
+        watched = watch(ground.instrument, _heeding(ground.events, told), detectors, measures=True)
         return _seen(one, calibration, both.test, (), watched, 0.0)
     families = EVERYTHING if one.family is None else (one.family,)
     planted = MIXED if one.kind is Kind.MIXED else MULTILEVEL
@@ -111,17 +113,33 @@ def play(course: Course, one: Round) -> Seen:
             of_stretch = plan(ground, rng, stretch, families, one.tier, planted)
             share = max(share, planted_share(ground, stretch, of_stretch))
             scripts += of_stretch
-    watched = watch(ground.instrument, inject(ground, scripts), detectors)
+    watched = watch(ground.instrument, _heeding(inject(ground, scripts), told), detectors)
     return _seen(one, calibration, both.test, tuple(script.truth for script in scripts), watched, share)
 
 
 def play_all(course: Course, wanted: Sequence[Round], jobs: int = 1) -> Generator[Seen, None, None]:
     """Play rounds, as they are done; with more than one job in processes of their own."""
-    return each(partial(_played, course), wanted, jobs)
+    return each(partial(play, course), wanted, jobs)
 
 
-def _played(course: Course, one: Round, _told: Told) -> Seen:
-    return play(course, one)
+def instead(seen: Sequence[Seen], anew: Sequence[Seen]) -> list[Seen]:
+    """Rounds that were played `anew`, with those contenders beside that took part only before."""
+    before = {one.round: one for one in seen}
+    return [
+        one._replace(
+            alarms={**before[one.round].alarms, **one.alarms},
+            costs={**before[one.round].costs, **one.costs},
+            print_costs={**before[one.round].print_costs, **one.print_costs},
+        )
+        for one in anew
+    ]
+
+
+def _heeding(events: Iterable[SessionEvent], told: Told) -> Iterator[SessionEvent]:
+    for number, event in enumerate(events):
+        if number % _HEED_EVERY == 0:
+            told(0)
+        yield event
 
 
 @cache

@@ -22,6 +22,10 @@ _CANDIDATES = 60
 """Thresholds that are tried at most."""
 
 
+Thresholds = dict[str, tuple[float, bool]]
+"""By name of the contender, each with whether it keeps the bars on the calibration part."""
+
+
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One contender on one tier, test part."""
 
@@ -99,15 +103,32 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Planted in all test parts of mixed rounds, hard negatives among them."""
 
 
-def verdict(seen: Sequence[Seen], contenders: Sequence[Contender], seed: int, tiers: Sequence[int] = TIERS) -> Verdict:
-    """Judge what contenders said in all rounds."""
+def thresholds(seen: Sequence[Seen], contenders: Sequence[Contender], tiers: Sequence[int] = TIERS) -> Thresholds:
+    """The confidence from which on each contender counts, by name, chosen on the calibration parts."""
+    return {contender.name: _threshold(seen, contender, tiers) for contender in contenders}
+
+
+def verdict(
+    seen: Sequence[Seen],
+    as_run: Sequence[Seen],
+    contenders: Sequence[Contender],
+    chosen: Thresholds,
+    seed: int,
+    tiers: Sequence[int] = TIERS,
+) -> Verdict:
+    """Judge what contenders said.
+
+    Curves are of all that they say (`seen`), the rest is of what they say `at` the chosen thresholds (`as_run`, in which
+    the rounds of curves need not be).
+    """
     judged = [contender for contender in contenders if contender.is_judged]
-    thresholds = {contender.name: _threshold(seen, contender, tiers) for contender in contenders}
-    standings = tuple(_standing(seen, contender, *thresholds[contender.name]) for contender in contenders)
+    standings = tuple(_standing(as_run, contender, *chosen[contender.name]) for contender in contenders)
     rows = tuple(
-        _row(seen, contender, tier, thresholds[contender.name][0], seed) for contender in contenders for tier in tiers
+        _row(seen, as_run, contender, tier, chosen[contender.name][0], seed)
+        for contender in contenders
+        for tier in tiers
     )
-    together = _together(seen, [contender.name for contender in judged])
+    together = _together(as_run, [contender.name for contender in judged])
     bars = tuple(_bars(rows, standings, {contender.name for contender in judged}, together))
     mixed = [one for one in seen if one.round.kind is Kind.MIXED]
     return Verdict(
@@ -205,8 +226,10 @@ def _middle(values: dict[float, float]) -> float:
     return equals[len(equals) // 2] if equals else 1.0
 
 
-def _row(seen: Sequence[Seen], contender: Contender, tier: int, threshold: float, seed: int) -> Row:
-    counts = tally(_mixed(seen, contender.name, (tier,), is_test=True), contender.pattern, threshold)
+def _row(
+    seen: Sequence[Seen], as_run: Sequence[Seen], contender: Contender, tier: int, threshold: float, seed: int
+) -> Row:
+    counts = tally(_mixed(as_run, contender.name, (tier,), is_test=True), contender.pattern, threshold)
     family = Family(contender.pattern)
     curve = [
         one for one in seen if one.round.kind is Kind.CURVE and one.round.tier == tier and one.round.family is family

@@ -261,7 +261,7 @@ def standing(layers: Ints, held: Ints, which: int, fewest: int, out: Ints) -> tu
 
 @kernel
 def gone(layers: Ints, held: Ints, which: int, fewest: int, out: Ints) -> tuple[float, int]:
-    """The same of a ladder that went, the last order with others; but for the trades that may be why it went."""
+    """The same of the best ladder that went lately; but for the trades that may be why it went."""
     orders = layers[GONE, which]
     chosen = np.empty(KEPT, np.int64)
     trial = np.empty(KEPT, np.int64)
