@@ -169,8 +169,7 @@ def replay_journal(
     Where a part differs, those behind it are judged by what was recorded.
 
     `jobs` processes share the parts; None stands for the machine's cores where a journal is long enough. `advance` is
-    told how many steps more have been done. Raises as `start_of` and `replay`, and DataError where a
-    block is damaged.
+    told how many steps more have been done. Raises as `start_of` and `replay`, and DataError where a block is damaged.
     """
     start, is_whole = start_of(journal, wanted), is_complete(journal)
     parts = parts_of(journal, start.number)

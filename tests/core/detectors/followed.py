@@ -45,3 +45,13 @@ class Followed:
         out = np.empty((kernels.TOLD, kernels.COLUMNS), np.int64)
         count = kernels.settle(*table, ts, *self.prints, out)
         return [Order(*row) for row in out[:count].tolist()]
+
+
+def agreed(kernel, naive, events):
+    """What both the kernel and its slow reference say of the same orders, message by message."""
+    said = []
+    for event in events:
+        orders, found = kernel.see(event)
+        assert naive.see(orders, event.ts_event) == found
+        said += found
+    return said

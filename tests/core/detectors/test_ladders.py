@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.core.detectors.followed import Followed
+from tests.core.detectors.followed import Followed, agreed
 from tests.core.detectors.markets import RULES, a_market
 from tests.core.detectors.naive_ladders import Look, NaiveLadders
 
@@ -44,13 +44,8 @@ class Ladders(Followed):
 
 
 def both_find(events, detector):
-    kernel, naive = Ladders(detector), NaiveLadders(detector.min_layers, int(detector.max_life_s * SECOND))
-    looks = []
-    for event in events:
-        orders, found = kernel.see(event)
-        assert naive.see(orders, event.ts_event) == found
-        looks += found
-    return looks
+    naive = NaiveLadders(detector.min_layers, int(detector.max_life_s * SECOND))
+    return agreed(Ladders(detector), naive, events)
 
 
 @settings(max_examples=10)

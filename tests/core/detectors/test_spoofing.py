@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.core.detectors.followed import Followed
+from tests.core.detectors.followed import Followed, agreed
 from tests.core.detectors.markets import MID, MS, RULES, START, Stand, a_market
 from tests.core.detectors.naive_spoofing import NaiveSpoofing, Said
 
@@ -356,13 +356,7 @@ def _said(row, confidence):
 
 
 def both_say(events, detector):
-    kernel, naive = Spoofs(detector), NaiveSpoofing(detector)
-    said = []
-    for event in events:
-        orders, found = kernel.see(event)
-        assert naive.see(orders, event.ts_event) == found
-        said += found
-    return said
+    return agreed(Spoofs(detector), NaiveSpoofing(detector), events)
 
 
 @settings(max_examples=10)

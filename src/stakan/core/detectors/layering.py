@@ -32,6 +32,8 @@ from stakan.core.market.tape import Tape
 from stakan.core.plugins import Detector
 
 _ROOM = 96
+_HITS = 0.75
+"""Weight of prints that ran towards a ladder before it went, in logarithms of what is usual."""
 
 
 class Ladder(msgspec.Struct):
@@ -121,19 +123,19 @@ class Layering(Detector, frozen=True, kw_only=True):
         )
 
     def _standing(self, event: BookDelta, state: LayeringState, which: int) -> Finding | None:
-        """Ladders that stand, the newest order among them."""
+        """The best ladder that stands, the newest order in its run."""
         found = _found()
         odds, count = kernels.standing(state.layers, state.held, which, self.min_layers, found)
         return self._said(event, state, found[:count], odds) if count else None
 
     def _gone(self, market: MarketPicture, event: BookDelta, state: LayeringState, which: int) -> Finding | None:
-        """Ladders that went, the last order with them."""
+        """The best ladder that went lately, less what trades towards it explain."""
         found = _found()
         odds, count = kernels.gone(state.layers, state.held, which, self.min_layers, found)
         if not count:
             return None
         hits = int(found[:count, order_kernels.HIT].sum()) / count
-        return self._said(event, state, found[:count], odds - 0.75 * math.log1p(hits / _usual_hits(market.tape)))
+        return self._said(event, state, found[:count], odds - _HITS * math.log1p(hits / _usual_hits(market.tape)))
 
     def _said(
         self, event: BookDelta, state: LayeringState, found: npt.NDArray[np.int64], odds: float
