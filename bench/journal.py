@@ -14,22 +14,19 @@ import msgspec
 import numpy as np
 
 from bench._rows import Options, Row, interleaved, rate
-from stakan import __version__
 from stakan.adapters.journal.reading import read_events, records_after
 from stakan.adapters.journal.records import Header
 from stakan.adapters.journal.snapshots import latest_state
 from stakan.adapters.journal.writing import FileJournal, JournalLimits
 from stakan.adapters.synthetic.config import demo_config
-from stakan.apps.backtest import RUN_EPOCH, Backtest
-from stakan.apps.config import load_settings, to_toml
-from stakan.apps.sources import Source, from_generator
-from stakan.apps.wiring import config_hash
+from stakan.apps.backtest import Backtest, header_of
+from stakan.apps.config import load_settings
+from stakan.apps.sources import from_generator
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.events import AnyEvent
 from stakan.core.domain.step import Step
 from stakan.core.domain.units import MINUTE, SECOND, Nanos
 from stakan.core.engine import Engine
-from stakan.core.features.catalogue import FEATURE_SET
 
 MINUTES = 10
 GROUP = 16
@@ -102,19 +99,7 @@ def _lived(options: Options) -> Lived:
     backtest = Backtest(source, settings, noted)
     noted.engine = backtest.engine
     backtest.run()
-    return Lived(_header(source, settings), noted.steps, noted.states)
-
-
-def _header(source: Source, settings) -> Header:
-    return Header(
-        stakan=__version__,
-        account="main",
-        run_epoch=RUN_EPOCH,
-        config_hash=config_hash(settings),
-        config=to_toml(settings),
-        instruments=tuple(source.instruments.values()),
-        feature_set=FEATURE_SET,
-    )
+    return Lived(header_of(source, settings), noted.steps, noted.states)
 
 
 def write(folder: Path, lived: Lived, states: Collection[int] = ()) -> None:

@@ -1,17 +1,15 @@
 """Journals of real engines, for tests of what reads them."""
 
-from stakan import __version__
-from stakan.adapters.journal.records import Header
+import msgspec
+
 from stakan.adapters.journal.report import verify
 from stakan.adapters.journal.writing import FileJournal, JournalLimits
 from stakan.adapters.synthetic.config import demo_config
-from stakan.apps.backtest import RUN_EPOCH, Backtest
+from stakan.apps.backtest import Backtest, header_of
 from stakan.apps.cli.running import SYNTHETIC_SETTINGS
-from stakan.apps.config import load_settings, to_toml
+from stakan.apps.config import load_settings
 from stakan.apps.sources import from_generator
-from stakan.apps.wiring import config_hash
 from stakan.core.domain.units import SECOND, Nanos
-from stakan.core.features.catalogue import FEATURE_SET
 
 LIMITS = JournalLimits(ballast_bytes=0, segment_ns=5 * SECOND, snapshots=2)
 
@@ -36,17 +34,7 @@ def a_run(folder):
     """A run of half a minute in several segments, with states on the way."""
     source = from_generator(demo_config(duration_ns=Nanos(30 * SECOND)))
     settings = load_settings(None, SYNTHETIC_SETTINGS, {})
-    header = Header(
-        stakan=__version__,
-        account=settings.account.name,
-        run_epoch=RUN_EPOCH,
-        config_hash=config_hash(settings),
-        config=to_toml(settings),
-        instruments=tuple(source.instruments.values()),
-        feature_set=FEATURE_SET,
-        mode="paper",
-        is_synthetic=True,
-    )
+    header = msgspec.structs.replace(header_of(source, settings), mode="paper", is_synthetic=True)
     with FileJournal(folder / "journal", header, limits=LIMITS) as journal:
         snapping = Snapping(journal)
         backtest = Backtest(source, settings, snapping)

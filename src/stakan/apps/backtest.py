@@ -165,6 +165,19 @@ def _of_any_market(settings: Settings) -> Settings:
     return settings.model_copy(update={"densities": densities, "engine": engine})
 
 
+def header_of(source: Source, settings: Settings) -> Header:
+    """What the journal of a backtest begins with."""
+    return Header(
+        stakan=__version__,
+        account=settings.account.name,
+        run_epoch=RUN_EPOCH,
+        config_hash=config_hash(settings),
+        config=to_toml(settings),
+        instruments=tuple(source.instruments.values()),
+        feature_set=FEATURE_SET,
+    )
+
+
 class JournalOf:
     """The journal of a run, written beside its folder until the folder exists; does nothing where it is not wanted.
 
@@ -176,16 +189,9 @@ class JournalOf:
         self._partial = folder.with_name(f".{folder.name}.{os.getpid()}.journal")
         self.journal: FileJournal | None = None
         if wanted:
-            header = Header(
-                stakan=__version__,
-                account=settings.account.name,
-                run_epoch=RUN_EPOCH,
-                config_hash=config_hash(settings),
-                config=to_toml(settings),
-                instruments=tuple(source.instruments.values()),
-                feature_set=FEATURE_SET,
+            self.journal = FileJournal(
+                self._partial, header_of(source, settings), limits=JournalLimits(ballast_bytes=0)
             )
-            self.journal = FileJournal(self._partial, header, limits=JournalLimits(ballast_bytes=0))
 
     def __enter__(self) -> Self:
         return self

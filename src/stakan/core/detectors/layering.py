@@ -94,7 +94,7 @@ class Layering(Detector, frozen=True, kw_only=True):
         if type(event) is not BookDelta:
             self.restart(state)
             return ()
-        if not market.book.is_usable or not state.orders.follow(market, event):
+        if not state.orders.follow(market, event):
             return ()
         new = self._take(market, event, state)
         if not new:

@@ -86,8 +86,6 @@ class QuoteStuffing(Detector, frozen=True, kw_only=True):
             state.calm_ts = event.ts_event
             return ()
         book = market.book
-        if not book.is_usable:
-            return ()
         ts = event.ts_event
         odds = kernels.follow(
             book.sides,

@@ -107,7 +107,7 @@ class Spoofing(Detector, frozen=True, kw_only=True):
         if type(event) is not BookDelta:
             self.restart(state)
             return ()
-        if not market.book.is_usable or not state.orders.follow(market, event):
+        if not state.orders.follow(market, event):
             return ()
         tape = market.tape
         said = np.empty((TOLD, COLUMNS + kernels.FIELDS), np.int64)
