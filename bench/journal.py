@@ -21,11 +21,12 @@ from stakan.adapters.journal.writing import FileJournal, JournalLimits
 from stakan.adapters.synthetic.config import demo_config
 from stakan.apps.backtest import Backtest, header_of
 from stakan.apps.config import load_settings
+from stakan.apps.live.loop import FLUSH_NS
 from stakan.apps.sources import from_generator
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.events import AnyEvent
 from stakan.core.domain.step import Step
-from stakan.core.domain.units import MINUTE, SECOND, Nanos
+from stakan.core.domain.units import MILLISECOND, MINUTE, Nanos
 from stakan.core.engine import Engine
 
 MINUTES = 10
@@ -103,7 +104,7 @@ def _lived(options: Options) -> Lived:
 
 
 def write(folder: Path, lived: Lived, states: Collection[int] = ()) -> None:
-    """As the live loop does: every second of market time what there is goes to the system; with some of its states."""
+    """As the live loop does: what there is goes to the system as often in market time; with some of its states."""
     limits = msgspec.structs.replace(_LIMITS, snapshots=len(states))
     with FileJournal(folder, lived.header, limits=limits) as journal:
         due = 0
@@ -111,7 +112,7 @@ def write(folder: Path, lived: Lived, states: Collection[int] = ()) -> None:
             journal.event(step.number, event)
             journal.append(step)
             if step.ts >= due:
-                due = step.ts + SECOND
+                due = step.ts + FLUSH_NS
                 journal.flush()
             if step.number in states:
                 journal.snapshot(step.number, lived.states[step.number])
@@ -150,8 +151,8 @@ def _streams(options: Options, lived: Lived, scratch: Path) -> list[Row]:
     return [
         Row(
             name="journal.append",
-            what=f"event and step → block, compressed, to the disk once a second of the market ({stored:.0f} B each on "
-            "disk), to the orderly end",
+            what=f"event and step → block, compressed, to the disk every {FLUSH_NS // MILLISECOND} ms of the market "
+            f"({stored:.0f} B each on disk), to the orderly end",
             ours=appended,
             bar=50_000,
             **common,
