@@ -83,13 +83,14 @@ def test_what_is_said_too_quietly_is_not_said():
 
 def test_an_alarm_on_nothing_is_false():
     counts = scored([an_episode()], [one_alarm(a_finding(at(30)))])
-    assert (counts.hits, counts.false_alarms) == (0, 1)
+    assert (counts.hits, counts.false_alarms, counts.market_alarms) == (0, 1, 1)
 
 
 def test_an_alarm_on_a_hard_negative_is_false_and_counted_there():
     iceberg, requote = an_episode(Family.ICEBERG), an_episode(Family.REQUOTE, began=20, ended=22)
     counts = scored([iceberg, requote], [one_alarm(a_finding(at(11))), one_alarm(a_finding(at(11.5)))])
     assert (counts.false_alarms, counts.hard_negatives, counts.alarmed_negatives) == (2, 2, 1)
+    assert counts.market_alarms == 0
     assert counts.by_kind == {"iceberg": [1, 1], "requote": [0, 1]}
 
 

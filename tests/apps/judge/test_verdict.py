@@ -48,9 +48,9 @@ def minutes(*numbers):
     return [START + number * 60 * SECOND for number in numbers]
 
 
-def judged(mixed_truth, mixed, quiet=(), curve=()):
+def judged(mixed_truth, mixed, quiet=(), curve=(), liquid=()):
     rounds_seen = [
-        seen(Kind.UNTOUCHED, LIQUID),
+        seen(Kind.UNTOUCHED, LIQUID, (), liquid),
         seen(Kind.UNTOUCHED, QUIET, (), quiet),
         seen(Kind.MIXED, LIQUID, mixed_truth, mixed),
         seen(Kind.CURVE, LIQUID, mixed_truth, curve),
@@ -99,6 +99,16 @@ def test_of_thresholds_that_serve_equally_the_middle_one_is_taken():
     both = [Alarm((a_finding(ts, confidence=c),)) for ts in minutes(1, 2, 3) for c in (0.2, 0.5, 0.95)]
     findings = [one.findings[0] for one in both]
     assert judged(truth, findings).standings[0].threshold == 0.5
+
+
+def test_alarms_of_the_market_itself_that_may_yet_come_raise_the_threshold():
+    """Found by the judge: at the threshold that shut out the last alarm of one half, the other half had two."""
+    truth = [an_episode(ts) for ts in minutes(*range(1, 11))]
+    likely = [a_finding(ts, confidence=0.4) for ts in minutes(9)]
+    findings = [*(a_finding(ts, confidence=0.9) for ts in minutes(*range(1, 9))), *likely]
+    assert judged(truth, findings).standings[0].threshold == 0.4
+    market = [a_finding(ts, confidence=0.39) for ts in minutes(*range(30, 35))]
+    assert judged(truth, findings, liquid=market).standings[0].threshold == 0.9
 
 
 def test_where_no_threshold_serves_it_is_said_so():

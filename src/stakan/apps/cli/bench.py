@@ -126,8 +126,8 @@ def _show_orders(orders: Sequence[OrderScore]) -> None:
 
 
 def _rows_table(title: str, rows: Sequence[Row]) -> Table:
-    names = ("tier", "recall", "precision", "on hard negatives", "AUC-PR at 5 %", "delay", "before cancel", "aside")
-    table = _table(title, "detector", names)
+    names = ("tier", "recall", "precision", "false, by the market", "on hard negatives", "AUC-PR at 5 %", "delay")
+    table = _table(title, "detector", (*names, "before cancel", "aside"))
     for number, row in enumerate(rows):
         if number and row.detector != rows[number - 1].detector:
             table.add_section()
@@ -136,6 +136,7 @@ def _rows_table(title: str, rows: Sequence[Row]) -> Table:
             str(row.tier),
             _share(row.recall),
             _share(row.precision),
+            f"{row.false_alarms}, {row.market_alarms}",
             _share(row.hard_negative_rate),
             _estimate(row.auc_pr),
             "" if row.median_delay_s is None else f"{row.median_delay_s:.2f} s",

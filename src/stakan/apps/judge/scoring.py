@@ -47,6 +47,8 @@ class Tally(msgspec.Struct):
     """From the episode's begin to the alarm, of the hits."""
     false_alarms: int = 0
     """On hard negatives, on other families, and on the recording itself."""
+    market_alarms: int = 0
+    """Of these, those of the recording itself: about nothing that was planted."""
     true_alarms: int = 0
     """Alarms that hit; several may hit one episode."""
     set_aside: int = 0
@@ -124,6 +126,7 @@ def _count(counts: Tally, scene: Scene, pattern: Pattern, threshold: float) -> N
             is_kin = any(_KIN.get(scene.truth[k].family) is pattern for k in touched)
             counts.set_aside += is_kin
             counts.false_alarms += not is_kin
+            counts.market_alarms += not touched
     for k, episode in enumerate(scene.truth):
         if episode.family.pattern is pattern:
             counts.episodes += 1

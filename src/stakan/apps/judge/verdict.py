@@ -1,6 +1,6 @@
 """From rounds to a verdict: thresholds chosen on calibration parts, figures of test parts, and whether bars hold."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 import numpy as np
@@ -9,10 +9,12 @@ from stakan.apps.judge.background import Ints
 from stakan.apps.judge.contenders import Contender
 from stakan.apps.judge.episodes import JUDGED_TIER, TIERS, Family, tuning_tiers
 from stakan.apps.judge.intervals import Estimate, Rate, Share, bootstrapped, rate, share
+from stakan.apps.judge.market_alarms import Tail
 from stakan.apps.judge.rounds import Kind, Seen
 from stakan.apps.judge.schedule import Stretch
 from stakan.apps.judge.scoring import Scene, Tally, alarm_times, tally, windows
 from stakan.apps.judge.sessions import SESSIONS
+from stakan.apps.judge.watching import Alarm
 from stakan.core.domain.findings import Pattern
 from stakan.core.domain.units import HOUR
 
@@ -34,6 +36,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     recall: Share
     precision: Share
     """Hits over hits and false alarms."""
+    false_alarms: int
+    market_alarms: int
+    """Of these, those about nothing that was planted. What a recording alarms by itself comes again in every round."""
     set_aside: int
     """Alarms of spoofing on layering and the reverse: neither."""
     hard_negative_rate: Share
@@ -191,8 +196,9 @@ def _recall(counts: Tally) -> float:
     return counts.hits / counts.episodes if counts.episodes else 0.0
 
 
-def _precision(counts: Tally) -> float:
-    said = counts.hits + counts.false_alarms
+def _precision(counts: Tally, least: float) -> float:
+    """With at least so many false alarms."""
+    said = counts.hits + max(counts.false_alarms, least)
     return counts.hits / said if said else 0.0
 
 
@@ -205,18 +211,35 @@ def _threshold(seen: Sequence[Seen], contender: Contender, tiers: Sequence[int])
     """The threshold that is farthest above the bars of recall and precision and keeps that of alerts, and whether it is.
 
     On the calibration part, by the bar that it is nearer to, or least below: what just keeps a bar where it is chosen
-    misses it elsewhere half of the time. Of equals the middle one, which has most room to both sides. Where none keeps
-    the bar of alerts, that of the best F1.
+    misses it elsewhere half of the time. False alarms count for at least as many as the market itself is expected to
+    cause. Of equals the middle one, which has most room to both sides. Where none keeps the bar of alerts, that of the
+    best F1.
     """
     scenes = _mixed(seen, contender.name, tuning_tiers(tiers), is_test=False)
     quiet = _untouched(seen, is_liquid=False)
+    expected = _market_alarms(seen, contender.name, len(scenes))
     margins, f1s = dict[float, float](), dict[float, float]()
     for threshold in _candidates(scenes):
         counts = tally(scenes, contender.pattern, threshold)
         f1s[threshold] = _f1(counts)
         if not _alert_rate(quiet, contender.name, threshold, is_test=False).value > ALERTS:
-            margins[threshold] = min(_recall(counts) - RECALL, _precision(counts) - PRECISION)
+            precision = _precision(counts, expected(threshold))
+            margins[threshold] = min(_recall(counts) - RECALL, precision - PRECISION)
     return _middle(margins or f1s), max(margins.values(), default=-1.0) >= 0
+
+
+def _market_alarms(seen: Sequence[Seen], name: str, rounds: int) -> Callable[[float], float]:
+    """False alarms at a threshold that so many rounds would have, did the market do in each what it does on average."""
+    scenes = _scenes(_untouched(seen, is_liquid=True), name, is_test=False)
+    tail = Tail.fit(
+        [_surest(alarm) for scene in scenes for alarm in scene.alarms if alarm_times([alarm], scene.stretch, 0.0)]
+    )
+    times = rounds / max(1, len(scenes))
+    return lambda threshold: times * tail.above(threshold)
+
+
+def _surest(alarm: Alarm) -> float:
+    return max(finding.confidence for finding in alarm.findings)
 
 
 def _middle(values: dict[float, float]) -> float:
@@ -241,6 +264,8 @@ def _row(
         tier=tier,
         recall=share(counts.hits, counts.episodes),
         precision=share(counts.hits, counts.hits + counts.false_alarms),
+        false_alarms=counts.false_alarms,
+        market_alarms=counts.market_alarms,
         set_aside=counts.set_aside,
         hard_negative_rate=share(counts.alarmed_negatives, counts.hard_negatives),
         by_hard_negative={kind: share(*both) for kind, both in sorted(counts.by_kind.items())},

@@ -1,0 +1,46 @@
+"""How many alarms the recordings themselves cause, beyond those that happened to be seen.
+
+A recording is minutes long and comes again in every round, so what it alarms by itself is a handful of events, counted
+many times. Their number above a high threshold is therefore not counted but taken from a tail that is fitted to all of
+them: peaks over a threshold, with exponential excesses of the log odds (Siffer et al., "Anomaly Detection in Streams
+with Extreme Value Theory", KDD 2017, section 3, with shape 0).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
+FLOOR = 0.05
+"""Confidences from which on the tail is fitted."""
+_SUREST = 1 - 1e-9
+"""A confidence of 1 has no log odds."""
+
+
+class Tail(NamedTuple):
+    """Alarms on stretches that nothing was planted in."""
+
+    number: int
+    """Of those at FLOOR and above."""
+    spread: float
+    """Mean excess of their log odds over those of FLOOR."""
+
+    @classmethod
+    def fit(cls, confidences: Sequence[float]) -> Self:
+        """From the highest confidence of each alarm."""
+        excesses = [_excess(confidence) for confidence in confidences if confidence >= FLOOR]
+        return cls(len(excesses), sum(excesses) / len(excesses) if excesses else 0.0)
+
+    def above(self, threshold: float) -> float:
+        """Alarms to be expected on as long a stretch with at least this confidence."""
+        excess = max(0.0, _excess(threshold))
+        if not self.spread:
+            return 0.0 if excess else float(self.number)
+        return self.number * math.exp(-excess / self.spread)
+
+
+def _excess(confidence: float) -> float:
+    return _log_odds(min(confidence, _SUREST)) - _log_odds(FLOOR)
+
+
+def _log_odds(confidence: float) -> float:
+    return math.log(confidence / (1 - confidence)) if confidence > 0 else -math.inf
