@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import pytest
 from tests.apps.judge.builders import START, a_finding
 
@@ -102,13 +103,53 @@ def test_of_thresholds_that_serve_equally_the_middle_one_is_taken():
 
 
 def test_alarms_of_the_market_itself_that_may_yet_come_raise_the_threshold():
-    """Found by the judge: at the threshold that shut out the last alarm of one half, the other half had two."""
     truth = [an_episode(ts) for ts in minutes(*range(1, 11))]
     likely = [a_finding(ts, confidence=0.4) for ts in minutes(9)]
     findings = [*(a_finding(ts, confidence=0.9) for ts in minutes(*range(1, 9))), *likely]
     assert judged(truth, findings).standings[0].threshold == 0.4
     market = [a_finding(ts, confidence=0.39) for ts in minutes(*range(30, 35))]
     assert judged(truth, findings, liquid=market).standings[0].threshold == 0.9
+
+
+def test_they_come_on_top_of_alarms_on_what_was_planted():
+    """A threshold at which both are many is not better than one at which only one kind is."""
+    truth = [an_episode(ts) for ts in minutes(*range(1, 11))]
+    negatives = [msgspec.structs.replace(an_episode(ts), family=Family.ICEBERG) for ts in minutes(*range(20, 24))]
+    sure = [a_finding(ts, confidence=0.9) for ts in minutes(*range(1, 9))]
+    likely = [a_finding(ts, confidence=0.6) for ts in minutes(9, 10, 20)]
+    everything = [*truth, *negatives]
+    # 10 of 11 are right, and half a tail of the market's more.
+    assert judged(everything, [*sure, *likely]).standings[0].threshold == 0.6
+    market = [a_finding(ts, confidence=0.5) for ts in minutes(*range(30, 32))]
+    assert judged(everything, [*sure, *likely], liquid=market).standings[0].threshold == 0.9
+
+
+def test_every_row_names_the_five_figures():
+    found = msgspec.to_builtins(judged([an_episode(ts) for ts in minutes(1, 61)], [a_finding(minutes(61)[0])]))
+    names = {"recall", "precision", "hard_negative_rate", "false_alerts_per_symbol_hour", "auc_pr"}
+    assert found["rows"]
+    assert all(names <= set(row) for row in found["rows"])
+
+
+@pytest.mark.parametrize(("confidence", "holds"), [(0.9, True), (0.2, False)])
+def test_spoofing_must_beat_the_naive_rule(confidence, holds):
+    truth = [an_episode(ts) for ts in minutes(61, 65)]
+    naive = Contender(NAIVE, NaiveRule(), Pattern.SPOOFING)
+
+    def said(kind, session, truth, ours, theirs):
+        one = seen(kind, session, truth, ours)
+        alarms = {**one.alarms, NAIVE: tuple(Alarm((finding,)) for finding in theirs)}
+        costs = {**one.costs, NAIVE: one.costs["spoofing"]}
+        return one._replace(alarms=alarms, costs=costs, print_costs=costs)
+
+    right = [a_finding(ts, confidence=confidence) for ts in minutes(61, 65)]
+    wrong = [a_finding(ts, confidence=0.5) for ts in minutes(70, 71)]
+    theirs = [a_finding(ts, confidence=0.5) for ts in minutes(61, 65, 72)]
+    shown = [said(Kind.UNTOUCHED, LIQUID, (), (), ()), said(Kind.UNTOUCHED, QUIET, (), (), ())]
+    shown += [said(kind, LIQUID, truth, [*right, *wrong], theirs) for kind in (Kind.MIXED, Kind.CURVE)]
+    both = [MADE, naive]
+    bars = verdict(shown, shown, both, thresholds(shown, both, (2,)), 1, (2,)).bars
+    assert [bar.holds for bar in bars if "naive" in bar.what] == [holds]
 
 
 def test_where_no_threshold_serves_it_is_said_so():

@@ -1,9 +1,10 @@
-"""How many alarms the recordings themselves cause, beyond those that happened to be seen.
+"""How many alarms a recording causes by itself, beyond those that happened to be seen.
 
 A recording is minutes long and comes again in every round, so what it alarms by itself is a handful of events, counted
 many times. Their number above a high threshold is therefore not counted but taken from a tail that is fitted to all of
-them: peaks over a threshold, with exponential excesses of the log odds (Siffer et al., "Anomaly Detection in Streams
-with Extreme Value Theory", KDD 2017, section 3, with shape 0).
+them, with excesses of the log odds taken for exponential: the plainest of the peaks-over-threshold models (Pickands,
+"Statistical inference using extreme order statistics", 1975, with shape 0). A surer event than any seen is possible, and
+the tail says how likely; of markets unlike the recorded ones it says nothing.
 """
 
 import math
@@ -17,7 +18,7 @@ _SUREST = 1 - 1e-9
 
 
 class Tail(NamedTuple):
-    """Alarms on stretches that nothing was planted in."""
+    """Alarms on a stretch that nothing was planted in."""
 
     number: int
     """Of those at FLOOR and above."""

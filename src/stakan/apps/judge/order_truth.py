@@ -76,27 +76,32 @@ def spoof_shaped(day: LobsterDay) -> list[Episode]:
 def score_orders(data: Path, contenders: list[Contender], thresholds: dict[str, float], seed: int) -> list[OrderScore]:
     """Show the day to those contenders that look for spoofing.
 
-    `thresholds` are confidences by name; a contender without one counts with all that it says. Raises ConfigError where
-    the day is not there.
+    `thresholds` are confidences by name: alarms are counted of a contender that is run `at` its own, the curve is of all
+    that it says; one without a threshold counts with all too. Raises ConfigError where the day is not there.
     """
     path = data / DAY
     if not path.is_file():
         raise ConfigError(f"{path}: no such recording; leave it out with --no-lobster")
     day = read_day(path)
     judged = [contender for contender in contenders if contender.pattern is Pattern.SPOOFING]
-    watched = watch(day.instrument, events(day), {contender.name: contender.detector for contender in judged})
     truth = tuple(sorted(spoof_shaped(day), key=lambda order: order.began))
     stretch = Stretch(int(day.ts[0]), int(day.ts[-1]) + 1)
+
+    def scenes(shown: list[Contender]) -> dict[str, Scene]:
+        alarms = watch(day.instrument, events(day), {one.name: one.detector for one in shown}).alarms
+        return {name: Scene(stretch, truth, said) for name, said in alarms.items()}
+
+    all_said = scenes(judged)
+    as_run = scenes([one.at(thresholds[one.name]) for one in judged if one.name in thresholds])
     return [
-        _score(contender.name, Scene(stretch, truth, watched.alarms[contender.name]), thresholds, seed)
-        for contender in judged
+        _score(name, thresholds.get(name, 0.0), as_run.get(name, scene), scene, seed)
+        for name, scene in all_said.items()
     ]
 
 
-def _score(name: str, scene: Scene, thresholds: dict[str, float], seed: int) -> OrderScore:
-    threshold = thresholds.get(name, 0.0)
-    counts = tally([scene], Pattern.SPOOFING, threshold)
-    blocks = windows(scene, Family.SPOOFING)
+def _score(name: str, threshold: float, as_run: Scene, all_said: Scene, seed: int) -> OrderScore:
+    counts = tally([as_run], Pattern.SPOOFING, threshold)
+    blocks = windows(all_said, Family.SPOOFING)
     return OrderScore(
         detector=name,
         threshold=threshold,

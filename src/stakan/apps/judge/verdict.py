@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from stakan.apps.judge.background import Ints
-from stakan.apps.judge.contenders import Contender
+from stakan.apps.judge.contenders import NAIVE, Contender
 from stakan.apps.judge.episodes import JUDGED_TIER, TIERS, Family, tuning_tiers
 from stakan.apps.judge.intervals import Estimate, Rate, Share, bootstrapped, rate, share
 from stakan.apps.judge.market_alarms import Tail
@@ -14,7 +14,6 @@ from stakan.apps.judge.rounds import Kind, Seen
 from stakan.apps.judge.schedule import Stretch
 from stakan.apps.judge.scoring import Scene, Tally, alarm_times, tally, windows
 from stakan.apps.judge.sessions import SESSIONS
-from stakan.apps.judge.watching import Alarm
 from stakan.core.domain.findings import Pattern
 from stakan.core.domain.units import HOUR
 
@@ -42,6 +41,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     set_aside: int
     """Alarms of spoofing on layering and the reverse: neither."""
     hard_negative_rate: Share
+    false_alerts_per_symbol_hour: Rate
+    """Of untouched recordings (see `Standing`), so the same in every tier."""
     by_hard_negative: dict[str, Share]
     auc_pr: Estimate
     """Of windows of one second, the detector's own family planted alone."""
@@ -129,8 +130,8 @@ def verdict(
     judged = [contender for contender in contenders if contender.is_judged]
     standings = tuple(_standing(as_run, contender, *chosen[contender.name]) for contender in contenders)
     rows = tuple(
-        _row(seen, as_run, contender, tier, chosen[contender.name][0], seed)
-        for contender in contenders
+        _row(seen, as_run, contender, tier, standing, seed)
+        for contender, standing in zip(contenders, standings, strict=True)
         for tier in tiers
     )
     together = _together(as_run, [contender.name for contender in judged])
@@ -197,8 +198,8 @@ def _recall(counts: Tally) -> float:
 
 
 def _precision(counts: Tally, least: float) -> float:
-    """With at least so many false alarms."""
-    said = counts.hits + max(counts.false_alarms, least)
+    """With at least so many false alarms by the market itself."""
+    said = counts.hits + counts.false_alarms - counts.market_alarms + max(counts.market_alarms, least)
     return counts.hits / said if said else 0.0
 
 
@@ -211,9 +212,8 @@ def _threshold(seen: Sequence[Seen], contender: Contender, tiers: Sequence[int])
     """The threshold that is farthest above the bars of recall and precision and keeps that of alerts, and whether it is.
 
     On the calibration part, by the bar that it is nearer to, or least below: what just keeps a bar where it is chosen
-    misses it elsewhere half of the time. False alarms count for at least as many as the market itself is expected to
-    cause. Of equals the middle one, which has most room to both sides. Where none keeps the bar of alerts, that of the
-    best F1.
+    misses it elsewhere half of the time. The market's own alarms count for at least as many as are to be expected. Of
+    equals the middle one, which has most room to both sides. Where none keeps the bar of alerts, that of the best F1.
     """
     scenes = _mixed(seen, contender.name, tuning_tiers(tiers), is_test=False)
     quiet = _untouched(seen, is_liquid=False)
@@ -231,15 +231,17 @@ def _threshold(seen: Sequence[Seen], contender: Contender, tiers: Sequence[int])
 def _market_alarms(seen: Sequence[Seen], name: str, rounds: int) -> Callable[[float], float]:
     """False alarms at a threshold that so many rounds would have, did the market do in each what it does on average."""
     scenes = _scenes(_untouched(seen, is_liquid=True), name, is_test=False)
-    tail = Tail.fit(
-        [_surest(alarm) for scene in scenes for alarm in scene.alarms if alarm_times([alarm], scene.stretch, 0.0)]
-    )
+    # By session: what is usual in one market is not in another.
+    tails = [Tail.fit(_surest(scene)) for scene in scenes]
     times = rounds / max(1, len(scenes))
-    return lambda threshold: times * tail.above(threshold)
+    return lambda threshold: times * sum(tail.above(threshold) for tail in tails)
 
 
-def _surest(alarm: Alarm) -> float:
-    return max(finding.confidence for finding in alarm.findings)
+def _surest(scene: Scene) -> list[float]:
+    """The highest confidence of each alarm within the stretch."""
+    start, stop = scene.stretch
+    said = ([one.confidence for one in alarm.findings if start <= one.ts_event < stop] for alarm in scene.alarms)
+    return [max(confidences) for confidences in said if confidences]
 
 
 def _middle(values: dict[float, float]) -> float:
@@ -250,9 +252,9 @@ def _middle(values: dict[float, float]) -> float:
 
 
 def _row(
-    seen: Sequence[Seen], as_run: Sequence[Seen], contender: Contender, tier: int, threshold: float, seed: int
+    seen: Sequence[Seen], as_run: Sequence[Seen], contender: Contender, tier: int, standing: Standing, seed: int
 ) -> Row:
-    counts = tally(_mixed(as_run, contender.name, (tier,), is_test=True), contender.pattern, threshold)
+    counts = tally(_mixed(as_run, contender.name, (tier,), is_test=True), contender.pattern, standing.threshold)
     family = Family(contender.pattern)
     curve = [
         one for one in seen if one.round.kind is Kind.CURVE and one.round.tier == tier and one.round.family is family
@@ -268,6 +270,7 @@ def _row(
         market_alarms=counts.market_alarms,
         set_aside=counts.set_aside,
         hard_negative_rate=share(counts.alarmed_negatives, counts.hard_negatives),
+        false_alerts_per_symbol_hour=standing.false_alerts_per_symbol_hour,
         by_hard_negative={kind: share(*both) for kind, both in sorted(counts.by_kind.items())},
         auc_pr=bootstrapped(blocks, seed),
         anomaly_share=float(np.mean(labels)) if labels else 0.0,
@@ -330,12 +333,15 @@ def _left_out(seen: Sequence[Seen], judged: Sequence[Contender], tiers: Sequence
 
 
 def _bars(
-    rows: Iterable[Row],
+    rows: Sequence[Row],
     standings: Iterable[Standing],
     judged: set[str],
     together: Ints,
 ) -> Iterable[Bar]:
+    naive = {row.tier: row.auc_pr.value for row in rows if row.detector == NAIVE}
     for row in rows:
+        if row.detector == Pattern.SPOOFING and row.tier in naive:
+            yield _above(row.detector, f"AUC-PR, tier {row.tier}, naive rule's", naive[row.tier], row.auc_pr.value)
         if row.detector in judged and row.tier == JUDGED_TIER:
             yield _at_least(row.detector, "recall", RECALL, row.recall.value)
             yield _at_least(row.detector, "precision", PRECISION, row.precision.value)
@@ -358,6 +364,10 @@ def _bars(
 
 def _at_least(detector: str, what: str, must: float, found: float) -> Bar:
     return Bar(detector=detector, what=what, must=must, found=found, holds=found >= must)
+
+
+def _above(detector: str, what: str, must: float, found: float) -> Bar:
+    return Bar(detector=detector, what=what, must=must, found=found, holds=found > must)
 
 
 def _below(detector: str, what: str, must: float, found: float) -> Bar:
