@@ -21,7 +21,8 @@ from stakan.adapters.journal.writing import FileJournal, JournalLimits
 from stakan.adapters.synthetic.config import demo_config
 from stakan.apps.backtest import Backtest, header_of
 from stakan.apps.config import load_settings
-from stakan.apps.live.loop import FLUSH_NS
+from stakan.apps.durations import duration_ns
+from stakan.apps.settings import Settings
 from stakan.apps.sources import from_generator
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.events import AnyEvent
@@ -33,6 +34,7 @@ MINUTES = 10
 GROUP = 16
 """Intents that share a commit at load."""
 _LIMITS = JournalLimits(ballast_bytes=0)
+_INTERVAL = duration_ns(Settings().trade.journal_interval)
 _DATA = "synthetic market of 3 symbols with the simulated exchange: {mix}"
 
 
@@ -112,7 +114,7 @@ def write(folder: Path, lived: Lived, states: Collection[int] = ()) -> None:
             journal.event(step.number, event)
             journal.append(step)
             if step.ts >= due:
-                due = step.ts + FLUSH_NS
+                due = step.ts + _INTERVAL
                 journal.flush()
             if step.number in states:
                 journal.snapshot(step.number, lived.states[step.number])
@@ -151,7 +153,7 @@ def _streams(options: Options, lived: Lived, scratch: Path) -> list[Row]:
     return [
         Row(
             name="journal.append",
-            what=f"event and step → block, compressed, to the disk every {FLUSH_NS // MILLISECOND} ms of the market "
+            what=f"event and step → block, compressed, to the disk every {_INTERVAL // MILLISECOND} ms of the market "
             f"({stored:.0f} B each on disk), to the orderly end",
             ours=appended,
             bar=50_000,

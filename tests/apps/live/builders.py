@@ -13,6 +13,7 @@ from stakan.apps.live.counterparties import Paper
 from stakan.apps.live.loop import LiveLoop
 from stakan.apps.results import Fingerprint
 from stakan.apps.wiring import config_hash, engine_config, paper_config
+from stakan.core.domain.units import MILLISECOND
 from stakan.core.engine import Engine
 from stakan.core.features.catalogue import FEATURE_SET
 
@@ -131,6 +132,7 @@ class PaperRun:
             Paper(self.exchange, list(instruments)),
             FileJournal(folder / "journal", header, limits=JournalLimits(ballast_bytes=0), carried=carried),
             time,
+            flush_ns=50 * MILLISECOND,
             refresh=self.resyncs.append,
             observe=self._observe,
         )

@@ -24,7 +24,7 @@ from tests.core.engine.builders import BTC, MS, a_print
 
 from stakan.apps.driver import NEVER
 from stakan.apps.live.counterparties import AtVenue
-from stakan.apps.live.loop import FLUSH_NS, SNAPSHOT_NS, LiveLoop
+from stakan.apps.live.loop import SNAPSHOT_NS, LiveLoop
 from stakan.core.domain.commands import RequestSnapshot, SetProtection, SetTimer
 from stakan.core.domain.errors import DiskFull
 from stakan.core.domain.events import PauseEntries, TradePrint
@@ -59,6 +59,9 @@ class AtFake:
         self.stops_released += 1
 
 
+FLUSH_NS = 50 * MS
+
+
 class LiveBot(Bot):
     """The scripted bot with what a live loop reads of an engine beside."""
 
@@ -77,7 +80,7 @@ class LiveBot(Bot):
 def a_loop(bot, simulator=None, time=None, **more):
     journal = NoJournal()
     time = time or TestTime()
-    values = {"refresh": lambda _command: None, "observe": lambda _event, _step: None}
+    values = {"flush_ns": FLUSH_NS, "refresh": lambda _command: None, "observe": lambda _event, _step: None}
     loop = LiveLoop(bot, AtFake(simulator or FakeSimulator()), journal, time, **{**values, **more})
     return loop, journal, time
 

@@ -13,6 +13,7 @@ from stakan.adapters.journal.records import Header
 from stakan.adapters.journal.writing import FileJournal
 from stakan.apps.config import to_toml
 from stakan.apps.driver import Observer
+from stakan.apps.durations import duration_ns
 from stakan.apps.identity import assumed_rules, run_identity, simulation_assumptions
 from stakan.apps.live.clock import LiveTime
 from stakan.apps.live.counterparties import Paper
@@ -117,6 +118,7 @@ class Bot:
             counterparty,
             self.journal,
             time_,
+            flush_ns=duration_ns(plan.settings.trade.journal_interval),
             refresh=refresh,
             observe=self._observe,
             witness=self._witness,

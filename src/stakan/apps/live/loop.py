@@ -20,17 +20,13 @@ from stakan.core.domain.commands import (
 from stakan.core.domain.errors import StorageError
 from stakan.core.domain.events import AnyEvent, AnyMarketEvent, MarketEvent, OperatorRequest, VenueEvent
 from stakan.core.domain.step import Step
-from stakan.core.domain.units import MILLISECOND, MINUTE
+from stakan.core.domain.units import MINUTE
 from stakan.core.engine import Engine
 
 SNAPSHOT_NS = MINUTE
 """How often the engine's whole state is written."""
 SNAPSHOT_STEPS = 50_000
 """A snapshot is due after so many steps too: a start computes again what came after it, about a second of work."""
-FLUSH_NS = 50 * MILLISECOND
-"""How much of the market a killed process loses at most. A disk that is asked this often also answers an order sooner
-than one that has fallen idle (ADR 0011).
-"""
 _LEAVES = (SubmitOrder, CancelOrder, AmendOrder, SetProtection)
 
 
@@ -115,12 +111,14 @@ class LiveLoop:
         journal: RunJournal,
         time: LiveTime,
         *,
+        flush_ns: int,
         refresh: Callable[[RefreshCommand], None],
         observe: Observer,
         witness: Observer = lambda _event, _step: None,
         decided: Callable[[int], None] = lambda _ns: None,
         failed: Callable[[Exception], None] = lambda _error: None,
     ) -> None:
+        """`flush_ns` is how often the journal goes to the disk where no order waits for it."""
         self.engine = engine
         self.failure: Exception | None = None
         self.synced: Callable[[int], None] = lambda _ns: None
@@ -147,7 +145,8 @@ class LiveLoop:
         self._is_over = False
         self._lag_ns = 0
         now = time.now()
-        self._next_flush = now + FLUSH_NS
+        self._flush_ns = flush_ns
+        self._next_flush = now + flush_ns
         self._snapshot_by(now)
 
     @property
@@ -311,7 +310,7 @@ class LiveLoop:
     def _keep(self) -> None:
         """Housekeeping of the journal, between steps."""
         if self._reached >= self._next_flush:
-            self._next_flush = self._reached + FLUSH_NS
+            self._next_flush = self._reached + self._flush_ns
             self._journal.flush()
         if self._reached >= self._snapshot_at or self.engine.state.number >= self._snapshot_number:
             self._snapshot_by(self._reached)
