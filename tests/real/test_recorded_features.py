@@ -12,7 +12,7 @@ from stakan.adapters.importers.recording import open_recording
 from stakan.core.domain.events import BestQuote, BookDelta, BookSnapshot, MarketEvent, TradePrint
 from stakan.core.domain.facts import LatePrint
 from stakan.core.domain.ids import InstrumentId
-from stakan.core.domain.units import MILLISECOND, SECOND, Nanos, Side
+from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND, Nanos, Side
 from stakan.core.engine import Engine, EngineConfig
 from stakan.core.features._order_book_kernels import balance
 from stakan.core.features._window_kernels import ofi_increment
@@ -30,9 +30,12 @@ from tests.core.features.order_book_reference import History, Print, vector
 from tests.real.conftest import SESSIONS
 
 pytestmark = pytest.mark.recorded
-FILES = {session.name: session.files for session in SESSIONS}
+FILES = {session.name: session.files for session in SESSIONS} | {
+    "nexo-2024": ("binance-l2-thin/nexousdt_20240723.dat.gz", "binance-l2-thin/nexousdt_20240724.dat.gz")
+}
 NAMES = FEATURE_NAMES[ORDER_BOOK]
-GRID = Nanos(500 * MILLISECOND)
+PACES = {"nexo-2024": (Nanos(10 * SECOND), Nanos(MINUTE))}
+"""Grid and candles of what lasts a day; half a second and a second of what lasts minutes, so that all becomes warm."""
 DENSITIES = DensityParams(min_notional=20_000.0)
 BTC, ETH = InstrumentId("binance:linear:BTCUSDT"), InstrumentId("binance:linear:ETHUSDT")
 
@@ -181,6 +184,11 @@ def test_recorded_features_equal_their_definitions(session, name, key):
 # --- stream and batch -------------------------------------------------------------------------------------------------
 
 
+def paces(name):
+    """Grid and candle interval of a session."""
+    return PACES.get(name, (Nanos(500 * MILLISECOND), Nanos(SECOND)))
+
+
 class Read(NamedTuple):
     """What an engine showed its strategy."""
 
@@ -217,7 +225,7 @@ class Ran(NamedTuple):
 
 @pytest.fixture(scope="session")
 def through_an_engine(session):
-    """A recorded session of any number of instruments through an engine with candles of one second, each once."""
+    """A recorded session of any number of instruments through an engine, each once."""
     known = instruments.recorded()
 
     @cache
@@ -225,12 +233,13 @@ def through_an_engine(session):
         events = [event for event in session(name) if isinstance(event, MarketEvent)]
         events.sort(key=lambda event: event.ts_recv)
         rules = [known[key] for key in sorted({event.instrument for event in events})]
+        grid, candles = paces(name)
         config = EngineConfig(
             strategies=(("record", Record()),),
             features=FeatureParams(include_open=include_open),
             densities=DENSITIES,
-            decision_interval_ns=GRID,
-            candle_interval_ns=SECOND,
+            decision_interval_ns=grid,
+            candle_interval_ns=candles,
         )
         engine = Engine(config, rules)
         prints = {one.id: {} for one in rules}
@@ -247,10 +256,11 @@ def through_an_engine(session):
 @pytest.mark.parametrize(("name", "include_open"), [*((one, False) for one in FILES), ("eth-2024", True)])
 def test_parity_of_an_engine_s_vectors_and_those_of_the_batch(through_an_engine, name, include_open):
     ran = through_an_engine(name, include_open)
+    grid, candles = paces(name)
     params = FeatureParams(include_open=include_open)
     for rules in ran.rules:
         batch = vectors(
-            ran.events, rules, interval_ns=GRID, candle_interval_ns=SECOND, params=params, densities=DENSITIES
+            ran.events, rules, interval_ns=grid, candle_interval_ns=candles, params=params, densities=DENSITIES
         )
         moments = batch.ts_event.tolist()
         met = [row for row, now in enumerate(moments) if (rules.id, now) in ran.read]
@@ -267,14 +277,15 @@ def test_parity_of_an_engine_s_vectors_and_those_of_the_batch(through_an_engine,
 def test_parity_of_many_instruments_at_once_and_each_alone(through_an_engine, name):
     """One pipeline that follows all of them, read where the engine read."""
     ran = through_an_engine(name, False)
-    pipeline = MultiSymbolFeaturePipeline(ran.rules, candle_interval_ns=SECOND, densities=DENSITIES)
+    grid, candles = paces(name)
+    pipeline = MultiSymbolFeaturePipeline(ran.rules, candle_interval_ns=candles, densities=DENSITIES)
     found, due = 0, dict.fromkeys((one.id for one in ran.rules), 0)
     for event in ran.events:
         key = event.instrument
         pipeline.take(event)
         now = pipeline.market(key).ts_event
         if now >= due[key]:
-            due[key] = (now // GRID + 1) * GRID
+            due[key] = (now // grid + 1) * grid
             if (key, now) in ran.read and pipeline.market(key).book.is_usable:
                 vector, expected = pipeline.read(key), ran.read[key, now]
                 assert vector.values.tolist() == expected.values.tolist()
@@ -283,40 +294,39 @@ def test_parity_of_many_instruments_at_once_and_each_alone(through_an_engine, na
     assert found > 80 * len(ran.rules)
 
 
-def whole_table(prints, end):
-    """All candles of one second before `end`, in one go: start times and rows in ticks and lots, shape (n, 6)."""
+def whole_table(prints, end, interval):
+    """All candles before `end`, in one go: start times and rows in ticks and lots, shape (n, 6)."""
     ts, price, size = (np.array([getattr(one, name) for one in prints]) for name in ("ts_event", "price", "size"))
     order = np.argsort(ts, kind="stable")
-    ts, price, size = ts[order] // SECOND, price[order], size[order]
+    ts, price, size = ts[order] // interval, price[order], size[order]
     starts, first = np.unique(ts, return_index=True)
     last = np.append(first[1:], len(ts)) - 1
     high, low = np.maximum.reduceat(price, first), np.minimum.reduceat(price, first)
     volume, turnover = np.add.reduceat(size, first), np.add.reduceat(price * size, first)
     traded = np.column_stack((price[first], high, low, price[last], volume, turnover))
-    seconds = np.arange(starts[0], end // SECOND)
-    place = np.searchsorted(starts, seconds, side="right") - 1
+    numbers = np.arange(starts[0], end // interval)
+    place = np.searchsorted(starts, numbers, side="right") - 1
     table = traded[place]
-    is_empty = starts[place] != seconds
+    is_empty = starts[place] != numbers
     table[is_empty, :3] = table[is_empty, 3:4]
     table[is_empty, 4:] = 0
-    return seconds * SECOND, table.astype(np.float64)
+    return numbers * interval, table.astype(np.float64)
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_parity_of_candle_features_and_ta_lib_over_the_whole_recording(through_an_engine, name):
-    """Candles made in one go from all prints, and TA-Lib and plain Python over their last 200: no code is shared."""
+    """Candles made in one go from all prints, and TA-Lib and plain Python over them: no code is shared."""
     ran = through_an_engine(name, False)
     for rules in ran.rules:
         newest = {read.open_ts: read for (key, _), read in ran.read.items() if key == rules.id}
-        open_ts, table = whole_table(ran.prints[rules.id], max(newest))
+        open_ts, table = whole_table(ran.prints[rules.id], max(newest), paces(name)[1])
         unit = factors(float(rules.tick_size), float(rules.lot_size)).tolist()
         compared = 0
         for last, read in newest.items():
             end = int(np.searchsorted(open_ts, last))
-            rows = slice(max(0, end - 200), end)
             if last < 0 or end == 0:
                 continue
-            expected = of_candles(open_ts[rows], table[rows])
+            expected = of_candles(open_ts[:end], table[:end])
             assert {FEATURE_NAMES[i] for i in range(CANDLE.start, INDICATOR.stop) if read.warm[i]} == set(expected)
             for feature, (value, least) in expected.items():
                 i = FEATURE_NAMES.index(feature)
@@ -326,11 +336,13 @@ def test_parity_of_candle_features_and_ta_lib_over_the_whole_recording(through_a
 
 
 def test_parity_counts_for_every_feature(through_an_engine):
-    """Every one of the 110 is warm somewhere; the sessions that run over midnight UTC reach a whole day's VWAP, too."""
+    """Every one of the 110 is warm somewhere; what runs over midnight UTC has a whole day's VWAP, to its end."""
     warm = np.zeros(len(FEATURE_NAMES), np.bool_)
     for name in FILES:
         for read in through_an_engine(name, False).read.values():
             warm |= read.warm
+        if name == "nexo-2024":
+            assert read.warm[Feature.VWAP]
     assert [feature for feature, was in zip(FEATURE_NAMES, warm.tolist(), strict=True) if not was] == []
 
 

@@ -14,6 +14,7 @@ from tests.core.features.candle_tables import least_trend
 from tests.core.features.indicators import NEEDED, columns
 
 from stakan.core.features._momentum_indicators import NEUTRAL as MOMENTUM
+from stakan.core.market.candles import KEPT
 
 
 def share(part, whole):
@@ -189,7 +190,7 @@ def of_volume(open_ts, table):
     rows = table.tolist()
     return {
         "obv": float(talib.OBV(close, volume)[-1]),
-        "vwap": vwap(open_ts, rows),
+        "vwap": vwap(open_ts, table),
         "ad_line": float(talib.AD(high, low, close, volume)[-1]),
         "cmf": cmf(rows[-20:]),
         "vpt": math.fsum(now[4] * (now[3] / before[3] - 1) for before, now in pairwise(rows)),
@@ -197,12 +198,12 @@ def of_volume(open_ts, table):
     }
 
 
-def vwap(open_ts, rows):
+def vwap(open_ts, table):
     """As `datetime` cuts days: the date of each candle's start."""
     days = open_ts.astype("datetime64[ns]").astype("datetime64[D]")
-    today = [row for row, day in zip(rows, days, strict=True) if day == days[-1]]
+    today = table[days == days[-1]].tolist()
     volume = sum(row[4] for row in today)
-    return sum(row[5] for row in today) / volume if volume else rows[-1][3]
+    return sum(row[5] for row in today) / volume if volume else today[-1][3]
 
 
 def cmf(rows):
@@ -231,13 +232,16 @@ def least_channel(table):
 def of_candles(open_ts, table):
     """Both channels of enough candles by name: the value, and the difference that rounding may make; only what is warm.
 
-    VWAP is left out where the candles do not reach back to midnight.
+    Candles are all that there were: of the day for VWAP, which is left out where they do not reach back to midnight, the
+    last 200 for all else.
     """
+    day, (starts, table) = (open_ts, table), (open_ts[-KEPT:], table[-KEPT:])
     trend, traded = least_trend(table), 1e-14 * table[:, 4].sum()
     price = 1e-12 * table[:, 1].max()
     indicators = {}
     if len(table) >= NEEDED:
-        indicators = {**of_trend(table), **of_momentum(table), **of_volatility(table), **of_volume(open_ts, table)}
+        indicators = {**of_trend(table), **of_momentum(table), **of_volatility(table), **of_volume(starts, table)}
+        indicators["vwap"] = vwap(*day)
         days = open_ts.astype("datetime64[ns]").astype("datetime64[D]")
         if days[0] == days[-1] and open_ts[0] > days[-1].astype("datetime64[ns]").astype(np.int64):
             del indicators["vwap"]

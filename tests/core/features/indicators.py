@@ -12,10 +12,19 @@ NEEDED = 50
 
 
 def read(table, open_ts=None):
-    """Values and warmth by name."""
+    """Values and warmth by name; the candles are all that there are of their day."""
     out, warm = np.full(len(NAMES), np.nan), np.ones(len(NAMES), np.bool_)
-    kernels.read(minutes(len(table)) if open_ts is None else open_ts, table, out, warm)
+    kernels.read(table, *day_of(minutes(len(table)) if open_ts is None else open_ts, table), out, warm)
     return dict(zip(NAMES, out.tolist(), strict=True)), dict(zip(NAMES, warm.tolist(), strict=True))
+
+
+def day_of(open_ts, table):
+    """Turnover and volume of the last candle's UTC day, and whether the candles reach back to its start."""
+    if len(table) == 0:
+        return 0.0, 0.0, False
+    midnight = open_ts[-1] // DAY * DAY
+    today = table[open_ts >= midnight]
+    return today[:, 5].sum(), today[:, 4].sum(), bool(open_ts[0] <= midnight)
 
 
 def minutes(count, first=20_000 * DAY):

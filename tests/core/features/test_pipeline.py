@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.core.features.candle_reference import of_candles
+from tests.core.features.indicators import day_of
 from tests.core.market.builders import NAME, a_print, a_snapshot, an_instrument, restored
 
 from stakan.core.domain.events import Candle
@@ -132,6 +133,10 @@ def test_they_are_the_definitions_in_quote_currency_and_base_units(past, moments
         warm = {FEATURE_NAMES[i] for i in range(CANDLES.start, CANDLES.stop) if found.warm[i]}
         open_ts, table = table_of(market, include_open=include_open)
         expected = of_candles(open_ts, table) if len(table) else {}
+        if market.candles.forgotten_since >= 0:
+            # The day's candles are not all there any more (`tests/core/market/test_candles.py` has them).
+            warm.discard("vwap")
+            expected.pop("vwap", None)
         assert warm == set(expected)
         values = found.as_dict()
         for name, (value, least) in expected.items():
@@ -162,7 +167,7 @@ def test_what_was_computed_in_ticks_is_what_kernels_make_of_quote_currency(seed,
     in_money = table * [tick, tick, tick, tick, lot, tick * lot]
     expected, warm = np.empty(CANDLES.stop - CANDLES.start), np.empty(CANDLES.stop - CANDLES.start, np.bool_)
     candle_kernels.read(in_money, expected[:25], warm[:25])
-    indicator_kernels.read(open_ts, in_money, expected[25:], warm[25:])
+    indicator_kernels.read(in_money, *day_of(open_ts, in_money), expected[25:], warm[25:])
     assert warm.all()
     least = 1e-9 * np.abs(expected) + 1e-6 * factors(tick, lot)[CANDLES]
     differs = np.abs(found - expected) > least

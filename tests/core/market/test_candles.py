@@ -171,6 +171,45 @@ def test_an_interval_without_prints_stands_at_the_previous_close():
     assert rows(builder)[1] == [START + SECOND, 5, 5, 5, 5, 0, 0, 0, Origin.EMPTY]
 
 
+steps = st.lists(
+    st.tuples(st.one_of(st.integers(0, 180), st.integers(0, 5 * 3_600)), st.integers(1, 9), st.integers(1, 9)),
+    min_size=1,
+    max_size=80,
+)
+"""Seconds since the print before, price, size: candles of a minute, of which a day has more than are kept."""
+
+
+@given(st.integers(0, 2 * 24 * 3_600), steps, st.booleans(), st.integers(0, 79))
+def test_a_day_is_all_that_was_traded_since_midnight_also_what_is_not_kept_any_more(
+    first, steps, include_open, restarted
+):
+    start = START // DAY * DAY + first * SECOND
+    builder, events, now = a_builder(MINUTE), [], start
+    for number, (pause, price, size) in enumerate(steps):
+        now += pause * SECOND
+        events.append(a_print(ts=now, price=price, size=size))
+        builder.update(events[-1])
+        if number == restarted:
+            builder = restored(builder)
+        if not include_open and builder.count == 0:
+            continue
+        end = builder.open_ts + (MINUTE if include_open else 0)
+        midnight = (end - 1) // DAY * DAY
+        of_day = [event for event in events if midnight <= event.ts_event < end]
+        turnover, volume = sum(one.price * one.size for one in of_day), sum(one.size for one in of_day)
+        reaches_back = events[0].ts_event // MINUTE * MINUTE <= midnight
+        assert builder.day(include_open=include_open) == (turnover, volume, reaches_back)
+
+
+def test_a_day_goes_by_the_exchange_s_word_where_it_mends_what_is_kept():
+    builder, _ = built([a_print(ts=START, size=5), a_print(ts=START + SECOND, size=3), a_print(ts=START + 2 * SECOND)])
+    assert builder.day().volume == 8
+    builder.accept(a_candle(START, volume=7))
+    assert builder.day().volume == 10
+    builder.accept(a_candle(START - SECOND, volume=20))
+    assert builder.day() == (10_000, 10, True), "yesterday's"
+
+
 def test_after_a_long_pause_only_what_is_kept_is_made():
     builder, facts = built([a_print(ts=START, price=5), a_print(ts=START + DAY, price=9)])
     assert len(facts) == 1 + KEPT

@@ -70,7 +70,7 @@ def page() -> str:
         "",
         "Candle features and indicators change when a candle closes. With `features.include_open` the open candle is the last",
         "one, they change with every print, and the vector says so (`has_open_candle`). Indicators want 50 candles; `vwap`",
-        "also wants all candles since midnight UTC, which the 200 that are kept hold for the first hours of a day only.",
+        "also wants all candles since midnight UTC: a run that begins during a day has it from the next one on.",
         "",
         "| | name | formula | unit | window | neutral | from |",
         "| --- | --- | --- | --- | --- | --- | --- |",

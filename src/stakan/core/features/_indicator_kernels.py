@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stakan.core.features._candle_table import Bools, Floats, Ints
+from stakan.core.features._candle_table import Bools, Floats
 from stakan.core.features._momentum_indicators import NEUTRAL as _MOMENTUM
 from stakan.core.features._momentum_indicators import read as read_momentum
 from stakan.core.features._trend_indicators import NEUTRAL as _TREND
@@ -10,7 +10,6 @@ from stakan.core.features._trend_indicators import read as read_trend
 from stakan.core.features._volatility_indicators import NEUTRAL as _VOLATILITY
 from stakan.core.features._volatility_indicators import read as read_volatility
 from stakan.core.features._volume_indicators import NEUTRAL as _VOLUME
-from stakan.core.features._volume_indicators import is_of_the_whole_day
 from stakan.core.features._volume_indicators import read as read_volume
 from stakan.core.kernel import kernel
 
@@ -25,15 +24,17 @@ _VWAP = tuple(NEUTRAL).index("vwap")
 
 
 @kernel
-def read(open_ts: Ints, table: Floats, out: Floats, warm: Bools) -> None:
+def read(
+    table: Floats, day_turnover: float, day_volume: float, is_whole_day: bool, out: Floats, warm: Bools
+) -> None:  # fmt: skip
     """The indicator channel into `out`, its warmth into `warm`, both of shape (35,) in the order of `NEUTRAL`.
 
-    `open_ts`, shape (n,), is when each candle began, in nanoseconds UTC; `table`, shape (n, 6), is as `_candle_table`
-    says; n >= 0. What TA-Lib has equals TA-Lib over the same n candles, except where it divides by nothing and says 0;
-    what is cumulative starts with the first candle.
+    `table`, shape (n, 6), n >= 0, is as `_candle_table` says; turnover and volume of the day are in its units. What
+    TA-Lib has equals TA-Lib over the same n candles, except where it divides by nothing and says 0; what is cumulative
+    starts with the first candle.
 
     All are neutral and not warm below 50 candles, although TA-Lib needs fewer for all but two. From there on all are
-    warm but VWAP, which is of the candles since midnight and neutral where they are not all there.
+    warm but VWAP, which is of the day and neutral where that is not whole.
     """
     out[:] = _NEUTRAL
     warm[:] = False
@@ -43,7 +44,7 @@ def read(open_ts: Ints, table: Floats, out: Floats, warm: Bools) -> None:
     read_trend(table, out[0:12])
     read_momentum(table, out[12:21])
     read_volatility(table, out[21:29])
-    read_volume(open_ts, table, out[29:35])
-    if not is_of_the_whole_day(open_ts):
+    read_volume(table, day_turnover, day_volume, out[29:35])
+    if not is_whole_day:
         warm[_VWAP] = False
         out[_VWAP] = _NEUTRAL[_VWAP]

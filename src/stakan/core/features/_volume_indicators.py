@@ -1,13 +1,11 @@
-"""Indicators of volume: cumulative ones from the first candle of the table, one from midnight, one over twenty candles."""
+"""Indicators of volume: cumulative ones from the first candle of the table, one of the day, one over twenty candles."""
 
 from stakan.core.features._candle_table import (
     CLOSE,
     HIGH,
     LOW,
-    TURNOVER,
     VOLUME,
     Floats,
-    Ints,
     change,
     quotient,
 )
@@ -23,35 +21,10 @@ NEUTRAL = {
 }
 """Names in their order, and the value of each where it is not warm."""
 
-DAY_NS = 86_400_000_000_000
 MONEY_FLOW = 20
 NVI_START = 1_000.0
 NVI_LIMIT = 1e12
 """No market gets here; without it prices made up of jumps would multiply to infinity."""
-
-
-@kernel
-def midnight(open_ts: Ints) -> int:
-    """Start of the last candle's day, UTC, in nanoseconds."""
-    return int(open_ts[-1] // DAY_NS * DAY_NS)
-
-
-@kernel
-def is_of_the_whole_day(open_ts: Ints) -> bool:
-    """Whether the candles reach back to the start of the last one's day."""
-    return bool(open_ts[0] <= midnight(open_ts))
-
-
-@kernel
-def day_vwap(open_ts: Ints, table: Floats) -> float:
-    """Turnover by volume of the candles since midnight; the last close where nothing was traded."""
-    since = midnight(open_ts)
-    turnover = volume = 0.0
-    for i in range(len(table)):
-        if open_ts[i] >= since:
-            turnover += table[i, TURNOVER]
-            volume += table[i, VOLUME]
-    return quotient(turnover, volume, table[-1, CLOSE])
 
 
 @kernel
@@ -72,12 +45,13 @@ def chaikin_money_flow(window: Floats) -> float:
 
 
 @kernel
-def read(open_ts: Ints, table: Floats, out: Floats) -> None:
+def read(table: Floats, day_turnover: float, day_volume: float, out: Floats) -> None:
     """The volume indicators into `out`, shape (6,), in the order of `NEUTRAL`.
 
     OBV (Granville, 1963): volume by the sign of the close's change, on top of the first candle's volume as in TA-Lib.
     A/D line: the sum of accumulated volume. VPT: the sum of volume x return. NVI (Fosback, "Stock Market Logic", 1976):
-    from 1,000, changed by the return of every candle with less volume than the one before.
+    from 1,000, changed by the return of every candle with less volume than the one before. VWAP: turnover by volume of
+    the day, the last close where nothing was traded.
     """
     balance = table[0, VOLUME]
     line = accumulated(table[0])
@@ -95,7 +69,7 @@ def read(open_ts: Ints, table: Floats, out: Floats) -> None:
         if volume < table[i - 1, VOLUME]:
             index = min(NVI_LIMIT, index + index * change(close, before))
     out[0] = balance
-    out[1] = day_vwap(open_ts, table)
+    out[1] = quotient(day_turnover, day_volume, table[-1, CLOSE])
     out[2] = line
     out[3] = chaikin_money_flow(table[-MONEY_FLOW:])
     out[4] = trend

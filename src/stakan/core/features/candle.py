@@ -32,18 +32,20 @@ class CandleFeatures(msgspec.Struct, frozen=True):
 
     def read_candle(self, candles: CandleBuilder, out: Values, warm: Warmth) -> None:
         """The last candle, and the twenty before it."""
-        _, table = rows(candles, candle_kernels.WINDOW + 1, include_open=self.include_open)
+        table = rows(candles, candle_kernels.WINDOW + 1, include_open=self.include_open)
         candle_kernels.read(table, out[CANDLE], warm[CANDLE])
         out[CANDLE] *= factors(self.tick, self.lot)[CANDLE]
 
     def read_indicators(self, candles: CandleBuilder, out: Values, warm: Warmth) -> None:
-        """Indicators over the last 200 candles."""
-        open_ts, table = rows(candles, KEPT, include_open=self.include_open)
-        indicator_kernels.read(open_ts, table, out[INDICATOR], warm[INDICATOR])
+        """Indicators over the last 200 candles, and VWAP over the day's."""
+        table = rows(candles, KEPT, include_open=self.include_open)
+        day = candles.day(include_open=self.include_open)
+        indicator_kernels.read(
+            table, float(day.turnover), float(day.volume), day.is_whole, out[INDICATOR], warm[INDICATOR]
+        )
         out[INDICATOR] *= factors(self.tick, self.lot)[INDICATOR]
 
 
-def rows(candles: CandleBuilder, most: int, *, include_open: bool = False) -> tuple[npt.NDArray[np.int64], Values]:
-    """Start times, shape (n,), and table, shape (n, 6), of the newest candles, contiguous as kernels want them."""
-    newest = candles.newest(most, include_open=include_open)
-    return np.ascontiguousarray(newest[Column.OPEN_TS]), np.ascontiguousarray(newest[_TABLE].T, np.float64)
+def rows(candles: CandleBuilder, most: int, *, include_open: bool = False) -> Values:
+    """The table of the newest candles, shape (n, 6), contiguous as kernels want it."""
+    return np.ascontiguousarray(candles.newest(most, include_open=include_open)[_TABLE].T, np.float64)

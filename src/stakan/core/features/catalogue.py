@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from enum import IntEnum, StrEnum
 
-FEATURE_SET = "stakan-110-1"
+FEATURE_SET = "stakan-110-2"
 """Version of names, order and meaning; stored with everything that keeps vectors. A change of meaning changes it."""
 
 

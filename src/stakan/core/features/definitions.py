@@ -201,7 +201,7 @@ DEFINITIONS: dict[Feature, Definition] = {
     _F.KELTNER_LOWER: _D("EMA(c, 20) - 2·ATR(10)", _PRICE, _KEPT, _TALIB),
     # the indicators of volume
     _F.OBV: _D("OBV", _SIZE, _KEPT, _TALIB),
-    _F.VWAP: _D("turnover / volume since the start of the UTC day", _PRICE, _KEPT, _CANDLES),
+    _F.VWAP: _D("turnover / volume since the start of the UTC day", _PRICE, "the UTC day", _CANDLES),
     _F.AD_LINE: _D("AD", _SIZE, _KEPT, _TALIB),
     _F.CMF: _D("Chaikin money flow over 20", _SHARE, _KEPT, _CANDLES),
     _F.VPT: _D("Σ v·(c / c' - 1)", _SIZE, _KEPT, _CANDLES),

@@ -63,6 +63,16 @@ class Bar(NamedTuple):
     origin: int
 
 
+class Day(NamedTuple):
+    """What was traded since the start of a UTC day."""
+
+    turnover: int
+    """Ticks x lots."""
+    volume: int
+    is_whole: bool
+    """Whether candles, also those that are not kept any more, reach back to its start."""
+
+
 def _table() -> npt.NDArray[np.int64]:
     return np.zeros((len(Column), KEPT), np.int64)
 
@@ -103,6 +113,13 @@ class CandleBuilder(msgspec.Struct, eq=False):
     """Changes of the closed candles: one closed, replaced or put before."""
     late: int = 0
     late_volume: int = 0
+    forgotten_since: int = _NOT_STARTED
+    """Start of the first candle that is not kept any more; -1 where there is none."""
+    forgotten_day: int = 0
+    """Start of the UTC day of the last of them."""
+    forgotten_turnover: int = 0
+    """Of those of that day."""
+    forgotten_volume: int = 0
 
     @classmethod
     def start(cls, instrument: Instrument, interval_ns: int) -> "CandleBuilder":
@@ -201,6 +218,20 @@ class CandleBuilder(msgspec.Struct, eq=False):
         closed = self.table[:, max(0, self.count + 1 - most) : self.count]
         return np.column_stack((closed, np.array(self._built(), np.int64)))
 
+    def day(self, *, include_open: bool = False) -> Day:
+        """The UTC day of the last closed candle so far; with `include_open` that of the open one, which counts too."""
+        first, counts_open = self._first_ts(), include_open and self.has_begun
+        last = self.open_ts if counts_open else self.open_ts - self.interval_ns
+        midnight = last - last % DAY
+        today = self.table[:, max(0, (midnight - first) // self.interval_ns) : self.count]
+        turnover, volume = int(today[Column.TURNOVER].sum()), int(today[Column.VOLUME].sum())
+        if counts_open:
+            turnover, volume = turnover + self.turnover, volume + self.volume
+        if self.forgotten_day == midnight:
+            turnover, volume = turnover + self.forgotten_turnover, volume + self.forgotten_volume
+        since = first if self.forgotten_since == _NOT_STARTED else self.forgotten_since
+        return Day(turnover, volume, since <= midnight)
+
     def last_closed(self) -> Candle | None:
         """The newest closed candle."""
         if self.count == 0:
@@ -233,6 +264,7 @@ class CandleBuilder(msgspec.Struct, eq=False):
             following = self.open_ts + self.interval_ns
             oldest_kept = now - now % self.interval_ns - KEPT * self.interval_ns
             if following < oldest_kept:
+                self._forget(self.count)
                 self.count = 0
                 following = oldest_kept
             self._open_next(following, self.close)
@@ -254,6 +286,7 @@ class CandleBuilder(msgspec.Struct, eq=False):
     def _push(self, bar: Bar) -> CandleClosed:
         self.revision += 1
         if self.count == KEPT:
+            self._forget(1)
             self.table[:, :-1] = self.table[:, 1:].copy()
             self.count -= 1
         self.table[:, self.count] = bar
@@ -265,6 +298,18 @@ class CandleBuilder(msgspec.Struct, eq=False):
             close=Ticks(bar.close),
             volume=Lots(bar.volume),
         )
+
+    def _forget(self, most: int) -> None:
+        """The oldest candles will not be kept any more: note what they held of their day."""
+        for bar in map(Bar._make, self.table[:, :most].T.tolist()):
+            day = bar.open_ts - bar.open_ts % DAY
+            if self.forgotten_since == _NOT_STARTED:
+                self.forgotten_since = bar.open_ts
+            if day != self.forgotten_day:
+                self.forgotten_day = day
+                self.forgotten_turnover = self.forgotten_volume = 0
+            self.forgotten_turnover += bar.turnover
+            self.forgotten_volume += bar.volume
 
     def _prepend(self, candle: Candle, first: int) -> None:
         more = (first - candle.open_ts) // self.interval_ns

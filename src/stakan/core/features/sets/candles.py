@@ -79,7 +79,7 @@ class Candles(FeatureSet, frozen=True, kw_only=True):
         candles = market.candles
         if candles.revision != state.revision:
             # Kernels see whole ticks, in which equal prices are equal.
-            _, table = rows(candles, KEPT)
+            table = rows(candles, KEPT)
             kernels.read(table, state.values, state.warm)
             state.values[_PRICES] *= state.tick
             state.revision = candles.revision
