@@ -1,5 +1,6 @@
 """Commands are listed without being loaded, and are what the list says."""
 
+import re
 import subprocess
 import sys
 
@@ -53,3 +54,20 @@ def test_a_name_that_is_nearly_right_is_answered_with_the_right_one():
     answer = CliRunner().invoke(app, ["trad"])
     assert answer.exit_code == 2
     assert "trade" in answer.output
+
+
+def commands_under(words, command):
+    """A command and those below it, with the words that call them."""
+    yield words, command
+    for name, below in getattr(command, "commands", {}).items():
+        yield from commands_under([*words, name], below)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_keeps_what_stands_in_brackets(name):
+    """Rich takes `[word]` for a style and swallows it, unless it is written `\\[word]`."""
+    for words, command in commands_under([name], loaded(name, COMMANDS[name])):
+        texts = [command.help or "", *(getattr(one, "help", None) or "" for one in command.params)]
+        bracketed = {found for text in texts for found in re.findall(r"\[[^\]]+\]", text)}
+        shown = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "500"}).stdout if bracketed else ""
+        assert {one for one in bracketed if one not in shown} == set(), words

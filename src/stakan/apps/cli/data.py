@@ -142,7 +142,7 @@ def densities_command(
     start: Annotated[str | None, typer.Option("--from", help="First moment (UTC).")] = None,
     stop: Annotated[str | None, typer.Option("--to", help="End, not included.")] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="TOML file; [densities] says what is one.")
+        Path | None, typer.Option("--config", "-c", help=r"TOML file; \[densities] says what is one.")
     ] = None,
     override: Annotated[
         list[str] | None, typer.Option("--set", help="One key, e.g. densities.min_notional=50000")

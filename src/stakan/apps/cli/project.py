@@ -46,9 +46,9 @@ def project_command(
     override: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
-    """Follow a bot's journals and keep a database of orders, positions, fills, decisions and the audit log.
+    r"""Follow a bot's journals and keep a database of orders, positions, fills, decisions and the audit log.
 
-    SQLite in the state folder by default; PostgreSQL by [database] or DB_HOST, DB_PORT, DB_NAME, DB_USER and
+    SQLite in the state folder by default; PostgreSQL by \[database] or DB_HOST, DB_PORT, DB_NAME, DB_USER and
     DB_PASSWORD. The schema is brought up to date. The database may be away at any time: it is tried again, and what was
     missed is caught up. `projector.json` in the state folder says how far it is. Ctrl-C ends it in order.
     """
