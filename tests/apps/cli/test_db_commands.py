@@ -103,14 +103,14 @@ def test_migrating_says_what_there_is(made, tmp_path):
 
 
 def test_a_status_changed_by_hand_is_found_and_repaired(state):
-    assert answer(state, "db", "check") == {"differences": [], "is_repaired": False}
+    assert answer(state, "db", "check") == {"differences": [], "repaired": 0, "is_repaired": False}
     spoil(state, "UPDATE orders SET status = 'placed' WHERE status = 'filled'")
     found = run(state, "db", "check")
     assert found.exit_code == EXIT_DATA
     assert "status is placed, should be filled" in found.stdout
     repaired = answer(state, "db", "check", "--repair")
     assert repaired["is_repaired"]
-    assert repaired["differences"]
+    assert repaired["repaired"] == len(repaired["differences"]) > 0
     assert run(state, "db", "check").exit_code == 0
     verified = answer(state, "db", "verify-audit")
     assert verified["broken"] is None
@@ -123,7 +123,11 @@ def test_a_broken_link_of_the_audit_log_is_named(state):
     assert "record 5" in result.stderr
     assert json.loads(run(state, "db", "verify-audit", "--json").stdout)["broken"]["id"] == 5
     # The journal knows better, and the log is never repaired.
-    assert run(state, "db", "check", "--repair").exit_code == EXIT_DATA
+    spoil(state, "UPDATE orders SET status = 'placed' WHERE rowid = 1")
+    mended = run(state, "db", "check", "--repair")
+    assert mended.exit_code == EXIT_DATA
+    assert "2 rows differ from the journal: 1 repaired, 1 not: the audit log is never repaired" in mended.stdout
+    assert "1 rows differ from the journal: 0 repaired" in run(state, "db", "check", "--repair").stdout
 
 
 def test_rebuilding_asks_first_and_then_leaves_what_was(state):

@@ -77,7 +77,10 @@ class Checked(msgspec.Struct, frozen=True):
     """The answer of `db check --json`."""
 
     differences: list[check.Difference]
+    repaired: int
+    """How many of them were; records of the audit log never are."""
     is_repaired: bool
+    """Whether all of them were."""
 
 
 @db_app.command("check")
@@ -92,8 +95,8 @@ def check_command(
 ) -> None:
     """Compare every row with what the journal says; exits with 3 where one differs and was not repaired.
 
-    A repair is in the audit log, with what was there. Series of the market are not compared, as the journal keeps the
-    market for a day only.
+    A repair is in the audit log, with what was there; records of that log are never repaired. Series of the market are
+    not compared, as the journal keeps the market for a day only.
     """
     settings = settings_for(state, config, override)
     folder = settings.trade.state
@@ -107,9 +110,7 @@ def check_command(
     else:
         for difference in answer.differences[:_SHOWN]:
             out().print(escape(tables.difference_text(difference)), soft_wrap=True, highlight=False)
-        count = len(answer.differences)
-        ending = ", repaired" if answer.is_repaired else ""
-        say(f"{count} rows differ from the journal{ending}" if count else "every row is what the journal says")
+        say(_outcome(answer, was_to_repair=repair))
     if answer.differences and not answer.is_repaired:
         raise typer.Exit(EXIT_DATA)
 
@@ -117,7 +118,17 @@ def check_command(
 async def _checked(database: Database, folder: Path, *, repair: bool) -> Checked:
     found = await check.compare(database, StateJournals(folder), source_of(folder))
     mended = await check.repair(database, found, done_by()) if repair and found.differences else []
-    return Checked(found.differences, bool(mended) and len(mended) == len(found.differences))
+    return Checked(found.differences, len(mended), bool(mended) and len(mended) == len(found.differences))
+
+
+def _outcome(checked: Checked, *, was_to_repair: bool) -> str:
+    count, left = len(checked.differences), len(checked.differences) - checked.repaired
+    if not count:
+        return "every row is what the journal says"
+    text = f"{count} rows differ from the journal"
+    if not was_to_repair:
+        return text
+    return f"{text}: {checked.repaired} repaired" + (f", {left} not: the audit log is never repaired" if left else "")
 
 
 @db_app.command("prune")
@@ -132,7 +143,7 @@ def prune_command(
 ) -> None:
     """Take away series that are older than their time: market pictures 30 days, densities 60, candles 90.
 
-    `stakan project` does it once a day by itself.
+    `stakan project` does it once an hour by itself.
     """
     settings = settings_for(state, config, override)
     found = asked(settings, lambda database: upkeep.prune(database, time.time_ns(), dry_run=dry_run))
