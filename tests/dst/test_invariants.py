@@ -524,6 +524,27 @@ def test_a_bot_that_is_killed_at_the_disk_goes_on(operations):
     assert outcome.kills == 2
 
 
+@pytest.mark.parametrize("power", [False, True])
+@pytest.mark.parametrize("operations", [1, 2])
+def test_a_bot_that_is_killed_at_the_disk_while_an_order_waits_for_it_goes_on(operations, power):
+    kills = tuple(
+        KillAtDisk(at_s=at, operations=operations, after="order", down_s=0.5, power=power) for at in (1.0, 6.0)
+    )
+    outcome = World(a_plan(14.0, faults=kills)).run()
+    assert outcome.breach is None, (outcome.breach, *outcome.story)
+    assert outcome.faults == {"kill at disk, an order waiting": 2}
+    assert outcome.orders > 3
+
+
+def test_a_journal_goes_to_the_disk_as_often_as_the_plan_says():
+    operations = []
+    for interval in ("50ms", "200ms", "1s"):
+        world = World(a_plan(journal_interval=interval))
+        assert world.run().breach is None
+        operations.append(world.disk.operations)
+    assert operations[0] > 2 * operations[1] > 4 * operations[2]
+
+
 def test_a_bot_whose_disk_is_full_opens_nothing_and_goes_on_when_there_is_room():
     world = World(a_plan(12.0, faults=(FullDisk(at_s=3.0, until_s=6.0),)))
     outcome = world.run()

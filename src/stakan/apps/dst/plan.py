@@ -18,6 +18,8 @@ WARM_S = 5.0
 """The bot begins in fair weather, as it would not begin otherwise."""
 _A_DAY = 1_790_000_000 * SECOND // DAY
 _DEEDS: tuple[Literal["remove stop", "close", "cancel", "open"], ...] = ("remove stop", "close", "cancel", "open")
+_OPERATIONS_OF_A_COMMIT = 2
+"""A write and a sync; either may be done, in part or as a whole, when the process dies in it."""
 _BOOK_FAULTS = ("gap", "restart", "cross", "repeat", "stale")
 
 
@@ -141,9 +143,12 @@ class Kill(Fault, frozen=True, kw_only=True, tag="kill"):
 
 
 class KillAtDisk(Fault, frozen=True, kw_only=True, tag="kill at disk"):
-    """The process is killed in the n-th operation of the disk after the moment. It is started again."""
+    """The process is killed in an operation of the disk: the n-th of those that count. It is started again."""
 
     operations: int = 1
+    after: Literal["", "order"] = ""
+    """Counted from the next decision about an order, so that the first are those of the commit that it waits for; empty:
+    from the moment, when nearly all are of flushes that nothing waits for."""
     down_s: float = 1.0
     power: bool = False
 
@@ -193,6 +198,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Wall time at which it begins."""
     daily_loss: Decimal = Decimal("0.02")
     """Share of the day's first equity that halts."""
+    journal_interval: str = "50ms"
+    """The bot's setting `trade.journal_interval`."""
     faults: tuple[AnyFault, ...] = ()
 
 
@@ -207,6 +214,7 @@ def draw(seed: int, seconds: float = BASE_S) -> Plan:
         seconds=seconds,
         start_ns=_start(chance),
         daily_loss=Decimal(chance.choice(("0.02", "0.0004"))),
+        journal_interval=chance.choice(("50ms", "200ms", "1s")),
         faults=tuple(sorted(faults, key=lambda fault: fault.at_s)),
     )
 
@@ -265,13 +273,20 @@ def _kill(chance: random.Random, at: float) -> AnyFault:
     down, power = _r(10 ** chance.uniform(-0.7, 0.9)), chance.random() < 0.4
     match chance.choice(("time", "order", "order", "halt", "disk", "disk")):
         case "disk":
-            return KillAtDisk(at_s=at, operations=chance.randint(1, 10), down_s=down, power=power)
+            return _kill_at_disk(chance, at, down, power=power)
         case "order":
             return Kill(at_s=at, calls=chance.randint(0, 12), after="order", down_s=down, power=power)
         case "halt":
             return Kill(at_s=at, calls=chance.randint(0, 100), after="halt", down_s=min(down, 2.0), power=power)
         case _:
             return Kill(at_s=at, calls=chance.randint(0, 5), down_s=down, power=power)
+
+
+def _kill_at_disk(chance: random.Random, at: float, down: float, *, power: bool) -> AnyFault:
+    if chance.random() < 0.3:
+        return KillAtDisk(at_s=at, operations=chance.randint(1, 10), down_s=down, power=power)
+    operations = chance.randint(1, _OPERATIONS_OF_A_COMMIT)
+    return KillAtDisk(at_s=at, operations=operations, after="order", down_s=down, power=power)
 
 
 def _slow_disk(chance: random.Random, at: float) -> AnyFault:

@@ -110,6 +110,11 @@ class Records:
         """Whether an order is on the disk."""
         return sent.number <= self.synced
 
+    @property
+    def is_all_durable(self) -> bool:
+        """Whether no order waits for the disk."""
+        return all(self.is_durable(sent) for sent in self.sent.values())
+
     # --- steps ------------------------------------------------------------------------------------------------------
 
     def _take(self, event: AnyEvent, step: Step, life: int) -> list[Booking]:

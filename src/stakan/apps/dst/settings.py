@@ -33,6 +33,7 @@ def settings_of(plan: Plan) -> Settings:
             {"name": "exposure", "parameters": _exposure()},
             {"name": "daily_loss", "parameters": {"max_share": str(plan.daily_loss)}},
         ],
+        "trade": {"journal_interval": plan.journal_interval},
         "venue": {"environment": "local", "depth": 50, "best_quotes": False},
     }
     return settings_from(table)

@@ -129,10 +129,8 @@ class World:
         if process is None or process.is_over or self._doom is not None:
             return
         self._doom = kill
-        if isinstance(kill, KillAtDisk):
-            self.disk.kill_at = self.disk.operations + kill.operations
-        elif not kill.after:
-            process.time.doomed_in = kill.calls
+        if not kill.after:
+            self._count_down(kill, process)
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -362,7 +360,15 @@ class World:
     def _count_from(self, process: Process, what: str) -> None:
         """A kill that waits for this counts from now on."""
         kill = self._doom
-        if isinstance(kill, Kill) and kill.after == what and process.time.doomed_in is None:
+        if kill is not None and kill.after == what:
+            self._count_down(kill, process)
+
+    def _count_down(self, kill: Kill | KillAtDisk, process: Process) -> None:
+        """From now on, unless it counts already."""
+        if isinstance(kill, KillAtDisk):
+            if self.disk.kill_at is None:
+                self.disk.kill_at = self.disk.operations + kill.operations
+        elif process.time.doomed_in is None:
             process.time.doomed_in = kill.calls
 
     def let_go_on(self) -> None:
@@ -386,7 +392,8 @@ class World:
         self.disk.kill_at = None
         assert kill is not None
         self.kills += 1
-        self.counts[str(type(kill).__struct_config__.tag)] += 1
+        name = str(type(kill).__struct_config__.tag)
+        self.counts[name if self.auditor.records.is_all_durable else f"{name}, an order waiting"] += 1
         if kill.power:
             self._lost_power = True
             self.disk.lose_power()
