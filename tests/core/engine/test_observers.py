@@ -181,7 +181,7 @@ def test_one_that_leans_on_it_is_vetoed_and_says_why():
     steps = live(watched(Leaning(), detector=Watcher(every=1, confidence=0.9)), [a_snapshot(ts=SECOND)])
     (refused,) = facts(steps, SignalRefused)
     assert refused.reason is Reason.MANIPULATION
-    assert "spoofing of buys at 639000 to 640000" in refused.detail
+    assert "spoofing of buys at 63900.0 to 64000.0" in refused.detail
     assert not [command for _, step in steps for command in step.commands if isinstance(command, SubmitOrder)]
 
 

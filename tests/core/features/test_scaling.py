@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from stakan.core.domain.errors import DataError
 from stakan.core.features.catalogue import FEATURE_COUNT, FEATURE_NAMES, FEATURE_SET, Feature
 from stakan.core.features.scaling import Moments, Scaling, VectorRows, demand, fit
+from stakan.core.features.vector import FeatureVector
 
 EVERYTHING = 2**62
 FEW = settings(max_examples=25)
@@ -195,3 +196,24 @@ def test_other_features_are_refused_by_name():
         demand("stakan-90-1", "x", "the model")
     with pytest.raises(DataError, match="names of schema 00ff"):
         demand(FEATURE_SET, "00ff", "the model")
+
+
+@FEW
+@given(st.integers(0, 2**32))
+def test_a_vector_gives_itself_scaled_by_name_and_refuses_a_scaler_of_other_features(seed):
+    training = rows(seed, 60)
+    scaler = fit(Scaling.STANDARD, [training], EVERYTHING)
+    vector = FeatureVector(
+        training.values[7], training.warm[7], 7, has_open_candle=False, compute=lambda _feature: None
+    )
+    scaled = vector.to_array(scaler)
+    for index, name in enumerate(vector.names):
+        one = scaler.features[index]
+        assert one.name == name
+        is_told = vector.warm[index] and one.scale > 0
+        expected = (vector.values[index] - one.center) / one.scale if is_told else 0.0
+        assert scaled[index] == pytest.approx(expected, rel=1e-6)
+    assert np.array_equal(np.concatenate(list(vector.to_channels(scaler).values())), scaled)
+    other = msgspec.structs.replace(scaler, feature_set="another")
+    with pytest.raises(DataError, match="the scaler is of feature set 'another'"):
+        vector.to_array(other)

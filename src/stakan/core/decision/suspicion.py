@@ -7,6 +7,7 @@ import msgspec
 
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.findings import Finding
+from stakan.core.domain.instrument import Instrument
 from stakan.core.domain.trading import Signal
 from stakan.core.domain.units import SECOND, Nanos
 
@@ -37,7 +38,7 @@ class Weighed(NamedTuple):
     veto: str | None = None
 
 
-def weigh(signal: Signal, findings: Sequence[Finding], params: Suspicion, now: int) -> Weighed:
+def weigh(signal: Signal, findings: Sequence[Finding], rules: Instrument, params: Suspicion, now: int) -> Weighed:
     """The signal weakened by the most confident finding that it follows, or with the reason of its veto.
 
     A finding of one side speaks against signals of that side, as what it shows suggests their direction; one of neither
@@ -48,13 +49,13 @@ def weigh(signal: Signal, findings: Sequence[Finding], params: Suspicion, now: i
         return Weighed(signal)
     leaned_on = max((one for one in against if _lies_in(signal, one)), key=_confidence, default=None)
     if leaned_on is not None and leaned_on.confidence >= params.veto:
-        return Weighed(signal, f"leans on {_told(leaned_on)}")
+        return Weighed(signal, f"leans on {_told(leaned_on, rules)}")
     worst = max(against, key=_confidence)
     doubt = params.weight * worst.confidence
     if doubt == 0:
         return Weighed(signal)
     strength = signal.strength * (1.0 - doubt)
-    reasons = (*signal.reasons, f"strength {signal.strength:.2f} to {strength:.2f}: {_told(worst)}")
+    reasons = (*signal.reasons, f"strength {signal.strength:.2f} to {strength:.2f}: {_told(worst, rules)}")
     return Weighed(msgspec.structs.replace(signal, strength=strength, doubt=doubt, reasons=reasons))
 
 
@@ -75,7 +76,8 @@ def _confidence(finding: Finding) -> float:
     return finding.confidence
 
 
-def _told(finding: Finding) -> str:
-    where = f" at {finding.low} to {finding.high}" if finding.low is not None else ""
+def _told(finding: Finding, rules: Instrument) -> str:
+    low, high = finding.low, finding.high
+    where = f" at {rules.price(low)} to {rules.price(high)}" if low is not None and high is not None else ""
     side = f" of {finding.side.name.lower()}s" if finding.side is not None else ""
     return f"{finding.pattern.value}{side}{where}, confidence {finding.confidence:.2f} ({finding.detector})"

@@ -32,7 +32,7 @@ def consider(turn: Turn, state: InstrumentState, view: View) -> None:
         if opinion is not None:
             # Whatever it says, a strategy speaks for itself and of the instrument that it was asked about.
             own = msgspec.structs.replace(opinion, strategy=name, instrument=state.rules.id)
-            signal, veto = weigh(own, state.findings, turn.config.suspicion, view.now)
+            signal, veto = weigh(own, state.findings, state.rules, turn.config.suspicion, view.now)
             turn.note(SignalProposed(signal=signal))
             if veto is None:
                 signals.append(signal)

@@ -7,7 +7,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from stakan.core.features.catalogue import CHANNELS, FEATURE_NAMES, FEATURE_SET, Channel, Feature
+from stakan.core.features.catalogue import CHANNELS, FEATURE_NAMES, FEATURE_SET, SCHEMA_HASH, Channel, Feature
+from stakan.core.features.scaling import Scaler, demand
 
 
 class FeatureVector(msgspec.Struct, frozen=True, eq=False, gc=False):
@@ -16,7 +17,9 @@ class FeatureVector(msgspec.Struct, frozen=True, eq=False, gc=False):
     Groups of features are computed when one of them is asked for, so that nobody waits for what nobody reads.
     """
 
+    names: ClassVar[tuple[str, ...]] = FEATURE_NAMES
     version: ClassVar[str] = FEATURE_SET
+    schema_hash: ClassVar[str] = SCHEMA_HASH
 
     kept_values: npt.NDArray[np.float64]
     kept_warmth: npt.NDArray[np.bool_]
@@ -52,13 +55,19 @@ class FeatureVector(msgspec.Struct, frozen=True, eq=False, gc=False):
                 return False
         return True
 
-    def to_array(self) -> npt.NDArray[np.float32]:
-        """A copy, shape (FEATURE_COUNT,)."""
-        return self.values.astype(np.float32)
+    def to_array(self, scaler: Scaler | None = None) -> npt.NDArray[np.float32]:
+        """A copy, shape (FEATURE_COUNT,); scaled where a scaler is given, what is not warm is 0 then.
 
-    def to_channels(self) -> dict[Channel, npt.NDArray[np.float32]]:
-        """Copies of the order book's 50, the candle's 25 and the indicators' 35 features."""
-        array = self.to_array()
+        Raises DataError where the scaler was fitted for other features.
+        """
+        if scaler is None:
+            return self.values.astype(np.float32)
+        demand(scaler.feature_set, scaler.schema_hash, "the scaler")
+        return scaler.transform(self.values, self.warm)
+
+    def to_channels(self, scaler: Scaler | None = None) -> dict[Channel, npt.NDArray[np.float32]]:
+        """Copies of the order book's 50, the candle's 25 and the indicators' 35 features; see `to_array`."""
+        array = self.to_array(scaler)
         return {channel: array[stretch].copy() for channel, stretch in CHANNELS.items()}
 
     def as_dict(self) -> dict[str, float]:
