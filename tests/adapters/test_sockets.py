@@ -382,8 +382,11 @@ def test_many_sockets_behind_one_budget_never_connect_more_often_than_it_allows(
         if more := backoff.held_back(at):
             heapq.heappush(coming, (at + more, number))
             continue
+        left = budget.left(at)
+        assert (left > 0) == (budget.wait(at) == 0)
         backoff.begun(at)
         begun.append(at)
+        assert budget.left(at) == left - 1 == most - sum(one > at - 5 * MINUTE for one in begun)
         backoff.opened(at)
         backoff.closed(at + life)
         heapq.heappush(coming, (at + life + backoff.wait(at + life), number))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.core.engine.builders import BTC, MS, SECOND, a_print
 
-from stakan.apps.driver import SETTLE_NS, VirtualTime
+from stakan.apps.driver import SETTLE_NS, EventOrder, VirtualTime
 from stakan.core.domain.batch import BatchBuilder, MarketWindow, window
 from stakan.core.domain.commands import CancelOrder, RequestSnapshot, SetTimer
 from stakan.core.domain.events import Flatten, OrderAccepted, TimerFired, TradePrint
@@ -172,6 +172,21 @@ def test_a_timer_fires_once_at_its_time():
     bot = Bot(on(0, SetTimer(key="t", at=3 * SECOND)))
     live(bot, FakeSimulator(), a_history([SECOND, 5 * SECOND]))
     assert bot.words == [(0, SECOND), ("t", 3 * SECOND), (1, 5 * SECOND), ("end", 5 * SECOND)]
+
+
+def test_what_waits_to_enter_is_news_and_no_timer():
+    seen, order = [], None
+
+    def fold(event):
+        commands = (SetTimer(key="t", at=9 * SECOND),) if name_of(event) == "first" else ()
+        seen.append((name_of(event), order.waiting))
+        return Step(len(seen), event.ts_recv, (), commands)
+
+    told = [news("first", SECOND, 2 * SECOND), news("second", SECOND, 3 * SECOND)]
+    order = EventOrder(FakeSimulator(told), fold, lambda _command: None)
+    order.live_until(4 * SECOND)
+    assert seen == [("first", 1), ("second", 0)]
+    assert (order.waiting, order.next_due) == (0, 9 * SECOND)
 
 
 def test_a_timer_in_the_past_fires_now():

@@ -167,7 +167,7 @@ def test_books_are_shown_by_symbol():
 
 
 def test_the_exchange_is_shown_as_its_parts_say():
-    breakers = [Breaker("orders", "open", 7, 2), Breaker("queries", "closed")]
+    breakers = {"account": [Breaker("orders", "open", 7, 2)], "market": [Breaker("orders", "closed")]}
     found = samples(
         some_metrics(
             connections=lambda: {"public_1": True, "private": False},
@@ -177,10 +177,13 @@ def test_the_exchange_is_shown_as_its_parts_say():
     )
     assert of(found, "stakan_connection_up", connection="public_1") == 1
     assert of(found, "stakan_connection_up", connection="private") == 0
-    states = {state: of(found, "stakan_breaker_state", capability="orders", state=state) for state in STATES}
-    assert states == {"closed": 0, "open": 1, "half-open": 0}
-    assert of(found, "stakan_breaker_failures_total", capability="orders") == 7
-    assert of(found, "stakan_breaker_opened_total", capability="orders") == 2
+    for connection, now in (("account", "open"), ("market", "closed")):
+        labels = {"connection": connection, "capability": "orders"}
+        states = {state: of(found, "stakan_breaker_state", **labels, state=state) for state in STATES}
+        assert states == dict.fromkeys(STATES, 0) | {now: 1}
+    labels = {"connection": "account", "capability": "orders"}
+    assert of(found, "stakan_breaker_failures_total", **labels) == 7
+    assert of(found, "stakan_breaker_opened_total", **labels) == 2
     assert of(found, "stakan_rate_limit_tokens", group="order/create") == 3
     assert of(found, "stakan_rate_limit_wait_seconds", group="order/create") == 0.25
 

@@ -74,6 +74,11 @@ class ConnectBudget:
         taken = self._taken
         return max(0, taken[0] + self._window - now) if len(taken) == taken.maxlen else 0
 
+    def left(self, now: int) -> int:
+        """How many connects may begin now."""
+        assert self._taken.maxlen is not None
+        return self._taken.maxlen - sum(1 for at in self._taken if at + self._window > now)
+
     def take(self, now: int) -> None:
         """A connect was begun."""
         self._taken.append(now)

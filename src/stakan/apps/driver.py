@@ -83,8 +83,8 @@ class EventOrder:
 
     @property
     def waiting(self) -> int:
-        """How many events are known of by now."""
-        return len(self._coming)
+        """How many events are on their way; timers are not, they wait for their time."""
+        return sum(1 for _, _, event in self._coming if not isinstance(event, TimerFired))
 
     def live_until(self, now: int) -> None:
         """Let everything enter that reaches the bot up to `now`."""

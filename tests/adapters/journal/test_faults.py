@@ -139,10 +139,12 @@ def test_a_full_disk_reaches_the_caller_and_the_ballast_makes_room():
     journal.event(1, a_timer(1))
     with pytest.raises(DiskFull):
         journal.sync()
+    assert journal.backlog > 0
     assert disk.exists(FOLDER / BALLAST)
     assert journal.release_ballast()
     assert not journal.release_ballast()
     journal.sync()
+    assert journal.backlog == 0
     assert [number for number, _ in read_events(FOLDER, disk=disk)] == [1]
     assert disk.files[FOLDER / "000001.journal"].synced == disk.size(FOLDER / "000001.journal")
     disk.capacity = None

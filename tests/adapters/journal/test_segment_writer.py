@@ -25,12 +25,12 @@ def a_segment(*blocks, fails=()):
 
 def test_what_was_synced_aside_is_not_kept_in_memory():
     disk, segment = a_segment(b"one", b"two")
+    assert (segment.size, segment.unsynced, segment.kept) == (6, 0, 6)
     segment.write()
-    assert (segment.size, segment.unsynced) == (6, 6)
+    assert (segment.size, segment.unsynced, segment.kept) == (6, 6, 6)
     segment.sync_aside()
     segment.write()
-    assert (segment.size, segment.unsynced) == (6, 0)
-    assert not segment._sealed
+    assert (segment.size, segment.unsynced, segment.kept) == (6, 0, 0)
     assert durable(disk) == b"onetwo"
 
 

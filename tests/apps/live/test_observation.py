@@ -17,7 +17,10 @@ from tests.apps.live.test_invariants import BOUND, Watched, an_entry
 from tests.apps.live.test_session import RELEASE, a_session
 from tests.core.engine.builders import BTC, SECOND, a_snapshot
 
+from stakan.adapters.exchanges.bybit.capabilities import Capability
+from stakan.adapters.exchanges.bybit.limits import Group
 from stakan.adapters.exchanges.bybit.market_client import MarketClient
+from stakan.adapters.sockets import ConnectBudget
 from stakan.apps.doctor import venue_of
 from stakan.apps.live.bot import BotPlan
 from stakan.apps.live.clock import WallClock
@@ -153,6 +156,8 @@ def test_metrics_of_a_bot_that_trades_are_there(followed):
     assert found["stakan_journal_bytes", ()] > 0
     assert found["stakan_event_loop_lag_seconds_count", ()] > 0
     assert found["stakan_rate_limit_tokens", ("order/create",)] > 0
+    for connection in ("market", "account"):
+        assert found["stakan_breaker_state", ("market data over REST", connection, "closed")] == 1
     assert found["stakan_reconciliation_age_seconds", ()] >= 0
     assert ("stakan_queue_depth", ("consoles",)) in found
     assert sum(value for (name, _), value in found.items() if name == "stakan_invariant_breaches_total") == 0
@@ -200,6 +205,36 @@ def test_timers_and_tasks_of_a_request_inherit_its_trace():
     seen, after = asyncio.run(send())
     assert sorted(seen) == [("task", "s-1"), ("timer", "s-1")]
     assert after == {}
+
+
+@pytest.mark.parametrize("mode", ["paper", "shadow", "testnet"])
+def test_every_breaker_limit_and_queue_of_a_mode_is_shown(tmp_path, mode):
+    async def look():
+        async with a_session(tmp_path, mode) as session:
+            sources, market = session.observation.sources, session._market
+            market.breakers[Capability.MARKET].failure(session._now(), "down")
+            now = session._now()
+            for _ in range(2 * market.shared.limiter.of_address[Group.MARKET].most):
+                market.shared.limiter.acquire(Group.MARKET, now, SECOND * 60, over_http=True)
+            market.shared.connects.take(now)
+            session.bot.journal.append(Step(session.bot.engine.state.number, SECOND, (MARKED,)))
+            session.observation.observe(a_snapshot(ts=SECOND), Step(1, SECOND, (MARKED,)))
+            failed = {name: [one.failed for one in found] for name, found in sources.breakers().items()}
+            return failed, sources.budgets(), {name: read() for name, read in sources.queues.items()}
+
+    failed, budgets, queues = asyncio.run(look())
+    expected = {"market": [int(one is Capability.MARKET) for one in Capability]}
+    if mode == "testnet":
+        expected["account"] = [0 for _ in Capability]
+    assert failed == expected
+    assert budgets.keys() > {*Group, "connects"}
+    assert budgets[Group.MARKET].left == 0
+    assert budgets["connects"].left == ConnectBudget().left(0) - 1
+    assert queues.keys() >= {"engine", "timers", "journal", "narration", "requests"}
+    assert queues["requests"] > 0
+    assert queues["narration"] == 1
+    assert queues["journal"] > 0
+    assert queues["engine"] == 0
 
 
 def test_a_breach_is_counted_logged_and_among_the_problems(tmp_path, caplog):

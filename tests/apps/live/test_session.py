@@ -73,6 +73,24 @@ def test_a_release_lets_the_exchanges_side_trade_again_too(tmp_path):
     assert not any("until released" in line for line in problems)
 
 
+@pytest.mark.parametrize("mode", ["paper", "shadow", "testnet"])
+def test_a_release_closes_the_breakers_of_every_connection(tmp_path, mode):
+    async def release():
+        async with a_session(tmp_path, mode) as session:
+            owners = [session._market, *([session.account.venue] if session.account is not None else [])]
+            breakers = [breaker for owner in owners for breaker in owner.breakers.values()]
+            for breaker in breakers:
+                for _ in range(breaker.threshold):
+                    breaker.failure(session._now(), "down")
+            before = [breaker.is_closed for breaker in breakers]
+            session.accept(RELEASE)
+            return before, [breaker.is_closed for breaker in breakers]
+
+    before, after = asyncio.run(release())
+    assert not any(before)
+    assert all(after)
+
+
 def test_margin_tiers_of_the_run_before_are_looked_at_again(tmp_path):
     """At a restart they are not asked for: that is a question for each of hundreds of instruments."""
 

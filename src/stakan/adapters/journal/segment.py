@@ -42,7 +42,7 @@ class SegmentWriter:
     @property
     def size(self) -> int:
         """Bytes of all blocks, in the file or not yet."""
-        return self._synced + sum(map(len, self._sealed))
+        return self._synced + self.kept
 
     @property
     def synced(self) -> int:
@@ -53,6 +53,11 @@ class SegmentWriter:
     def unsynced(self) -> int:
         """Bytes in the file that a loss of power may take."""
         return self._length - self._synced
+
+    @property
+    def kept(self) -> int:
+        """Bytes of blocks that are kept in memory, because they are not known to be on the disk."""
+        return sum(map(len, self._sealed))
 
     def put(self, block: bytes) -> None:
         """Take a sealed block; `write` puts it into the file."""

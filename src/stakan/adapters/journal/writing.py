@@ -100,6 +100,11 @@ class FileJournal:
                 disk.remove(self._segment.path)
             raise
 
+    @property
+    def backlog(self) -> int:
+        """Bytes that are kept in memory, because they are not known to be on the disk."""
+        return self._segment.kept + (0 if self._block.is_empty else len(self._block))
+
     def event(self, number: int, event: AnyEvent) -> None:
         """Write what enters the engine as step `number`.
 

@@ -32,6 +32,11 @@ class Durable:
         self._full = full
         self._is_full = False
 
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait in memory for the disk; 0 where the journal does not tell."""
+        return int(getattr(self._journal, "backlog", 0))
+
     def event(self, number: int, event: AnyEvent) -> None:
         """See `RunJournal`; kept in memory where there is no room."""
         self._later(lambda: self._journal.event(number, event))

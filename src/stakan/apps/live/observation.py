@@ -9,12 +9,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import Context, copy_context
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from stakan import __version__
 from stakan.adapters.exchanges.bybit.client import BybitAccount
+from stakan.adapters.exchanges.bybit.limits import Budget
 from stakan.adapters.exchanges.bybit.market_client import MarketClient
 from stakan.adapters.feature_store import MemoryFeatureStore
 from stakan.adapters.redis.budget import SharedBudget
@@ -70,7 +71,12 @@ class Observation:
         self.sources = Sources(
             now=now,
             about={"version": __version__, "mode": bot.plan.mode, "run": run},
-            queues={"engine": lambda: bot.loop.waiting},
+            queues={
+                "engine": lambda: bot.loop.waiting,
+                "timers": lambda: len(bot.engine.pending_timers),
+                "journal": lambda: bot.journal.backlog,
+                "narration": lambda: len(self._later),
+            },
             resyncs=bot.around.resyncs,
             problems=bot.around.problems,
             journal=bot.plan.run_folder / JOURNAL_FOLDER,
@@ -102,13 +108,14 @@ class Observation:
         self._market, self._account = market, account
         self.sources.connections = self._connections
         self.sources.breakers = self._breakers
+        self.sources.budgets = self._budgets
+        self.sources.queues["requests"] = lambda: market.shared.limiter.waiting(self._now())
         if traced is not None:
             self._is_traced = True
             traced.trace, traced.sent = self._trace, self._sent
         if account is not None:
             venue = account.venue
             self.sources.account_read_ts = lambda: venue.account_read_ts
-            self.sources.budgets = lambda: venue.limiter.budgets(self._now())
 
     def keep_features_in(self, store: MemoryFeatureStore | RedisFeatureStore) -> None:
         """Another place for feature vectors than this process alone."""
@@ -245,11 +252,19 @@ class Observation:
             found["feature_store"] = bool(self._feature_store.is_connected)
         return found
 
-    def _breakers(self) -> Iterable[Capability]:
-        """Of the account, or of the market where there is none; none where they have none."""
-        owner: Any = self._account.venue if self._account is not None else self._market
-        found = getattr(owner, "breakers", ())
-        return found.values() if isinstance(found, Mapping) else found
+    def _breakers(self) -> Mapping[str, Iterable[Capability]]:
+        assert self._market is not None
+        found = {"market": self._market.breakers.values()}
+        if self._account is not None:
+            found["account"] = self._account.venue.breakers.values()
+        return found
+
+    def _budgets(self) -> Mapping[str, Budget]:
+        """Of market and account, which share them."""
+        assert self._market is not None
+        now, shared = self._now(), self._market.shared
+        connects = Budget(shared.connects.left(now), shared.connects.wait(now))
+        return {**shared.limiter.budgets(now), "connects": connects}
 
 
 class Traced:

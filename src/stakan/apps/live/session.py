@@ -161,9 +161,11 @@ class Session:
         around.features = self.observation.features.latest
 
     def accept(self, request: AnyOperatorRequest) -> str:
-        """As the bot does; what releases it also lets orders leave again that the exchange's side held back."""
-        if isinstance(request, ReleaseHalt) and self.account is not None:
-            self.account.venue.release()
+        """As the bot does; what releases it also closes breakers, and lets orders leave that the venue held back."""
+        if isinstance(request, ReleaseHalt):
+            self._market.release()
+            if self.account is not None:
+                self.account.venue.release()
         return self.bot.accept(request)
 
     async def live(self, folder: Path, stopping: Stopping, say: Say) -> Ended:

@@ -77,7 +77,8 @@ class Sources(msgspec.Struct):
     queues: dict[str, Callable[[], int]] = msgspec.field(default_factory=dict)
     """Depths by name."""
     connections: Callable[[], Mapping[str, bool]] = dict
-    breakers: Callable[[], Iterable[Capability]] = tuple
+    breakers: Callable[[], Mapping[str, Iterable[Capability]]] = dict
+    """By connection."""
     budgets: Callable[[], Mapping[str, Budget]] = dict
     """Rate limits by group."""
     resyncs: Callable[[InstrumentId], int] = lambda _key: 0

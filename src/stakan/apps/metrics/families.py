@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from stakan.apps.live.histogram import Histogram
 from stakan.apps.live.invariants import ABOUT
 from stakan.apps.live.latency import STAGES
-from stakan.apps.metrics.counting import Metrics
+from stakan.apps.metrics.counting import Capability, Metrics
 from stakan.core.domain.findings import Pattern
 from stakan.core.domain.ids import split_instrument_id
 from stakan.core.domain.trading import TradingState
@@ -122,10 +122,16 @@ def _book_age(metrics: Metrics) -> Values:
     )
 
 
-def _breakers(metrics: Metrics) -> Values:
-    for breaker in metrics.sources.breakers():
+def _breakers(metrics: Metrics) -> Iterator[tuple[Labels, Capability]]:
+    for connection, breakers in metrics.sources.breakers().items():
+        for breaker in breakers:
+            yield (connection, breaker.name), breaker
+
+
+def _breaker_states(metrics: Metrics) -> Values:
+    for labels, breaker in _breakers(metrics):
         for state in _BREAKER_STATES:
-            yield (breaker.name, state), int(breaker.state == state)
+            yield (*labels, state), int(breaker.state == state)
 
 
 def _trading(metrics: Metrics) -> Values:
@@ -207,8 +213,9 @@ FAMILIES = (
         _QUEUES,
         "stakan_queue_depth",
         GAUGE,
-        "What waits: events on their way to the engine, bytes that consoles have not read, log lines, feature vectors "
-        "on their way to Redis",
+        "What waits. engine: events on their way to it; timers: those that are set; journal: bytes in memory that are "
+        "not on the disk; requests: for their place within the rate limits; narration: steps to be told of; logs: "
+        "lines; consoles: bytes that they have not read; features: vectors on their way to Redis",
         lambda m: _by_name((name, read()) for name, read in m.sources.queues.items()),
         ("queue",),
     ),
@@ -355,31 +362,31 @@ FAMILIES = (
         _EXCHANGE,
         "stakan_breaker_state",
         GAUGE,
-        "1 for the state that a circuit breaker is in",
-        _breakers,
-        ("capability", "state"),
+        "1 for the state that a circuit breaker is in; connections are market (of every mode) and account",
+        _breaker_states,
+        ("connection", "capability", "state"),
     ),
     Family(
         _EXCHANGE,
         "stakan_breaker_failures_total",
         COUNTER,
         "Failures that a breaker has seen",
-        lambda m: _by_name((one.name, one.failed) for one in m.sources.breakers()),
-        ("capability",),
+        lambda m: ((labels, one.failed) for labels, one in _breakers(m)),
+        ("connection", "capability"),
     ),
     Family(
         _EXCHANGE,
         "stakan_breaker_opened_total",
         COUNTER,
         "How often a breaker opened",
-        lambda m: _by_name((one.name, one.opened) for one in m.sources.breakers()),
-        ("capability",),
+        lambda m: ((labels, one.opened) for labels, one in _breakers(m)),
+        ("connection", "capability"),
     ),
     Family(
         _EXCHANGE,
         "stakan_rate_limit_tokens",
         GAUGE,
-        "Requests of a group that may be made now",
+        "Requests of a group that may be made now; connects of sockets are one",
         lambda m: _by_name((group, one.left) for group, one in m.sources.budgets().items()),
         ("group",),
     ),

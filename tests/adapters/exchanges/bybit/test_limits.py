@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from stakan.adapters.exchanges.bybit.limits import BAN, ORDER_GROUPS, PER_SECOND, Group, RateLimiter, Window
 from stakan.core.domain.errors import RateLimited
-from stakan.core.domain.units import MILLISECOND, SECOND
+from stakan.core.domain.units import MILLISECOND, MINUTE, SECOND
 
 NOW = 1_000 * SECOND
 
@@ -236,6 +236,17 @@ def test_what_is_left_is_what_could_be_taken_now_without_waiting(moments, later)
     while limiter.acquire(Group.CREATE, now, 60 * SECOND, over_http=False) == 0:
         taken += 1
     assert taken >= budget.left
+
+
+@given(st.lists(st.tuples(st.sampled_from(sorted(Group)), st.integers(0, SECOND)), max_size=80), st.integers(0, MINUTE))
+def test_what_waits_is_what_was_told_to_wait_and_has_not_left(requests, later):
+    limiter = RateLimiter()
+    now, leaves = 0, []
+    for group, pause in requests:
+        now += pause
+        leaves.append(now + limiter.acquire(group, now, MINUTE, over_http=True))
+        assert limiter.waiting(now) == sum(at > now for at in leaves)
+    assert limiter.waiting(now + later) == sum(at > now + later for at in leaves)
 
 
 def test_looking_at_budgets_changes_none():

@@ -125,6 +125,10 @@ class Window:
         used = len(self._taken) - bisect_right(self._taken, now - self.window_ns)
         return 0 if now < self._blocked_until else max(0, self._limit - used)
 
+    def booked(self, now: int) -> int:
+        """How many places are taken by what has not left yet."""
+        return len(self._taken) - bisect_right(self._taken, now)
+
     def take(self, at: int) -> None:
         """Use a token at a moment."""
         insort(self._taken, at)
@@ -248,6 +252,10 @@ class RateLimiter:
     def ban(self, now: int) -> None:
         """The address was refused (HTTP 403): no HTTP at all for ten minutes."""
         self._silent_until = max(self._silent_until, now + BAN)
+
+    def waiting(self, now: int) -> int:
+        """Requests that have a place and wait for it to come."""
+        return sum(window.booked(now) for window in self._groups.values())
 
     def budgets(self, now: int) -> dict[str, Budget]:
         """What is left of each, to be looked at: of the groups, and of the address's part for orders and for queries."""

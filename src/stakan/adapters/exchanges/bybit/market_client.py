@@ -63,21 +63,28 @@ class MarketClient:
         self._tasks: list[asyncio.Task[None]] = []
         self._faults = Faults()
         self._measuring: asyncio.Task[None] | None = None
+        self._http: HttpTransport | None = None
+        self._line = self._faults.line = Line(
+            self._transport,
+            self.shared.limiter,
+            self.server_clock,
+            clock=clock,
+            timers=self._faults.timers,
+            chance=chance,
+        )
+        self.breakers: Breakers = self._line.breakers
+        """By capability."""
 
     async def __aenter__(self) -> Self:
         """Measure the exchange's clock; raises VenueError where it cannot be reached."""
         self._session = aiohttp.ClientSession()
-        faults, clock = self._faults, self.server_clock
         self._http = HttpTransport(
-            self._session, self.environment.rest, self.keys, clock, clock=self.clock, failed=faults.add
-        )
-        self._line = faults.line = Line(
-            self._http,
-            self.shared.limiter,
-            clock,
+            self._session,
+            self.environment.rest,
+            self.keys,
+            self.server_clock,
             clock=self.clock,
-            timers=faults.timers,
-            chance=self._chance,
+            failed=self._faults.add,
         )
         try:
             await self.carry_out(measure_clock(self.server_clock, self.clock))
@@ -91,10 +98,10 @@ class MarketClient:
         """Disconnect."""
         await self._close()
 
-    @property
-    def breakers(self) -> Breakers:
-        """By capability."""
-        return self._line.breakers
+    def release(self) -> None:
+        """An operator has looked into it: what breakers hold back may be asked again."""
+        for breaker in self.breakers.values():
+            breaker.reset(self.clock())
 
     async def carry_out(self, procedure: Procedure[T]) -> T:
         """Run a procedure (see `listing`); raises what it raises."""
@@ -144,6 +151,10 @@ class MarketClient:
         self._tasks.append(asyncio.create_task(socket.run()))
         return socket
 
+    def _transport(self, *arguments: object) -> None:
+        assert self._http is not None, "the market is asked before it was entered"
+        self._http(*arguments)  # type: ignore[arg-type]
+
     def _ask(self, path: str, parameters: Mapping[str, str], done: Callable[[msgspec.Raw | None], None]) -> None:
         if not self.breakers[Capability.MARKET].allow(self.clock()):
             # Checks of books and prints of an interruption: a feed lives without them.
@@ -168,5 +179,6 @@ class MarketClient:
             self._measuring.cancel()
             await asyncio.gather(self._measuring, return_exceptions=True)
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._http.close()
+        if self._http is not None:
+            await self._http.close()
         await self._session.close()
