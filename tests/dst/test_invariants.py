@@ -577,14 +577,73 @@ def test_6_a_row_that_is_missing_or_wrong():
     rules = world.host.trading.market.instruments
     assert list(rows.orders_without_record(batch, theirs)) == []
     assert list(rows.executions_without_record(batch, executions, rules)) == []
-    assert list(rows.gaps(batch.audit)) == []
-    about_orders = [entry for entry in batch.audit if entry.action == "order"]
-    assert list(rows.gaps(about_orders[1:]))
+    assert list(rows.positions_that_differ(batch, executions, rules)) == []
     table = batch.inserts[tables.orders]
     del table[next(iter(table))]
     wrong = next(iter(batch.inserts[tables.fills].values()))
     wrong["size_lots"] += 1
     assert len(list(rows.orders_without_record(batch, theirs))) == 1
     assert len(list(rows.executions_without_record(batch, executions, rules))) == 1
+    assert len(list(rows.positions_that_differ(batch, executions, rules))) == 1
     wrong["execution_id"] = "made up"
     assert len(list(rows.executions_without_record(batch, executions, rules))) == 2
+
+
+def test_8_rows_of_an_instrument_that_was_mended_may_tell_of_less_but_of_nothing_else():
+    """What nobody told of is booked as one fill of its own: the position is right, and nothing was made up."""
+    world = World(a_plan())
+    assert world.run().breach is None
+    batch = rows.projected(world.disk, world.runs())
+    theirs = [order for order in world.host.trading.orders.closed if order.link_id]
+    executions = [kept.row for kept in world.host.trading.executions.rows]
+    rules = world.host.trading.market.instruments
+    told = next(iter(batch.inserts[tables.fills].values()))
+    symbol = split_instrument_id(told["instrument"])[2]
+    mended = rows.Mended(symbols={symbol})
+    order = batch.inserts[tables.orders][told["client_order_id"],]
+    order["filled_lots"] -= told["size_lots"]
+    told |= {"origin": FillOrigin.REPAIR.value, "execution_id": "repair-1"}
+
+    def problems(mended):
+        found = list(rows.orders_without_record(batch, theirs, mended))
+        found += rows.executions_without_record(batch, executions, rules, mended)
+        return [*found, *rows.positions_that_differ(batch, executions, rules)]
+
+    assert problems(mended) == []
+    elsewhere = rows.Mended(symbols=rules.keys() - {symbol}, balance=True)
+    assert len(problems(elsewhere)) == len(problems(rows.NOTHING_MENDED)) == 2
+    told["size_lots"] += 1
+    assert len(problems(mended)) == 1
+    told["size_lots"] -= 1
+    told |= {"origin": FillOrigin.ORDER.value}
+    assert len(problems(mended)) == 1
+    order["filled_lots"] += 10 * told["size_lots"]
+    assert len(problems(mended)) == 2
+
+
+def test_8_funding_that_nobody_told_of_is_missed_unless_the_balance_was_mended():
+    """Of a run over midnight, when it is charged."""
+    day = 86_400 * SECOND
+    world = World(a_plan(20.0, start_ns=20_000 * day - 12 * SECOND))
+    assert world.run().breach is None
+    batch = rows.projected(world.disk, world.runs())
+    executions = [kept.row for kept in world.host.trading.executions.rows]
+    rules = world.host.trading.market.instruments
+    payments = batch.inserts.pop(tables.funding_payments)
+    assert len(list(rows.executions_without_record(batch, executions, rules))) == len(payments) > 0
+    assert list(rows.executions_without_record(batch, executions, rules, rows.Mended(balance=True))) == []
+
+
+def test_6_an_audit_log_that_lacks_an_entry_ends_a_run(monkeypatch):
+    projected = rows.projected
+
+    def without_its_last_decision(disk, runs):
+        batch = projected(disk, runs)
+        last = next(entry for entry in reversed(batch.audit) if entry.action == "decision")
+        batch.audit.remove(last)
+        return batch
+
+    monkeypatch.setattr(rows, "projected", without_its_last_decision)
+    breach = World(a_plan()).run().breach
+    assert breach.invariant == 6
+    assert "lacks" in breach.what

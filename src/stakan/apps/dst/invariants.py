@@ -144,22 +144,19 @@ class Auditor:
         self._read_executions()
         return self._rows.get((symbol, execution))
 
-    @property
-    def has_mended(self) -> bool:
-        """Whether the bot had to book what nobody told it of, so that its bookings are not the exchange's one by one."""
-        return bool(self.records.counts["Repaired"] or self.records.counts["BalanceCorrected"])
-
     def all_booked(self) -> None:
         """At the end: every execution of the exchange was booked as a whole, unless its effect had to be mended."""
         self._read_executions()
-        if self.has_mended:
-            return
-        booked = {(split_instrument_id(key)[2], name): lots for (key, name), lots in self.records.booked.items()}
-        funded = {(split_instrument_id(key)[2], name) for key, name in self.records.funded}
+        records = self.records
+        booked = {(split_instrument_id(key)[2], name): lots for (key, name), lots in records.booked.items()}
+        funded = {(split_instrument_id(key)[2], name) for key, name in records.funded}
         for (symbol, name), row in self._rows.items():
             rules = self._host.trading.market.instruments[symbol]
             size = rules.size(booked.get((symbol, name), 0))
-            is_booked = (symbol, name) in funded if row.exec_type == "Funding" else size == Decimal(row.exec_qty)
+            if row.exec_type == "Funding":
+                is_booked = (symbol, name) in funded or records.is_balance_mended
+            else:
+                is_booked = size == Decimal(row.exec_qty) or rules.id in records.mended
             if not is_booked:
                 self.found(8, f"{symbol}: execution {name} of {row.exec_qty} was not booked: {size}")
 

@@ -58,6 +58,11 @@ _LAST_CANCELS_NS = 2 * SECOND
 _SETTLE = "USDT"
 
 
+def run_name(number: int) -> str:
+    """Of the run of a life."""
+    return f"{number:04d}-{MODE}"
+
+
 class NotFit(StakanError):
     """Pre-flight speaks against trading."""
 
@@ -136,7 +141,7 @@ class Process:
         """Whether it ever did."""
         self.bot: Bot | None = None
         self.venue: BybitVenue | None = None
-        self.run = setup.state / "runs" / f"{number:04d}-{MODE}"
+        self.run = setup.state / "runs" / run_name(number)
         self._network = network
         self._disk = disk
         self._around = around

@@ -1,7 +1,7 @@
 """What the bot has put on record, in all its lives: orders, states, decisions, bookings; and whether one follows another."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -59,7 +59,7 @@ class Records:
         self.acknowledged = 0
         """Last step that somebody was told of: an operator whose request was accepted."""
         self.counts: Counter[str] = Counter()
-        """What was mended, in all lives."""
+        """What was found wrong and what was mended, in all lives."""
         self._breach = breach
         self._history: list[tuple[int, AnyEvent, Step]] = []
         """Life, event and step, of steps that said something."""
@@ -76,6 +76,9 @@ class Records:
         """Lots by instrument and execution."""
         self.funded: Counter[tuple[InstrumentId, str]] = Counter()
         """How often, by instrument and payment."""
+        self.mended: set[InstrumentId] = set()
+        """Where a position was booked of which no execution told."""
+        self.is_balance_mended = False
         self._approved: set[str] = set()
         self._leaving: set[InstrumentId] = set()
         self._orders: dict[ClientOrderId, str] = {}
@@ -106,6 +109,10 @@ class Records:
             self._take(event, step, of)
         self.handed_over = self.synced = self.acknowledged = number
 
+    def steps(self) -> Iterator[tuple[int, Step]]:
+        """Steps that said something and were not taken back, in order, each with its life."""
+        return ((life, step) for life, _, step in self._history)
+
     def is_durable(self, sent: Sent) -> bool:
         """Whether an order is on the disk."""
         return sent.number <= self.synced
@@ -123,7 +130,9 @@ class Records:
         for fact in step.facts:
             if isinstance(fact, FillBooked):
                 key = (fact.instrument, str(fact.execution_id))
-                if fact.origin is not FillOrigin.REPAIR:
+                if fact.origin is FillOrigin.REPAIR:
+                    self.mended.add(fact.instrument)
+                else:
                     self.booked[key] = self.booked.get(key, 0) + fact.size
                 bookings.append(Booking(step.number, fact))
             elif isinstance(fact, FundingBooked):
@@ -174,6 +183,8 @@ class Records:
                 self._leaving.add(fact.instrument)
             case TradingStateChanged():
                 self.is_closed = fact.state is not TradingState.ACTIVE
+            case BalanceCorrected():
+                self.is_balance_mended = True
             case _:
                 pass
 

@@ -4,13 +4,15 @@ The projection's pure part alone: no database. What a database adds is tested wh
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
+
 from stakan.adapters.journal.disk import Disk
 from stakan.adapters.journal.reading import has_begun, read_header, records_after
-from stakan.adapters.sql.batch import AuditEntry, Batch
+from stakan.adapters.sql.batch import Batch
 from stakan.adapters.sql.moments import moments
 from stakan.adapters.sql.projection import Fold
 from stakan.adapters.sql.tables import fills, funding_payments, orders
@@ -37,30 +39,36 @@ def projected(disk: Disk, runs: Sequence[Path]) -> Batch:
     return fold.take_batch()
 
 
-def orders_without_record(batch: Batch, theirs: Sequence[Order]) -> Iterator[str]:
+class Mended(msgspec.Struct, frozen=True, kw_only=True):
+    """What the bot had to book without having been told of it.
+
+    Executions that it was never told of have no rows, nor are they in the rows of their orders; which ones these are,
+    only the exchange knows. In these instruments rows may tell of less than there was, never of more, and with the
+    bookings that stand for the rest they must come to the exchange's position. Funding that was never told of is in the
+    balance alone. Everything else is compared one by one.
+    """
+
+    symbols: Collection[str] = ()
+    """Where a position was booked."""
+    balance: bool = False
+
+
+NOTHING_MENDED = Mended()
+
+
+def orders_without_record(batch: Batch, theirs: Sequence[Order], mended: Mended = NOTHING_MENDED) -> Iterator[str]:
     """Orders at the exchange that have no row, or another filled size."""
     rows = {row["client_order_id"]: row for row in batch.inserts.get(orders, {}).values()}
     for order in theirs:
         row = rows.get(order.link_id)
         if row is None:
             yield f"order {order.link_id} has no row"
-        elif row["filled_lots"] != order.filled:
+        elif not _is_all(row["filled_lots"], order.filled, may_lack=order.symbol in mended.symbols):
             yield f"order {order.link_id}: its row has {row['filled_lots']} lots filled, the exchange {order.filled}"
 
 
-def gaps(entries: Sequence[AuditEntry]) -> Iterator[str]:
-    """States of orders in the audit log that do not follow from the one before."""
-    last: dict[str, str | None] = {}
-    for entry in entries:
-        if entry.action != "order":
-            continue
-        if entry.old != last.get(entry.entity):
-            yield f"the audit of order {entry.entity} goes on from {entry.old}, it was {last.get(entry.entity)}"
-        last[entry.entity] = entry.new
-
-
 def executions_without_record(
-    batch: Batch, theirs: Sequence[ExecutionRow], rules: Mapping[str, Instrument]
+    batch: Batch, theirs: Sequence[ExecutionRow], rules: Mapping[str, Instrument], mended: Mended = NOTHING_MENDED
 ) -> Iterator[str]:
     """Executions that no row tells of, or only in part; and rows of executions that there never were."""
     lots: Counter[tuple[str, str]] = Counter()
@@ -76,11 +84,34 @@ def executions_without_record(
         key = (execution.symbol, execution.exec_id)
         known.add(key)
         if execution.exec_type == "Funding":
-            is_told = key in paid
+            is_told = key in paid or mended.balance
         else:
-            is_told = rules[execution.symbol].size(lots[key]) == Decimal(execution.exec_qty)
+            told, done = rules[execution.symbol].size(lots[key]), Decimal(execution.exec_qty)
+            is_told = _is_all(told, done, may_lack=execution.symbol in mended.symbols)
         if not is_told:
             yield f"{execution.symbol}: execution {execution.exec_id} of {execution.exec_qty} has rows of {lots[key]} lots"
     for symbol, name in sorted((set(lots) | paid) - known):
         if lots[symbol, name] or (symbol, name) in paid:
             yield f"{symbol}: rows tell of execution {name}, which the exchange does not have"
+
+
+def positions_that_differ(
+    batch: Batch, theirs: Sequence[ExecutionRow], rules: Mapping[str, Instrument]
+) -> Iterator[str]:
+    """Instruments in which all rows of fills, those that mend included, do not come to what the executions come to."""
+    told: Counter[str] = Counter()
+    for row in batch.inserts.get(fills, {}).values():
+        symbol = split_instrument_id(row["instrument"])[2]
+        told[symbol] += row["size_lots"] if row["side"] == "buy" else -row["size_lots"]
+    done = dict.fromkeys(rules, Decimal(0))
+    for execution in theirs:
+        if execution.exec_type != "Funding":
+            size = Decimal(execution.exec_qty)
+            done[execution.symbol] += size if execution.side == "Buy" else -size
+    for symbol, size in done.items():
+        if rules[symbol].size(told[symbol]) != size:
+            yield f"{symbol}: rows of fills come to {told[symbol]} lots, the exchange's executions to {size}"
+
+
+def _is_all(told: Decimal | int, done: Decimal | int, *, may_lack: bool) -> bool:
+    return told <= done if may_lack else told == done

@@ -10,7 +10,7 @@ from stakan.adapters.exchanges.bybit.limits import BAN
 from stakan.adapters.exchanges.bybit.rest import Keys
 from stakan.adapters.journal.records import Header
 from stakan.apps.driver import Observer
-from stakan.apps.dst import journal, rows
+from stakan.apps.dst import audit_log, journal, rows
 from stakan.apps.dst.disk import SimulatedDisk
 from stakan.apps.dst.exchange import KEY, SECRET, Books, Host
 from stakan.apps.dst.happen import RELEASED_AFTER_NS, happen
@@ -18,7 +18,7 @@ from stakan.apps.dst.invariants import Auditor, Limits
 from stakan.apps.dst.network import Network
 from stakan.apps.dst.outcome import Outcome, Story
 from stakan.apps.dst.plan import Kill, KillAtDisk, Plan
-from stakan.apps.dst.process import NotFit, Process, Setup
+from stakan.apps.dst.process import NotFit, Process, Setup, run_name
 from stakan.apps.dst.settings import MAX_NOTIONAL, MAX_SHARE, settings_of
 from stakan.apps.dst.time import Heap, Killed, Machine
 from stakan.apps.exchange.faults import Trouble
@@ -32,6 +32,7 @@ from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.errors import DiskFull, VenueError
 from stakan.core.domain.events import AnyEvent, AnyOperatorRequest, Halt, PauseEntries, ReleaseHalt, ResumeEntries
 from stakan.core.domain.facts import TradingStateChanged
+from stakan.core.domain.ids import split_instrument_id
 from stakan.core.domain.step import Step
 from stakan.core.domain.trading import TradingState
 from stakan.core.domain.units import SECOND
@@ -214,17 +215,26 @@ class World:
 
     def _read_rows(self) -> None:
         """All that happened is in what the journals are projected to."""
-        trading = self.host.trading
+        trading, records = self.host.trading, self.auditor.records
         batch = rows.projected(self.disk, self.runs())
-        theirs = [order for order in (*trading.orders.closed, *trading.orders.live.values()) if order.link_id]
-        for problem in rows.gaps(batch.audit):
+        told = [
+            entry
+            for life, step in records.steps()
+            for entry in audit_log.expected(run_name(life), step.number, step.facts)
+        ]
+        for problem in audit_log.problems(batch.audit, told):
             self.auditor.found(6, problem)
-        if not self.auditor.has_mended:
-            for problem in rows.orders_without_record(batch, theirs):
-                self.auditor.found(6, problem)
-            executions = [kept.row for kept in trading.executions.rows]
-            for problem in rows.executions_without_record(batch, executions, trading.market.instruments):
-                self.auditor.found(8, problem)
+        mended = rows.Mended(
+            symbols={split_instrument_id(key)[2] for key in records.mended}, balance=records.is_balance_mended
+        )
+        theirs = [order for order in (*trading.orders.closed, *trading.orders.live.values()) if order.link_id]
+        for problem in rows.orders_without_record(batch, theirs, mended):
+            self.auditor.found(6, problem)
+        executions, rules = [kept.row for kept in trading.executions.rows], trading.market.instruments
+        for problem in rows.executions_without_record(batch, executions, rules, mended):
+            self.auditor.found(8, problem)
+        for problem in rows.positions_that_differ(batch, executions, rules):
+            self.auditor.found(8, problem)
         self._after()
 
     def _after(self) -> None:
