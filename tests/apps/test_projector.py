@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -13,12 +14,13 @@ from sqlalchemy import select, text
 from tests.adapters.sql.servers import administer, need_postgresql, postgresql_name, postgresql_url
 from tests.apps.projected import RUN, Bot, a_state
 
+from stakan.adapters.sql import audit
 from stakan.adapters.sql import tables as t
 from stakan.adapters.sql.check import compare
 from stakan.adapters.sql.database import Database, sqlite_url
 from stakan.apps.config import load_settings
 from stakan.apps.database import SQLITE_FILE, existing_database, open_database
-from stakan.apps.projector import Following, StateJournals, only_projector, source_of
+from stakan.apps.projector import AUDIT_NS, Following, StateJournals, only_projector, source_of
 from stakan.apps.projector_status import STATUS_FILE, Health, ProjectorStatus, read_status, write_status
 from stakan.core.domain.errors import ConfigError, DataError
 
@@ -164,6 +166,74 @@ def test_what_was_changed_while_it_was_away_is_mended_when_it_starts(tmp_path):
     assert said
     assert all(line.startswith("repaired: positions") for line in said)
     assert "closed" not in statuses
+
+
+def spoiled(state, change):
+    """What only somebody who owns the database can do."""
+    with sqlite3.connect(state / SQLITE_FILE) as database:
+        database.execute("DROP TRIGGER IF EXISTS audit_log_no_update")
+        assert database.execute(f"UPDATE audit_log SET {change}").rowcount == 1
+    database.close()
+
+
+def test_a_break_in_what_was_just_appended_to_the_audit_log_is_told_until_it_is_none(tmp_path):
+    state = tmp_path / "state"
+    bot = Bot(state, length=12)
+    now, said = [0], []
+
+    async def go():
+        database = Database(sqlite_url(state / SQLITE_FILE))
+        following = Following(database, state, lambda: now[0], say=said.append)
+
+        async def found(steps=0):
+            bot.live(steps)
+            await following.once()
+            return read_status(state).audit_break
+
+        try:
+            before = await found(15)
+            earlier = await audit.end_of(database)
+            unseen = await found(15)
+            newest = await audit.end_of(database)
+            assert newest.id > earlier.id
+            spoiled(state, f"ts = ts + 1 WHERE id = {newest.id}")
+            at_once = await found()
+            now[0] += AUDIT_NS
+            later = [await found()]
+            now[0] += AUDIT_NS
+            later.append(await found(5))
+            spoiled(state, f"ts = ts - 1 WHERE id = {newest.id}")
+            now[0] += AUDIT_NS
+            return newest.id, (before, unseen, at_once), later, await found()
+        finally:
+            bot.end()
+            await database.close()
+
+    newest, silent, told, mended = asyncio.run(go())
+    assert silent == ("", "", "")
+    assert told == [f"the audit log is broken at record {newest}: its content is not what was sealed"] * 2
+    assert [line for line in said if "audit" in line] == told[:1]
+    assert mended == ""
+
+
+def test_the_end_of_the_audit_log_is_looked_at_before_the_projector_ends(tmp_path):
+    state = tmp_path / "state"
+    bot = Bot(state, length=12)
+    bot.live(15)
+
+    async def go():
+        async with Watched(sqlite_url(state / SQLITE_FILE), state) as watched:
+            await until(lambda: watched.following.status.number > 0 and read_status(state) is not None)
+            await until(lambda: read_status(state).health is Health.FOLLOWING)
+            bot.live(10)
+            await until(lambda: watched.is_at(bot.steps[bot.written - 1][1].number))
+            spoiled(state, "ts = ts + 1 WHERE id = (SELECT max(id) FROM audit_log)")
+        bot.journal.abandon()
+        return read_status(state)
+
+    status = asyncio.run(go())
+    assert status.health is Health.STOPPED
+    assert "the audit log is broken at record" in status.audit_break
 
 
 def test_damage_of_the_journal_ends_it_and_is_named(tmp_path):

@@ -11,7 +11,7 @@ import msgspec
 
 from stakan.adapters.journal.reading import Follower, has_begun, read_header, read_span
 from stakan.adapters.journal.records import Header, Record
-from stakan.adapters.sql import schema
+from stakan.adapters.sql import audit, schema
 from stakan.adapters.sql.batch import By
 from stakan.adapters.sql.check import mend_live
 from stakan.adapters.sql.columns import to_json
@@ -32,6 +32,8 @@ MAX_PAUSE_S = 10.0
 """Longest pause before a database that is away is tried again."""
 BEHIND_S = 5.0
 """Rows of what is older than this are not written as it happens."""
+AUDIT_NS = 10 * SECOND
+"""Between two looks at what was appended to the audit log."""
 ACTOR = "projector"
 
 
@@ -142,6 +144,9 @@ class Following:
         self._has_failed = False
         self._next_prune = 0
         self._next_status = 0
+        self._next_audit = 0
+        self._audited = audit.BEGINNING
+        """The last record that is known to be sound, or was there before us."""
         now = self._reached_ts = clock()
         self.status = ProjectorStatus(
             health=Health.BEHIND, database=database.name, pid=os.getpid(), started_ts=now, updated_ts=now
@@ -158,6 +163,7 @@ class Following:
                 if stop is not None and stop.is_set():
                     return msgspec.structs.replace(progress, steps=steps)
         self.status.lag_seconds, self.status.lag_steps = 0.0, 0
+        await self._look_at_audit()
         self._write(Health.FOLLOWING, "")
         await self._prune()
         return msgspec.structs.replace(progress, steps=steps)
@@ -176,6 +182,7 @@ class Following:
                     pause = min(2 * pause, MAX_PAUSE_S)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), pause)
+            self._next_audit = 0
             with suppress(StorageError):
                 # What was written last before a bot ended and told us to.
                 await self.once()
@@ -193,11 +200,24 @@ class Following:
         before, after = await schema.upgrade(self._database)
         if before != after:
             self._say(f"{self._database.name}: schema {after} (it had {before})")
+        self._audited = await audit.end_of(self._database)
         state = await self._projector.state()
         mended = await mend_live(self._database, self._tail, self._source, state, By(ACTOR, self._clock()))
         for difference in mended:
             self._say(f"repaired: {difference.table} {to_json(difference.key)} was {difference.what}")
         self._is_ready = True
+
+    async def _look_at_audit(self) -> None:
+        """Verify what was appended to the audit log since the last look, whoever did; `db verify-audit` walks all of it."""
+        now = self._clock()
+        if now < self._next_audit:
+            return
+        self._next_audit = now + AUDIT_NS
+        self._audited, broken = await audit.walk(self._database, self._audited)
+        found = "" if broken is None else f"the audit log is broken at record {broken.id}: {broken.why}"
+        if found and found != self.status.audit_break:
+            self._say(found)
+        self.status.audit_break = found
 
     async def _prune(self) -> None:
         """Once an hour, when there is nothing else to do."""

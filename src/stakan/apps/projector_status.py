@@ -33,6 +33,8 @@ class ProjectorStatus(msgspec.Struct, kw_only=True):
     lag_seconds: float = 0.0
     """Age of the last step that is in the database, where later ones are not; else 0."""
     last_error: str = ""
+    audit_break: str = ""
+    """Where the chain of the audit log is broken; empty where what was appended since the start is sound."""
     database: str
     """Without user and password."""
     pid: int

@@ -125,6 +125,28 @@ def test_what_is_changed_taken_out_or_moved_is_named(deed, record, why, place):
     assert why in chain.broken.why
 
 
+@pytest.mark.parametrize("spoiled", range(1, RECORDS + 1))
+@pytest.mark.parametrize("known", range(RECORDS + 1))
+def test_the_part_behind_a_record_is_walked_as_the_whole_and_nothing_before_it(known, spoiled, sqlite):
+    async def go():
+        async with sqlite.opened() as database:
+            await filled(database, [an_entry(number) for number in range(1, known + 1)])
+            after = await audit.end_of(database)
+            await filled(database, [an_entry(number) for number in range(known + 1, RECORDS + 1)])
+            sound = await audit.walk(database, after), await audit.end_of(database)
+            await tampered(database, f"UPDATE audit_log SET actor = 'nobody' WHERE id = {spoiled}")
+            return after, sound, await audit.walk(database, after)
+
+    after, sound, found = asyncio.run(go())
+    assert after.id == known
+    assert sound == (audit.Walk(sound[1], None), sound[1])
+    assert sound[1].id == RECORDS
+    if spoiled <= known:
+        assert found.broken is None
+    else:
+        assert (found.last.id, found.broken.id) == (spoiled - 1, spoiled)
+
+
 def test_a_record_sealed_again_still_breaks_the_one_after_it(sqlite):
     async def go():
         async with sqlite.opened() as database:

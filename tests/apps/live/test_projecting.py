@@ -96,3 +96,29 @@ def test_nothing_opens_while_the_database_is_away(tmp_path):
     entries = [one for step in later for one in step.commands if isinstance(one, SubmitOrder) and one.order.stop_loss]
     assert not entries
     assert Reason.IMPAIRED in {fact.reason for step in later for fact in step.facts if isinstance(fact, SignalRefused)}
+
+
+def test_nothing_opens_while_the_audit_log_is_broken(tmp_path):
+    folder = tmp_path / "s"
+    spoil = (
+        "DROP TRIGGER audit_log_no_update;"
+        "CREATE TRIGGER spoil AFTER INSERT ON audit_log BEGIN"
+        " UPDATE audit_log SET actor = 'nobody' WHERE id = NEW.id; END;"
+    )
+
+    async def runs():
+        async with an_exchange() as url:
+            await a_run(Mode.TESTNET, folder, 2, *eagerly(), *FOLLOWED, url=url)
+            with closing(sqlite3.connect(folder / SQLITE_FILE)) as database:
+                database.executescript(spoil)
+            await a_run(Mode.TESTNET, folder, 12, *eagerly(), *FOLLOWED, url=url)
+
+    asyncio.run(runs())
+    _, run = sorted((folder / "runs").iterdir())
+    away = [
+        fact.why
+        for step in read_steps(run / "journal")
+        for fact in step.facts
+        if isinstance(fact, PartChanged) and fact.part == "database"
+    ]
+    assert "its content is not what was sealed" in away[-1]

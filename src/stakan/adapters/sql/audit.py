@@ -44,6 +44,16 @@ class Reached(NamedTuple):
     number: int
 
 
+class Link(NamedTuple):
+    """A record of the chain."""
+
+    id: int
+    hash: str
+
+
+BEGINNING = Link(0, GENESIS)
+
+
 class Broken(msgspec.Struct, frozen=True):
     """The first record that is not what it was."""
 
@@ -56,6 +66,14 @@ class Chain(msgspec.Struct, frozen=True):
 
     records: int
     """Sound ones, from the first on."""
+    broken: Broken | None
+
+
+class Walk(NamedTuple):
+    """How far a part of the chain is sound."""
+
+    last: Link
+    """The last sound record."""
     broken: Broken | None
 
 
@@ -93,28 +111,41 @@ async def append(connection: AsyncConnection, entries: Iterable[AuditEntry], rea
 
 async def verify(database: Database) -> Chain:
     """Walk the whole chain; the first broken link is named."""
+    found = await walk(database, BEGINNING)
+    return Chain(found.last.id, found.broken)
+
+
+async def end_of(database: Database) -> Link:
+    """Where the chain says that it ends."""
     async with database.reading() as connection:
         head = (await connection.execute(select(audit_head))).one()
-        count, previous = 0, GENESIS
+    return Link(head.id, head.hash)
+
+
+async def walk(database: Database, after: Link) -> Walk:
+    """Walk the chain from behind a record to its end, or to the first broken link."""
+    async with database.reading() as connection:
+        head = (await connection.execute(select(audit_head))).one()
+        last = after
         while True:
-            query = select(audit_log).where(audit_log.c.id > count).order_by(audit_log.c.id).limit(_CHUNK)
+            query = select(audit_log).where(audit_log.c.id > last.id).order_by(audit_log.c.id).limit(_CHUNK)
             rows = (await connection.execute(query)).all()
             for row in rows:
-                why = _fault(row, count + 1, previous)
+                why = _fault(row, last)
                 if why:
-                    return Chain(count, Broken(min(row.id, count + 1), why))
-                count, previous = row.id, row.hash
+                    return Walk(last, Broken(min(row.id, last.id + 1), why))
+                last = Link(row.id, row.hash)
             if len(rows) < _CHUNK:
                 break
-    if (head.id, head.hash) != (count, previous):
-        return Chain(count, Broken(count + 1, f"the log ends here, and should end with record {head.id}"))
-    return Chain(count, None)
+    if last != Link(head.id, head.hash):
+        return Walk(last, Broken(last.id + 1, f"the log ends here, and should end with record {head.id}"))
+    return Walk(last, None)
 
 
-def _fault(row: Row[Any], expected: int, previous: str) -> str:
-    if row.id != expected:
+def _fault(row: Row[Any], last: Link) -> str:
+    if row.id != last.id + 1:
         return f"the record is missing; the next one is {row.id}"
-    if row.previous_hash != previous:
+    if row.previous_hash != last.hash:
         return "it does not follow the record before it"
     if seal(dict(row._mapping)) != row.hash:  # noqa: SLF001 - SQLAlchemy's public name for it
         return "its content is not what was sealed"

@@ -115,5 +115,6 @@ def status_text(status: ProjectorStatus) -> str:
     """One line about a projector."""
     where = f"{status.run} #{status.number}" if status.run else "nothing yet"
     lag = f", {status.lag_seconds:.0f} s behind" if status.lag_seconds >= 1 else ""
-    error = f": {status.last_error}" if status.last_error else ""
+    problem = status.last_error or status.audit_break
+    error = f": {problem}" if problem else ""
     return escape(f"{status.health.value.replace('_', ' ')}, {where}{lag}{error}")

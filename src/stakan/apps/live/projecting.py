@@ -85,6 +85,8 @@ class ProjectorProcess:
             return None
         if status.health in (Health.DATABASE_AWAY, Health.FAILED):
             return status.last_error
+        if status.audit_break:
+            return status.audit_break
         if status.lag_seconds > MOST_BEHIND_S:
             return f"rows are {status.lag_seconds:.0f} s behind the journal"
         return None
