@@ -21,9 +21,11 @@ from tests.core.engine.builders import (
     live,
 )
 from tests.core.engine.test_engine_laws import markets
+from tests.core.engine.test_recovery import a_reading, an_open_order, held
 
 from stakan.apps.live.invariants import (
     ABOUT,
+    AGREEMENT,
     CLOSE_WITHIN,
     ENTRY,
     EXPOSURE,
@@ -33,9 +35,10 @@ from stakan.apps.live.invariants import (
     STOP,
     Around,
     Invariants,
+    disagreement,
 )
 from stakan.core.domain.commands import SubmitOrder
-from stakan.core.domain.events import Halt, OrderFilled, ProtectionChanged, TimerFired
+from stakan.core.domain.events import AccountUnread, Halt, OrderFilled, ProtectionChanged, TimerFired
 from stakan.core.domain.facts import FillBooked, FundingBooked, OrderTransitioned, TradingStateChanged
 from stakan.core.domain.orders import NewOrder, OrderStatus, OrderType, Purpose
 from stakan.core.domain.reasons import Reason
@@ -451,3 +454,57 @@ def test_what_is_booked_is_no_breach():
     ledger.book_funding(Decimal("-0.3"), SECOND)
     watched.step([booked("1.5", "0.2"), FundingBooked(execution_id="f", instrument=BTC, amount=Decimal("-0.3"))])
     assert watched.numbers == []
+
+
+# --- 5 -------------------------------------------------------------------------------------------------------------
+
+
+def found_at_odds(engine, at, **reading):
+    """What is told of while readings keep saying the same, until executions cannot explain it any more."""
+    told = []
+    for wait in (0, 1, 16):
+        step = engine.step(a_reading(at + wait * SECOND, **reading))
+        told.append(disagreement(engine, step))
+    return told
+
+
+DIFFERENT = {
+    "position": {"positions": [held(7)]},
+    "open order": {"orders": [an_open_order()]},
+}
+
+
+@pytest.mark.parametrize("subject", DIFFERENT)
+def test_what_has_to_be_repaired_after_books_and_exchange_agreed_is_told(subject):
+    engine = an_engine()
+    engine.step(a_snapshot(ts=SECOND))
+    engine.step(a_reading(2 * SECOND))
+    (breach,) = filter(None, found_at_odds(engine, 3 * SECOND, **DIFFERENT[subject]))
+    assert breach.number == AGREEMENT
+    assert breach.number in ABOUT
+    assert subject in breach.detail
+
+
+@pytest.mark.parametrize("subject", DIFFERENT)
+def test_a_recovery_may_repair(subject):
+    engine = an_engine()
+    engine.step(a_snapshot(ts=SECOND))
+    engine.step(AccountUnread(ts_event=2 * SECOND, ts_recv=2 * SECOND, why="private stream"))
+    assert found_at_odds(engine, 3 * SECOND, **DIFFERENT[subject]) == [None] * 3
+
+
+def test_money_that_came_or_went_is_no_disagreement():
+    engine = an_engine()
+    engine.step(a_snapshot(ts=SECOND))
+    assert found_at_odds(engine, 2 * SECOND, balance=Decimal(5_000)) == [None] * 3
+    assert engine.state.portfolio.ledger.balance == 5_000
+
+
+def test_what_one_reading_shows_is_no_disagreement_yet():
+    engine = an_engine()
+    engine.step(a_snapshot(ts=SECOND))
+    told = [
+        disagreement(engine, engine.step(a_reading(at * SECOND, **(DIFFERENT["position"] if at % 2 else {}))))
+        for at in range(2, 40)
+    ]
+    assert told == [None] * 38

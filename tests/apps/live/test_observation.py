@@ -25,15 +25,17 @@ from stakan.apps.doctor import venue_of
 from stakan.apps.live.bot import BotPlan
 from stakan.apps.live.clock import WallClock
 from stakan.apps.live.fitness import fit, instruments_of
+from stakan.apps.live.invariants import AGREEMENT, AUDIT
 from stakan.apps.live.observation import Traced, traces_of
 from stakan.apps.live.publisher import Requests
 from stakan.apps.live.session import Session, Stopping
 from stakan.apps.logs import LogPlan, Logs, get_logger
 from stakan.apps.projection import Ask
+from stakan.apps.projector_status import STATUS_FILE, Health, ProjectorStatus, write_status
 from stakan.apps.secrets import bybit_keys
 from stakan.core.domain.commands import CancelOrder, SetProtection, SubmitOrder
 from stakan.core.domain.events import Halt
-from stakan.core.domain.facts import EquityMarked, FillBooked, PositionClosed
+from stakan.core.domain.facts import AccountCompared, Discrepancy, EquityMarked, FillBooked, PositionClosed
 from stakan.core.domain.step import Step
 from stakan.core.domain.trace import Traces, trace_of
 
@@ -255,6 +257,42 @@ def test_a_breach_is_counted_logged_and_among_the_problems(tmp_path, caplog):
     (line,) = [fields for fields in broken if fields["event"] == "invariant_broken"]
     assert line["number"] == 1
     assert "2 lots without a stop" in line["detail"]
+
+
+def test_a_broken_audit_log_is_an_invariant_that_is_told_once(tmp_path):
+    async def look():
+        async with a_session(tmp_path) as session:
+            observation, counts = session.observation, []
+            now = observation._now()
+            folder = session.bot.plan.run_folder.parent.parent
+            status = ProjectorStatus(health=Health.FOLLOWING, database="x", pid=1, started_ts=1, updated_ts=now)
+            for minute, found in enumerate(("", "broken at record 7", "broken at record 7", "", "broken at record 8")):
+                write_status(folder, msgspec.structs.replace(status, audit_break=found))
+                observation._now = lambda minute=minute: now + minute * 60 * SECOND
+                for _ in range(3):
+                    observation.look_at_audit()
+                counts.append(observation.metrics.breaches[AUDIT])
+            (folder / STATUS_FILE).write_text("{")
+            observation._now = lambda: now + 3600 * SECOND
+            observation.look_at_audit()
+            return counts, session.bot.around.problems()
+
+    counts, problems = asyncio.run(look())
+    assert counts == [0, 1, 1, 1, 2]
+    assert "invariant 6 did not hold (the chain of audit records verifies): broken at record 7" in problems
+
+
+def test_books_that_had_to_be_repaired_are_an_invariant_that_is_told(tmp_path):
+    async def look():
+        async with a_session(tmp_path) as session:
+            compared = AccountCompared(differences=1, repaired=1, is_agreed=False)
+            differs = Discrepancy(instrument=BTC, subject="position", expected="0 lots", found="7 lots")
+            session.observation.observe(a_snapshot(ts=SECOND), Step(1, SECOND, (differs, compared)))
+            return session.observation.metrics.breaches[AGREEMENT], session.bot.around.problems()
+
+    count, problems = asyncio.run(look())
+    assert count == 1
+    assert "position: 0 lots, found 7 lots" in problems[0]
 
 
 def test_a_bug_in_looking_does_not_reach_the_bot_and_is_said_once(tmp_path, caplog):

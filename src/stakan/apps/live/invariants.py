@@ -11,7 +11,15 @@ import msgspec
 
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.events import AnyEvent, MarketEvent
-from stakan.core.domain.facts import FillBooked, FundingBooked, OrderTransitioned, TradingStateChanged
+from stakan.core.domain.facts import (
+    AccountCompared,
+    BalanceCorrected,
+    Discrepancy,
+    FillBooked,
+    FundingBooked,
+    OrderTransitioned,
+    TradingStateChanged,
+)
 from stakan.core.domain.ids import ClientOrderId, InstrumentId, IntentId
 from stakan.core.domain.orders import NewOrder, OrderStatus, Purpose
 from stakan.core.domain.step import Step
@@ -21,16 +29,18 @@ from stakan.core.engine import Engine
 from stakan.core.portfolio.money import minus, plus, total
 from stakan.core.risk.exposure import Exposure
 
-STOP, ENTRY, EXPOSURE, MARGIN, HALTED, LEDGER = 1, 2, 3, 4, 7, 8
+STOP, ENTRY, EXPOSURE, MARGIN, AGREEMENT, AUDIT, HALTED, LEDGER = range(1, 9)
 ABOUT = {
     STOP: "no position without a stop at the exchange for longer than the stated time",
     ENTRY: "never two entry orders for one intent",
     EXPOSURE: "exposure, orders in flight included, within its limits when an entry is sent",
     MARGIN: "isolated margin asserted before the first order of an instrument",
+    AGREEMENT: "after a recovery the books are the exchange's: nothing has to be repaired",
+    AUDIT: "the chain of audit records verifies",
     HALTED: "nothing opens while halted",
     LEDGER: "balance changes equal fills, fees and funding to the last decimal",
 }
-"""What each number says; 5 and 6 are seen only with the exchange's and the database's books beside ours."""
+"""What each number says. `disagreement` finds 5; 6 is found by the projector, who has the records."""
 CLOSE_WITHIN = Nanos(2 * SECOND)
 """Beyond the engine's own bound, for the close at market that it then sends: five seconds in all, as after a return of
 the exchange (decision 9)."""
@@ -204,7 +214,7 @@ class Invariants:
                     balance = plus(balance, minus(fact.realised_pnl, fact.fee))
                 case FundingBooked():
                     balance = minus(balance, fact.amount)
-                case _ if type(fact).__name__ == "BalanceCorrected":
+                case BalanceCorrected():
                     balance = ledger.balance
                 case _:
                     pass
@@ -221,3 +231,23 @@ class Invariants:
 
     def _tell(self, number: int, now: int, instrument: InstrumentId | None, detail: str) -> None:
         self._told(Breach(number=number, ts=Nanos(now), instrument=instrument, detail=detail))
+
+
+# --- 5: agreement ---------------------------------------------------------------------------------------------------
+
+
+def disagreement(engine: Engine, step: Step) -> Breach | None:
+    """Whether a step, the newest one of the engine, repairs books that had agreed with the exchange's.
+
+    Apart from the others, because a simulation that loses messages makes the bot repair: it compares the books
+    themselves. Money that came or went is nothing that books could have known, and during a recovery repairs are due.
+    """
+    compared = next((fact for fact in step.facts if isinstance(fact, AccountCompared)), None)
+    if compared is None or engine.state.unread is not None:
+        return None
+    transfers = sum(1 for fact in step.facts if isinstance(fact, BalanceCorrected) and fact.is_transfer)
+    if compared.repaired <= transfers:
+        return None
+    found = [fact for fact in step.facts if isinstance(fact, Discrepancy)]
+    detail = "; ".join(f"{one.instrument} {one.subject}: {one.expected}, found {one.found}".lstrip() for one in found)
+    return Breach(number=AGREEMENT, ts=step.ts, instrument=None, detail=detail)

@@ -23,15 +23,16 @@ from stakan.adapters.redis.features import RedisFeatureStore
 from stakan.apps.durations import duration_ns
 from stakan.apps.live.bot import Bot
 from stakan.apps.live.features import Features
-from stakan.apps.live.invariants import ABOUT, Around, Breach, Invariants
+from stakan.apps.live.invariants import ABOUT, AUDIT, Around, Breach, Invariants, disagreement
 from stakan.apps.live.latency import SUBMIT
 from stakan.apps.live.narrator import TOLD_EVENTS, Narrator
 from stakan.apps.logs import Logs, get_logger
 from stakan.apps.metrics import Capability, Metrics, MetricsServer, Sources
-from stakan.apps.projector_status import STATUS_FILE
+from stakan.apps.projector_status import STATUS_FILE, read_status
 from stakan.apps.recorded_run import JOURNAL_FOLDER
 from stakan.apps.sections import MetricsSection
 from stakan.core.domain.commands import SubmitOrder, VenueCommand
+from stakan.core.domain.errors import DataError
 from stakan.core.domain.events import AnyEvent
 from stakan.core.domain.ids import ClientOrderId, InstrumentId
 from stakan.core.domain.step import Step
@@ -41,6 +42,8 @@ from stakan.core.portfolio.portfolio import Portfolio
 from stakan.core.ports import Venue
 
 _LOOK_S = 0.25
+_AUDIT_NS = 5 * SECOND
+"""Between two looks at what the projector says of the audit log."""
 _SHOWN = 3
 """Breaches of each invariant that are among the problems, the newest."""
 
@@ -64,6 +67,9 @@ class Observation:
         """When an order was decided that has not left yet, by the monotonic clock."""
         self._is_traced = False
         self._breaches: dict[int, deque[str]] = {}
+        self._state_folder = bot.plan.run_folder.parent.parent
+        self._next_audit = 0
+        self._audit_break = ""
         self._failures = 0
         self._timer: asyncio.TimerHandle | None = None
         self._market: MarketClient | None = None
@@ -80,7 +86,7 @@ class Observation:
             resyncs=bot.around.resyncs,
             problems=bot.around.problems,
             journal=bot.plan.run_folder / JOURNAL_FOLDER,
-            projector=bot.plan.run_folder.parent.parent / STATUS_FILE,
+            projector=self._state_folder / STATUS_FILE,
         )
         self.metrics = Metrics(bot.engine, bot.latencies, self.sources)
         self.features = Features(bot.engine, now, duration_ns(bot.plan.settings.feature_store.interval))
@@ -175,6 +181,9 @@ class Observation:
         self.metrics.count(step)
         self._traces.note(step)
         self.invariants.observe(event, step)
+        breach = disagreement(self._bot.engine, step)
+        if breach is not None:
+            self._broken(breach)
         if step.facts or step.commands or type(event) in TOLD_EVENTS:
             if not self._later:
                 asyncio.get_running_loop().call_soon(self._narrate)
@@ -225,7 +234,24 @@ class Observation:
         self.metrics.loop_lag.add(round(max(0.0, loop.time() - due) * SECOND))
         if self.invariants.bare and not self._bot.loop.is_over:
             self.invariants.check(self._now())
+        self.look_at_audit()
         self._look_in(loop)
+
+    def look_at_audit(self) -> None:
+        """Tell of a break that the projector has found in the chain of audit records, once."""
+        now = self._now()
+        if now < self._next_audit:
+            return
+        self._next_audit = now + _AUDIT_NS
+        try:
+            status = read_status(self._state_folder)
+        except DataError:
+            # Whoever started the projector tells of it.
+            return
+        found = status.audit_break if status is not None else ""
+        if found and found != self._audit_break:
+            self._broken(Breach(number=AUDIT, ts=Nanos(now), instrument=None, detail=found))
+        self._audit_break = found
 
     # --- connections ------------------------------------------------------------------------------------------------
 
