@@ -10,11 +10,11 @@ from stakan.adapters.sql import tables
 from stakan.apps.dst import rows
 from stakan.apps.dst.exchange import Host
 from stakan.apps.dst.invariants import Auditor, Limits
-from stakan.apps.dst.plan import FullDisk, Kill, KillAtDisk, Plan, Reset
+from stakan.apps.dst.plan import FullDisk, Kill, KillAtDisk, Plan, Reset, Script
 from stakan.apps.dst.settings import settings_of
 from stakan.apps.dst.time import Heap
 from stakan.apps.dst.world import World
-from stakan.apps.exchange.faults import Stream
+from stakan.apps.exchange.faults import Stream, Trouble
 from stakan.apps.exchange.gateway import Request
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.events import FillOrigin, PauseEntries, ReleaseHalt, ResumeEntries, TimerFired
@@ -543,6 +543,17 @@ def test_a_journal_goes_to_the_disk_as_often_as_the_plan_says():
         assert world.run().breach is None
         operations.append(world.disk.operations)
     assert operations[0] > 2 * operations[1] > 4 * operations[2]
+
+
+def test_a_bot_whose_entries_are_filled_in_part_while_it_cancels_them_goes_on():
+    script = Script(at_s=1.0, operation="order/cancel", trouble=Trouble.PARTIAL_CANCEL, count=9)
+    world = World(Plan(seed=5, seconds=60.0, faults=(script,)))
+    outcome = world.run()
+    assert outcome.breach is None, (outcome.breach, *outcome.story)
+    assert outcome.faults["partial cancel"] > 1
+    orders = rows.projected(world.disk, world.runs()).inserts[tables.orders].values()
+    ended = [row for row in orders if row["status"] == "cancelled" and 0 < row["filled_lots"] < row["size_lots"]]
+    assert len(ended) > 1
 
 
 def test_a_bot_whose_disk_is_full_opens_nothing_and_goes_on_when_there_is_room():

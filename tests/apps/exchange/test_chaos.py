@@ -57,7 +57,18 @@ def test_requests_meet_each_trouble_as_often_as_the_profile_says(name):
                 share = 0.0
             if not over_socket and trouble is Trouble.TWICE:
                 share = 0.0
+            if trouble is Trouble.PARTIAL_CANCEL:
+                share = 0.0
             assert abs(met[trouble] - share * draws) <= 5 * (share * draws) ** 0.5
+
+
+@pytest.mark.parametrize("name", ["storm", "liar"])
+@pytest.mark.parametrize("over_socket", [False, True])
+def test_cancels_are_partial_as_often_as_the_profile_says(name, over_socket):
+    chaos, draws = Chaos(PROFILES[name], 1), 40_000
+    met = Counter(chaos.trouble("order/cancel", over_socket=over_socket, has_stop=False) for _ in range(draws))
+    share = PROFILES[name].troubles[Trouble.PARTIAL_CANCEL]
+    assert abs(met[Trouble.PARTIAL_CANCEL] - share * draws) <= 5 * (share * draws) ** 0.5
 
 
 @pytest.mark.parametrize("name", sorted(PROFILES))
@@ -205,6 +216,55 @@ def test_what_a_trouble_does_to_an_order_over_the_socket(lab, trouble, codes, do
     assert [frame["retCode"] for frame in socket.heard()] == codes
     assert bool(lab.live()) is done
     assert socket.is_cut is (trouble is Trouble.LOST_ANSWER)
+
+
+def ended(lab, link):
+    """Status and executed size of an order, as it is told afterwards."""
+    (row,) = lab.get("order/history", category="linear", symbol=BTC, orderLinkId=link)["result"]["list"]
+    return row["orderStatus"], row["cumExecQty"]
+
+
+@pytest.mark.parametrize("side", ["Buy", "Sell"])
+def test_of_an_order_that_rests_half_is_traded_as_its_cancel_arrives(lab, side):
+    price = lab.price(-0.01 if side == "Buy" else 0.01)
+    lab.post("order/create", **lab.order(orderLinkId="mine", side=side, price=price, qty="0.011"))
+    scripted(lab, Trouble.PARTIAL_CANCEL, "order/cancel")
+    assert lab.post("order/cancel", category="linear", symbol=BTC, orderLinkId="mine")["retCode"] == 0
+    assert ended(lab, "mine") == ("Cancelled", "0.005")
+    (execution,) = lab.get("execution/list", category="linear")["result"]["list"]
+    assert (execution["execPrice"], execution["execQty"], execution["isMaker"]) == (price, "0.005", True)
+    (position,) = lab.get("position/list", category="linear", symbol=BTC)["result"]["list"]
+    assert (position["side"], position["size"]) == (side, "0.005")
+
+
+def test_a_partial_cancel_is_answered_after_the_private_stream_has_told_of_the_fill_and_the_end(lab):
+    private = lab.private("order", "execution")
+    lab.post("order/create", **lab.order(orderLinkId="mine"))
+    lab.run(5)
+    private.heard()
+    socket = scripted(lab, Trouble.PARTIAL_CANCEL, "order/cancel").trade()
+    cancel = {"category": "linear", "symbol": BTC, "orderLinkId": "mine"}
+    socket.say(op="order.cancel", header={"X-BAPI-TIMESTAMP": lab.ms}, args=[cancel])
+    lab.run(1_000)
+    assert socket.heard() == []
+    told = [(frame["topic"], row) for frame in private.heard() for row in frame["data"]]
+    assert [row["execQty"] for topic, row in told if topic == "execution"] == ["0.005"]
+    assert [row["orderStatus"] for topic, row in told if topic == "order"][-1] == "Cancelled"
+    lab.run(600)
+    assert [frame["retCode"] for frame in socket.heard()] == [0]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_of_an_order_that_cannot_be_filled_in_part_nothing_is_traded(lab, waits):
+    """It is a single lot, or waits for its trigger."""
+    trigger = {"triggerPrice": lab.price(-0.01), "triggerDirection": 2}
+    order = lab.order(orderLinkId="mine", **(trigger if waits else {"qty": "0.001"}))
+    assert lab.post("order/create", **order)["retCode"] == 0
+    scripted(lab, Trouble.PARTIAL_CANCEL, "order/cancel")
+    assert lab.post("order/cancel", category="linear", symbol=BTC, orderLinkId="mine")["retCode"] == 0
+    assert ended(lab, "mine") == ("Deactivated" if waits else "Cancelled", "0")
+    scripted(lab, Trouble.PARTIAL_CANCEL, "order/cancel")
+    assert lab.post("order/cancel", category="linear", symbol=BTC, orderLinkId="nobodys")["retCode"] == 110001
 
 
 def test_a_trailing_stop_can_be_refused_too(lab):

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from stakan.apps.exchange.faults import PROFILES, Stream, Trouble
+from stakan.apps.exchange.faults import CANCEL, PROFILES, Stream, Trouble
 from stakan.core.domain.units import DAY, SECOND
 
 BASE_S = 60.0
@@ -250,6 +250,8 @@ def _fault(chance: random.Random, seconds: float) -> AnyFault:
 
 
 def _script(chance: random.Random, at: float) -> AnyFault:
+    if chance.random() < 0.25:
+        return Script(at_s=at, operation=CANCEL, trouble=Trouble.PARTIAL_CANCEL, count=chance.choice((1, 3)))
     operation = chance.choice(("order/create", "order/create", "order/cancel", "position/trading-stop", "*"))
     trouble = chance.choice(
         (Trouble.LOST_ANSWER, Trouble.LOST_ANSWER, Trouble.LIE, Trouble.SERVER_ERROR, Trouble.TOO_MANY, Trouble.TWICE)

@@ -16,9 +16,10 @@ from stakan.apps.exchange.replies import OK, Push, Reply
 from stakan.apps.exchange.trading import Trading
 from stakan.apps.exchange.uncertain import Uncertain
 from stakan.apps.exchange.venue import Published, Quote, Venue
-from stakan.core.domain.batch import MarketBatch
+from stakan.core.domain.batch import BatchBuilder, MarketBatch
 from stakan.core.domain.errors import ConfigError
-from stakan.core.domain.events import Ticker
+from stakan.core.domain.events import Ticker, TradePrint
+from stakan.core.domain.units import Lots, Side, Ticks
 
 __all__ = ["OPERATIONS", "Account", "AccountConfig", "Accounts", "ApiKey", "Published", "Quote"]
 
@@ -191,6 +192,30 @@ class Account:
             return self._answer(operation, params, now, asking, allowed)
         except Refused as refused:
             return Reply({}, refused.code, refused.message)
+
+    def trade_half(self, params: Mapping[str, Any], now: int) -> None:
+        """Let the market trade half of what is left of the order that a request names; nothing where it does not rest.
+
+        The trade is beyond the order's price, so that nobody in its queue gets it first.
+        """
+        trading = self._trading
+        order = trading.orders.find(str(params.get("orderId") or ""), str(params.get("orderLinkId") or ""))
+        if order is None or order.is_waiting or order.left < 2:
+            return
+        rules = trading.market.instruments[order.symbol]
+        traded = TradePrint(
+            instrument=rules.id,
+            ts_event=now,
+            ts_recv=now,
+            price=Ticks(order.price - order.side),
+            size=Lots(order.left // 2),
+            side=Side(-order.side),
+            trade_id=0,
+        )
+        builder = BatchBuilder(rules.id)
+        builder.add(traded, 0)
+        self.feed(builder.build())
+        self.advance(now)
 
     def drain(self) -> list[Push]:
         """What the private streams are to tell since the last call, in order."""

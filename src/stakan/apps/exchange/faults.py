@@ -1,7 +1,8 @@
 """Disasters by rate and by script, drawn from a seed: the same seed and the same traffic meet the same faults.
 
-A profile says what it does and how often. Nothing here touches the books: faults are about what reaches whom, and
-about which requests are carried out; an order that was accepted stays accepted whatever its owner gets to hear.
+A profile says what it does and how often. Nothing here touches the books: faults are about what reaches whom, about
+which requests are carried out, and in one case about what the market does just before; an order that was accepted stays
+accepted whatever its owner gets to hear.
 Requests, the frames of each kind of stream, and what time brings are drawn apart: how many frames there were does not
 change what the next request meets.
 """
@@ -17,6 +18,9 @@ from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.units import MILLISECOND, SECOND
 
 T = TypeVar("T")
+CANCEL = "order/cancel"
+LATE_ANSWER_NS = 3 * SECOND // 2
+"""After which a partial cancel is answered."""
 SLEW = 0.4
 """Seconds that a clock which wanders gains or loses in one at most."""
 
@@ -48,6 +52,9 @@ class Trouble(StrEnum):
     """A request that carries or sets a stop is refused with 10001, not carried out."""
     TWICE = "answered twice"
     """Carried out once, answered twice (sockets only)."""
+    PARTIAL_CANCEL = "partial cancel"
+    """Of an order that rests, half of what is left is traded as its cancel arrives; the rest is cancelled, and over
+    sockets that is answered late, after the private stream has told of both."""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +97,8 @@ PROFILES: dict[str, Profile] = {
         troubles={Trouble.TOO_MANY: 0.01, Trouble.SERVER_ERROR: 0.005, Trouble.LOST_ANSWER: 0.005},
     ),
     "storm": Profile(
-        about="Everything at once: frames lost, late, doubled; cuts in mid-order; requests refused, lost, locked out.",
+        about="Everything at once: frames lost, late, doubled; cuts in mid-order; requests refused, lost, locked out, "
+        "cancels in a race with fills.",
         drop=0.004,
         delay=0.01,
         double=0.005,
@@ -105,6 +113,7 @@ PROFILES: dict[str, Profile] = {
             Trouble.HTTP_403: 0.0005,
             Trouble.LOST_ANSWER: 0.04,
             Trouble.STOP_REFUSED: 0.05,
+            Trouble.PARTIAL_CANCEL: 0.2,
         },
     ),
     "blackout": Profile(
@@ -118,7 +127,13 @@ PROFILES: dict[str, Profile] = {
         late_twin=0.1,
         delay=0.02,
         crossings=0.5,
-        troubles={Trouble.LIE: 0.1, Trouble.TWICE: 0.1, Trouble.LOST_ANSWER: 0.02, Trouble.STOP_REFUSED: 0.05},
+        troubles={
+            Trouble.LIE: 0.1,
+            Trouble.TWICE: 0.1,
+            Trouble.LOST_ANSWER: 0.02,
+            Trouble.STOP_REFUSED: 0.05,
+            Trouble.PARTIAL_CANCEL: 0.2,
+        },
     ),
     "drunk-clock": Profile(
         about="The exchange's clock wanders by up to three seconds to either side, so that requests fall out of time.",
@@ -222,7 +237,7 @@ class Chaos:
             return None
         drawn = self._requests.random()
         for trouble, share in self.profile.troubles.items():
-            if not _can_befall(trouble, over_socket=over_socket, has_stop=has_stop):
+            if not _can_befall(trouble, operation, over_socket=over_socket, has_stop=has_stop):
                 continue
             if drawn < share:
                 return self._count(trouble.value, trouble)
@@ -300,7 +315,7 @@ def _draws(seed: int, purpose: str) -> random.Random:
     return random.Random(f"{seed}/{purpose}")  # noqa: S311 - drawn faults, not secrets
 
 
-def _can_befall(trouble: Trouble, *, over_socket: bool, has_stop: bool) -> bool:
+def _can_befall(trouble: Trouble, operation: str, *, over_socket: bool, has_stop: bool) -> bool:
     match trouble:
         case Trouble.HTTP_503 | Trouble.HTTP_403:
             return not over_socket
@@ -308,5 +323,7 @@ def _can_befall(trouble: Trouble, *, over_socket: bool, has_stop: bool) -> bool:
             return over_socket
         case Trouble.STOP_REFUSED:
             return has_stop
+        case Trouble.PARTIAL_CANCEL:
+            return operation == CANCEL
         case _:
             return True

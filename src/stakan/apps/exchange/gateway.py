@@ -174,6 +174,8 @@ class Gateway:
         if refusal is not None:
             return Outcome(refusal, allowance, trouble)
         allowed = allowance.granted if operation.endswith(_BATCH) else None
+        if trouble is Trouble.PARTIAL_CANCEL:
+            account.trade_half(params, now)
         reply = account.handle(operation, params, now, key, allowed)
         self._flush()
         if trouble is Trouble.LIE:

@@ -14,7 +14,7 @@ import msgspec
 
 from stakan.apps.exchange.accounts import OPERATIONS
 from stakan.apps.exchange.board import Board
-from stakan.apps.exchange.faults import Chaos, Stream, Trouble
+from stakan.apps.exchange.faults import LATE_ANSWER_NS, Chaos, Stream, Trouble
 from stakan.apps.exchange.gate import DEFAULT_WINDOW_MS, Caller, check_time
 from stakan.apps.exchange.gateway import Gateway, Outcome, limit_headers
 from stakan.apps.exchange.numbers import whole
@@ -400,6 +400,9 @@ class TradeConnection(Connection):
         said = self._said(
             op, request_id, reply.code, reply.message, reply.result, reply.ext, limit_headers(outcome.allowance)
         )
+        if outcome.trouble is Trouble.PARTIAL_CANCEL:
+            self.exchange.later(LATE_ANSWER_NS, partial(self.answer, said))
+            return
         for _ in range(2 if outcome.trouble is Trouble.TWICE else 1):
             self.answer(said)
 
