@@ -77,6 +77,19 @@ def test_a_full_disk_is_told_once_and_what_was_given_waits():
     assert journal.written + journal.waiting == 2
 
 
+def test_a_full_disk_is_not_asked_again_and_again_and_the_ballast_s_room_is_for_orders():
+    journal = FakeJournal(room=0)
+    durable = Durable(journal, lambda _: None)
+    durable.append(None)
+    durable.flush()
+    for _ in range(3):
+        durable.append(None)
+        durable.flush()
+    assert (journal.written, journal.room) == (0, 1)
+    durable.sync()
+    assert (journal.written, journal.waiting) == (4, 0)
+
+
 def test_orders_leave_with_the_room_of_the_ballast_and_not_without_any():
     journal = FakeJournal(room=0)
     durable = Durable(journal, lambda _: None)

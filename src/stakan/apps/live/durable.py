@@ -58,8 +58,13 @@ class Durable:
             self._journal.sync()
 
     def flush(self) -> None:
-        """See `RunJournal`; tried again with the next one."""
-        self._later(self._journal.flush)
+        """See `RunJournal`; while the disk is full, what has no haste waits until `has_room`.
+
+        Tried as often as this is asked for, it would cut a file and wait for the disk many times a second, and use up the
+        room that orders were given.
+        """
+        if not self._is_full:
+            self._later(self._journal.flush)
 
     def close(self) -> None:
         """See `RunJournal`; raises DiskFull as `sync`."""
