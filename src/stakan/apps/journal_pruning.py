@@ -1,19 +1,29 @@
 """Retention of a state folder's journals: market data of old segments goes, decisions stay for good (ADR 0011)."""
 
+import fcntl
+import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
 from stakan.adapters.journal.disk import LOCAL
 from stakan.adapters.journal.layout import segments, snapshot_numbers, snapshot_path
-from stakan.adapters.journal.reading import first_replayable, read_header
+from stakan.adapters.journal.reading import first_replayable, has_begun, read_header
 from stakan.adapters.journal.retention import distil
+from stakan.apps.processes import Child
 from stakan.apps.recorded_run import journals_of
-from stakan.core.domain.units import HOUR
+from stakan.core.domain.errors import StorageError
+from stakan.core.domain.units import HOUR, MINUTE
 
-KEEP_NS = 24 * HOUR
-KEEP_BYTES = 20 * 10**9
+KEEP = "24h"
+KEEP_SIZE = "20GB"
+FIRST_NS = MINUTE
+"""After the start of a bot, which has enough to do."""
+EVERY_NS = HOUR
+_STOP_S = 10.0
 
 Advance = Callable[[int], None]
 
@@ -35,19 +45,20 @@ def pruned(
 ) -> Iterator[Pruned]:
     """Distil journals, the newest first: what is older than a receive time, and what all of them have beyond a size.
 
-    Raises DataError where a journal is damaged, StorageError where one cannot be written.
+    Raises DataError where a journal is damaged, StorageError where one cannot be written, or is pruned by somebody else.
     """
-    journals = journals_of(folder)
+    journals = [journal for journal in journals_of(folder) if has_begun(journal)]
     carried_on = {read_header(journal).carried_from for journal in journals}
     left = keep_bytes
     for journal in reversed(journals):
-        done = distil(
-            journal,
-            keep_after_ts=keep_after_ts,
-            keep_bytes=left,
-            is_carried_on=journal.parent.name in carried_on,
-            advance=advance_of(journal),
-        )
+        with _alone(journal):
+            done = distil(
+                journal,
+                keep_after_ts=keep_after_ts,
+                keep_bytes=left,
+                is_carried_on=journal.parent.name in carried_on,
+                advance=advance_of(journal),
+            )
         left = max(0, left - bytes_of(journal))
         yield Pruned(str(journal), done.segments, done.bytes_freed, first_replayable(journal))
 
@@ -56,3 +67,76 @@ def bytes_of(journal: Path) -> int:
     """How much a journal takes."""
     states = (snapshot_path(journal, number) for number in snapshot_numbers(journal, LOCAL))
     return sum(LOCAL.size(path) for path in (*segments(journal, LOCAL), *states))
+
+
+@contextmanager
+def _alone(journal: Path) -> Iterator[None]:
+    """Two that distil a segment would write into one file, and put that in the segment's place."""
+    handle = os.open(journal, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StorageError(f"{journal} is being pruned by another process") from None
+        yield
+    finally:
+        os.close(handle)
+
+
+# --- beside a running bot -------------------------------------------------------------------------------------------
+
+
+class Process(Protocol):
+    """A program that prunes."""
+
+    log: Path
+
+    @property
+    def code(self) -> int | None:
+        """Exit code; None while it runs."""
+        ...
+
+    def stop(self, within: float) -> int:
+        """Ask it to end, insist after so many seconds."""
+        ...
+
+
+def prune(folder: Path) -> Process:
+    """Begin to prune the journals of a state folder; raises OSError where this machine does not let it."""
+    return Child("pruning", ("journal", "prune", str(folder), "--keep", KEEP, "--keep-size", KEEP_SIZE), folder)
+
+
+class Pruning:
+    """Retention of a running bot's journals: once an hour a process that takes no time from it.
+
+    It knows no database, so the limits hold with one, while it is away, and where there is none. What nobody has
+    projected yet goes with the rest, because that is market data alone: rows of decisions, orders, fills and the audit
+    log are made from what stays, and candles, levels and densities, too. Of the minutes that no projector has read
+    within a day there are no market pictures.
+    """
+
+    def __init__(self, folder: Path, now: int, begin: Callable[[Path], Process] = prune) -> None:
+        self._folder = folder
+        self._begin = begin
+        self._due = now + FIRST_NS
+        self._process: Process | None = None
+
+    def look(self, now: int) -> str | None:
+        """Begin where it is time; what went wrong, once."""
+        process = self._process
+        if process is not None and process.code is not None:
+            self._process = None
+            if process.code:
+                return f"old market data stays in the journals: pruning ended with {process.code}, see {process.log}"
+        if self._process is None and now >= self._due:
+            self._due = now + EVERY_NS
+            try:
+                self._process = self._begin(self._folder)
+            except OSError as error:
+                return f"old market data stays in the journals: {error}"
+        return None
+
+    def stop(self) -> None:
+        """It may be cut short at any moment: the next one makes good what it left."""
+        if self._process is not None:
+            self._process.stop(_STOP_S)

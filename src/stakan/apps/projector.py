@@ -18,7 +18,6 @@ from stakan.adapters.sql.columns import to_json
 from stakan.adapters.sql.database import Database
 from stakan.adapters.sql.projector import Progress, Projector
 from stakan.adapters.sql.upkeep import prune
-from stakan.apps.journal_pruning import KEEP_BYTES, KEEP_NS, pruned
 from stakan.apps.live.state_folder import EPOCH_FILE, RUNS
 from stakan.apps.projector_status import STATUS_FILE, Health, ProjectorStatus, write_status
 from stakan.apps.recorded_run import JOURNAL_FOLDER
@@ -67,8 +66,10 @@ class StateJournals:
     def after(self, run: str, number: int) -> Iterator[Record]:
         """What is written of the steps after `number`, whole steps in order, as the journal's blocks hold them."""
         follower = self._followers.get(run)
-        if follower is None or follower.is_over or follower.number != number:
-            # Only one that stopped exactly here knows its place in the file.
+        is_newest = run == max(self._begun, default=run)
+        if follower is None or follower.is_over or follower.number != number or not is_newest:
+            # Only one that stopped exactly here knows its place in the file, and any file of an earlier run may be
+            # distilled at any time.
             follower = self._followers[run] = Follower(self._journal(run), number)
         for records in follower.blocks():
             yield from records
@@ -225,21 +226,9 @@ class Following:
         if now < self._next_prune:
             return
         self._next_prune = now + HOUR
-        await self._thin_out(now)
         # Old rows do no harm, and a database that is away is told of by whoever needs it.
         with suppress(StorageError):
             await prune(self._database, now)
-
-    async def _thin_out(self, now: int) -> None:
-        """Retention of the journals: here, where it takes no time from the bot."""
-        try:
-            done = await asyncio.to_thread(lambda: list(pruned(self._folder, now - KEEP_NS, KEEP_BYTES)))
-        except StakanError as error:
-            self._say(f"journals could not be thinned out: {error}")
-            return
-        freed = sum(one.bytes_freed for one in done)
-        if freed:
-            self._say(f"{freed / 10**6:.0f} MB of old market data taken out of the journals")
 
     def _note(self, progress: Progress) -> None:
         """How far it is in between; of what just happened that is as good as following."""

@@ -73,6 +73,29 @@ def test_a_release_lets_the_exchanges_side_trade_again_too(tmp_path):
     assert not any("until released" in line for line in problems)
 
 
+@pytest.mark.parametrize("mode", ["paper", "testnet"])
+def test_journals_are_pruned_beside_a_bot_without_a_database(tmp_path, mode):
+    looks = []
+
+    class Pruning:
+        def look(self, now):
+            looks.append(now)
+            return "old market data stays" if len(looks) == 1 else None
+
+    async def look():
+        async with a_session(tmp_path, mode) as session:
+            assert session._projector is None
+            session._pruning = Pruning()
+            session._look_at_parts()
+            session._look_at_parts()
+            return session.bot.around.problems()
+
+    problems = asyncio.run(look())
+    assert looks == sorted(set(looks))
+    assert len(looks) == 2
+    assert problems.count("old market data stays") == 1
+
+
 @pytest.mark.parametrize("mode", ["paper", "shadow", "testnet"])
 def test_a_release_closes_the_breakers_of_every_connection(tmp_path, mode):
     async def release():

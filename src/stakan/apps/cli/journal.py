@@ -25,14 +25,12 @@ from stakan.apps.cli.output import (
 )
 from stakan.apps.cli.replaying import After, AsJson, Jobs, replayed
 from stakan.apps.durations import duration_ns
-from stakan.apps.journal_pruning import Pruned, bytes_of, pruned
+from stakan.apps.journal_pruning import KEEP, KEEP_SIZE, Pruned, bytes_of, pruned
 from stakan.apps.journal_rows import LATEST, RUN, Row, Wanted, kinds_of, rows_of
 from stakan.apps.recorded_run import journals_of
 from stakan.apps.replay import JournalReplay
 from stakan.core.domain.errors import ConfigError
 
-KEEP = "24h"
-KEEP_SIZE = "20GB"
 _UNITS = {"TB": 10**12, "GB": 10**9, "MB": 10**6, "kB": 10**3, "B": 1}
 _TO_THE_SECOND = len("2024-07-18 23:59:59")
 

@@ -23,6 +23,7 @@ from stakan.adapters.exchanges.bybit.rest import Keys
 from stakan.adapters.exchanges.bybit.topics import Topics
 from stakan.apps.durations import duration_ns
 from stakan.apps.garbage import long_lived
+from stakan.apps.journal_pruning import Pruning
 from stakan.apps.live.bot import Bot, BotPlan, paper_exchange
 from stakan.apps.live.clock import LoopTime, WallClock
 from stakan.apps.live.counterparties import AtVenue, Shadow
@@ -128,6 +129,7 @@ class Session:
         self.account: BybitAccount | None = None
         self._projector: ProjectorProcess | None = None
         self._traced: Traced | None = None
+        self._pruning = Pruning(self._settings.trade.state, clock.now())
         mode = Mode(plan.mode)
         if mode.is_at_exchange:
             assert keys is not None
@@ -237,7 +239,8 @@ class Session:
             self._note(f"margin tiers of {len(unread)} instruments stay those of the run before: {last}: {why}")
 
     async def _follow(self, connections: AsyncExitStack) -> None:
-        """Start the projector; it ends after the bot, with all rows written."""
+        """Start the projector; it ends after the bot, with all rows written. Journals are pruned until then."""
+        connections.push_async_callback(asyncio.to_thread, self._pruning.stop)
         if self._settings.database.follow:
             projector = self._projector = ProjectorProcess(self._settings, self._plan.run_folder)
             connections.push_async_callback(asyncio.to_thread, projector.stop)
@@ -328,6 +331,9 @@ class Session:
         if self._projector is not None:
             parts.report(DATABASE, self._projector.trouble())
         parts.report(CLOCK, wrong_clock(self._market.server_clock.offset))
+        unpruned = self._pruning.look(self._now())
+        if unpruned is not None:
+            self._note(unpruned)
 
     async def _stop(self, stopping: Stopping, error: Exception | None, say: Say) -> None:
         """Cancel entries, wait until nothing is on its way; positions keep their stops, or are closed for lack of one."""
