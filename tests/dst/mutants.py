@@ -80,6 +80,17 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "audit",
+        "audit log: how an order went on is not written",
+        (
+            Edit(
+                "adapters/sql/folding/orders.py",
+                "    _audited(draft, fact, trace)\n    filled =",
+                "    if fact.before is None:\n        _audited(draft, fact, trace)\n    filled =",
+            ),
+        ),
+    ),
+    Mutant(
         "look-up",
         "look-up: an order without an answer stays unknown",
         (

@@ -10,10 +10,12 @@ from stakan.adapters.sql import tables
 from stakan.apps.dst import rows
 from stakan.apps.dst.exchange import Host
 from stakan.apps.dst.invariants import Auditor, Limits
-from stakan.apps.dst.plan import FullDisk, Kill, KillAtDisk, Plan, Reset, Script
+from stakan.apps.dst.plan import FullDisk, Kill, KillAtDisk, Meddle, Plan, Reset, Script
+from stakan.apps.dst.records import Mended
 from stakan.apps.dst.settings import settings_of
 from stakan.apps.dst.time import Heap
 from stakan.apps.dst.world import World
+from stakan.apps.exchange import accounts
 from stakan.apps.exchange.faults import Stream, Trouble
 from stakan.apps.exchange.gateway import Request
 from stakan.core.domain.commands import SubmitOrder
@@ -497,6 +499,44 @@ def test_5_somebody_else_trades_on_the_account_at_the_last_moment():
     assert Meddled(a_plan()).run().breach.invariant == 5
 
 
+def test_a_bot_that_is_never_told_of_an_execution_mends_its_books_and_the_rest_is_still_compared(monkeypatch):
+    """Executions that have no name of ours are not listed, nor told on the private stream."""
+
+    def of_ours(found):
+        return tuple(row for row in found if getattr(row, "order_link_id", "ours"))
+
+    class Silent(World):
+        def __init__(self, plan):
+            super().__init__(plan)
+            trading = self.host.trading
+            drain = trading.drain
+            trading.drain = lambda: [msgspec.structs.replace(push, rows=of_ours(push.rows)) for push in drain()]
+
+    kind, listed = accounts._HANDLERS["execution/list"]
+
+    def listed_of_ours(trading, asked, now):
+        answer = listed(trading, asked, now)
+        return answer | {"list": of_ours(answer["list"])}
+
+    monkeypatch.setitem(accounts._HANDLERS, "execution/list", (kind, listed_of_ours))
+    plan = Plan(seed=3, seconds=30.0, faults=(Meddle(at_s=10.0, deed="open", symbol=1),))
+    outcome = Silent(plan).run()
+    assert outcome.breach is None, (outcome.breach, *outcome.story)
+    assert outcome.mended["Repaired"]
+    assert outcome.mended["BalanceCorrected"]
+    projected = rows.projected
+
+    def with_a_fill_less(disk, runs):
+        batch = projected(disk, runs)
+        table = batch.inserts[tables.fills]
+        del table[next(key for key, row in table.items() if "ETHUSDT" not in row["instrument"])]
+        return batch
+
+    monkeypatch.setattr(rows, "projected", with_a_fill_less)
+    breach = Silent(plan).run().breach
+    assert breach.invariant == 8
+
+
 def test_what_a_plan_says_is_what_happens():
     """A connection that breaks is seen in the outcome, and only there where it was planned."""
     calm, broken = a_plan(), a_plan(faults=(Reset(at_s=3, stream=Stream.PRIVATE),))
@@ -586,18 +626,18 @@ def test_6_a_row_that_is_missing_or_wrong():
     theirs = [order for order in world.host.trading.orders.closed if order.link_id]
     executions = [kept.row for kept in world.host.trading.executions.rows]
     rules = world.host.trading.market.instruments
-    assert list(rows.orders_without_record(batch, theirs)) == []
-    assert list(rows.executions_without_record(batch, executions, rules)) == []
+    assert list(rows.orders_without_record(batch, theirs, Mended())) == []
+    assert list(rows.executions_without_record(batch, executions, rules, Mended())) == []
     assert list(rows.positions_that_differ(batch, executions, rules)) == []
     table = batch.inserts[tables.orders]
     del table[next(iter(table))]
     wrong = next(iter(batch.inserts[tables.fills].values()))
     wrong["size_lots"] += 1
-    assert len(list(rows.orders_without_record(batch, theirs))) == 1
-    assert len(list(rows.executions_without_record(batch, executions, rules))) == 1
+    assert len(list(rows.orders_without_record(batch, theirs, Mended()))) == 1
+    assert len(list(rows.executions_without_record(batch, executions, rules, Mended()))) == 1
     assert len(list(rows.positions_that_differ(batch, executions, rules))) == 1
     wrong["execution_id"] = "made up"
-    assert len(list(rows.executions_without_record(batch, executions, rules))) == 2
+    assert len(list(rows.executions_without_record(batch, executions, rules, Mended()))) == 2
 
 
 def test_8_rows_of_an_instrument_that_was_mended_may_tell_of_less_but_of_nothing_else():
@@ -610,7 +650,7 @@ def test_8_rows_of_an_instrument_that_was_mended_may_tell_of_less_but_of_nothing
     rules = world.host.trading.market.instruments
     told = next(iter(batch.inserts[tables.fills].values()))
     symbol = split_instrument_id(told["instrument"])[2]
-    mended = rows.Mended(symbols={symbol})
+    mended = Mended(symbols={symbol})
     order = batch.inserts[tables.orders][told["client_order_id"],]
     order["filled_lots"] -= told["size_lots"]
     told |= {"origin": FillOrigin.REPAIR.value, "execution_id": "repair-1"}
@@ -621,8 +661,8 @@ def test_8_rows_of_an_instrument_that_was_mended_may_tell_of_less_but_of_nothing
         return [*found, *rows.positions_that_differ(batch, executions, rules)]
 
     assert problems(mended) == []
-    elsewhere = rows.Mended(symbols=rules.keys() - {symbol}, balance=True)
-    assert len(problems(elsewhere)) == len(problems(rows.NOTHING_MENDED)) == 2
+    elsewhere = Mended(symbols=rules.keys() - {symbol}, is_balance=True)
+    assert len(problems(elsewhere)) == len(problems(Mended())) == 2
     told["size_lots"] += 1
     assert len(problems(mended)) == 1
     told["size_lots"] -= 1
@@ -641,8 +681,8 @@ def test_8_funding_that_nobody_told_of_is_missed_unless_the_balance_was_mended()
     executions = [kept.row for kept in world.host.trading.executions.rows]
     rules = world.host.trading.market.instruments
     payments = batch.inserts.pop(tables.funding_payments)
-    assert len(list(rows.executions_without_record(batch, executions, rules))) == len(payments) > 0
-    assert list(rows.executions_without_record(batch, executions, rules, rows.Mended(balance=True))) == []
+    assert len(list(rows.executions_without_record(batch, executions, rules, Mended()))) == len(payments) > 0
+    assert list(rows.executions_without_record(batch, executions, rules, Mended(is_balance=True))) == []
 
 
 def test_6_an_audit_log_that_lacks_an_entry_ends_a_run(monkeypatch):

@@ -153,11 +153,8 @@ class Auditor:
         for (symbol, name), row in self._rows.items():
             rules = self._host.trading.market.instruments[symbol]
             size = rules.size(booked.get((symbol, name), 0))
-            if row.exec_type == "Funding":
-                is_booked = (symbol, name) in funded or records.is_balance_mended
-            else:
-                is_booked = size == Decimal(row.exec_qty) or rules.id in records.mended
-            if not is_booked:
+            is_booked = (symbol, name) in funded if row.exec_type == "Funding" else size == Decimal(row.exec_qty)
+            if not (is_booked or records.mended.may_lack(row)):
                 self.found(8, f"{symbol}: execution {name} of {row.exec_qty} was not booked: {size}")
 
     # --- the exchange's books ---------------------------------------------------------------------------------------

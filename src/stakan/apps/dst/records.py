@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from stakan.apps.exchange.rows import ExecutionRow
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.events import AnyEvent, FillOrigin, Halt, PauseEntries, ReleaseHalt, ResumeEntries
 from stakan.core.domain.facts import (
@@ -20,7 +21,7 @@ from stakan.core.domain.facts import (
     Repaired,
     TradingStateChanged,
 )
-from stakan.core.domain.ids import ClientOrderId, InstrumentId
+from stakan.core.domain.ids import ClientOrderId, InstrumentId, split_instrument_id
 from stakan.core.domain.orders import NewOrder, Purpose
 from stakan.core.domain.step import Step
 from stakan.core.domain.trading import TradingState
@@ -45,6 +46,22 @@ class Booking(msgspec.Struct, frozen=True):
 
     number: int
     fact: FillBooked | FundingBooked
+
+
+class Mended(msgspec.Struct):
+    """What the bot had to book without having been told of it.
+
+    Which executions that stands for only the exchange knows. So in a symbol whose position was mended any of them may
+    be missing; where the balance was, funding, and executions of orders without a name of ours (stops, somebody's hand)
+    that came to nothing together. What is there must still be right, and come to the exchange's position.
+    """
+
+    symbols: set[str] = msgspec.field(default_factory=set)
+    is_balance: bool = False
+
+    def may_lack(self, execution: ExecutionRow) -> bool:
+        """Whether it may be that the bot has never been told of it, or not of all of it."""
+        return execution.symbol in self.symbols or (self.is_balance and not execution.order_link_id)
 
 
 class Records:
@@ -76,9 +93,7 @@ class Records:
         """Lots by instrument and execution."""
         self.funded: Counter[tuple[InstrumentId, str]] = Counter()
         """How often, by instrument and payment."""
-        self.mended: set[InstrumentId] = set()
-        """Where a position was booked of which no execution told."""
-        self.is_balance_mended = False
+        self.mended = Mended()
         self._approved: set[str] = set()
         self._leaving: set[InstrumentId] = set()
         self._orders: dict[ClientOrderId, str] = {}
@@ -131,7 +146,7 @@ class Records:
             if isinstance(fact, FillBooked):
                 key = (fact.instrument, str(fact.execution_id))
                 if fact.origin is FillOrigin.REPAIR:
-                    self.mended.add(fact.instrument)
+                    self.mended.symbols.add(split_instrument_id(fact.instrument)[2])
                 else:
                     self.booked[key] = self.booked.get(key, 0) + fact.size
                 bookings.append(Booking(step.number, fact))
@@ -184,7 +199,7 @@ class Records:
             case TradingStateChanged():
                 self.is_closed = fact.state is not TradingState.ACTIVE
             case BalanceCorrected():
-                self.is_balance_mended = True
+                self.mended.is_balance = True
             case _:
                 pass
 

@@ -4,11 +4,9 @@ The projection's pure part alone: no database. What a database adds is tested wh
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-
-import msgspec
 
 from stakan.adapters.journal.disk import Disk
 from stakan.adapters.journal.reading import has_begun, read_header, records_after
@@ -16,6 +14,7 @@ from stakan.adapters.sql.batch import Batch
 from stakan.adapters.sql.moments import moments
 from stakan.adapters.sql.projection import Fold
 from stakan.adapters.sql.tables import fills, funding_payments, orders
+from stakan.apps.dst.records import Mended
 from stakan.apps.exchange.orders import Order
 from stakan.apps.exchange.rows import ExecutionRow
 from stakan.apps.recorded_run import JOURNAL_FOLDER
@@ -39,24 +38,7 @@ def projected(disk: Disk, runs: Sequence[Path]) -> Batch:
     return fold.take_batch()
 
 
-class Mended(msgspec.Struct, frozen=True, kw_only=True):
-    """What the bot had to book without having been told of it.
-
-    Executions that it was never told of have no rows, nor are they in the rows of their orders; which ones these are,
-    only the exchange knows. In these instruments rows may tell of less than there was, never of more, and with the
-    bookings that stand for the rest they must come to the exchange's position. Funding that was never told of is in the
-    balance alone. Everything else is compared one by one.
-    """
-
-    symbols: Collection[str] = ()
-    """Where a position was booked."""
-    balance: bool = False
-
-
-NOTHING_MENDED = Mended()
-
-
-def orders_without_record(batch: Batch, theirs: Sequence[Order], mended: Mended = NOTHING_MENDED) -> Iterator[str]:
+def orders_without_record(batch: Batch, theirs: Sequence[Order], mended: Mended) -> Iterator[str]:
     """Orders at the exchange that have no row, or another filled size."""
     rows = {row["client_order_id"]: row for row in batch.inserts.get(orders, {}).values()}
     for order in theirs:
@@ -68,7 +50,7 @@ def orders_without_record(batch: Batch, theirs: Sequence[Order], mended: Mended 
 
 
 def executions_without_record(
-    batch: Batch, theirs: Sequence[ExecutionRow], rules: Mapping[str, Instrument], mended: Mended = NOTHING_MENDED
+    batch: Batch, theirs: Sequence[ExecutionRow], rules: Mapping[str, Instrument], mended: Mended
 ) -> Iterator[str]:
     """Executions that no row tells of, or only in part; and rows of executions that there never were."""
     lots: Counter[tuple[str, str]] = Counter()
@@ -84,10 +66,10 @@ def executions_without_record(
         key = (execution.symbol, execution.exec_id)
         known.add(key)
         if execution.exec_type == "Funding":
-            is_told = key in paid or mended.balance
+            is_told = key in paid or mended.may_lack(execution)
         else:
             told, done = rules[execution.symbol].size(lots[key]), Decimal(execution.exec_qty)
-            is_told = _is_all(told, done, may_lack=execution.symbol in mended.symbols)
+            is_told = _is_all(told, done, may_lack=mended.may_lack(execution))
         if not is_told:
             yield f"{execution.symbol}: execution {execution.exec_id} of {execution.exec_qty} has rows of {lots[key]} lots"
     for symbol, name in sorted((set(lots) | paid) - known):

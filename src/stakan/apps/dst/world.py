@@ -32,7 +32,6 @@ from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.errors import DiskFull, VenueError
 from stakan.core.domain.events import AnyEvent, AnyOperatorRequest, Halt, PauseEntries, ReleaseHalt, ResumeEntries
 from stakan.core.domain.facts import TradingStateChanged
-from stakan.core.domain.ids import split_instrument_id
 from stakan.core.domain.step import Step
 from stakan.core.domain.trading import TradingState
 from stakan.core.domain.units import SECOND
@@ -224,14 +223,11 @@ class World:
         ]
         for problem in audit_log.problems(batch.audit, told):
             self.auditor.found(6, problem)
-        mended = rows.Mended(
-            symbols={split_instrument_id(key)[2] for key in records.mended}, balance=records.is_balance_mended
-        )
         theirs = [order for order in (*trading.orders.closed, *trading.orders.live.values()) if order.link_id]
-        for problem in rows.orders_without_record(batch, theirs, mended):
+        for problem in rows.orders_without_record(batch, theirs, records.mended):
             self.auditor.found(6, problem)
         executions, rules = [kept.row for kept in trading.executions.rows], trading.market.instruments
-        for problem in rows.executions_without_record(batch, executions, rules, mended):
+        for problem in rows.executions_without_record(batch, executions, rules, records.mended):
             self.auditor.found(8, problem)
         for problem in rows.positions_that_differ(batch, executions, rules):
             self.auditor.found(8, problem)
