@@ -156,7 +156,7 @@ class LiveLoop:
 
     @property
     def waiting(self) -> int:
-        """Events that are known of and have not entered: delivered, answers under way, timers."""
+        """Events that are known of and have not entered: delivered, answers under way."""
         return len(self._waiting) + self._order.waiting
 
     def take_lag(self) -> int:
