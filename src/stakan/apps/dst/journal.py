@@ -89,6 +89,11 @@ class WatchedJournal:
         self._number = number
         self._listener = listener
 
+    @property
+    def backlog(self) -> int:
+        """See `BallastedJournal`."""
+        return self._inner.backlog
+
     def event(self, number: int, event: AnyEvent) -> None:
         """See `RunJournal`."""
         self._number = number

@@ -12,6 +12,11 @@ from stakan.core.domain.step import Step
 class BallastedJournal(RunJournal, Protocol):
     """A journal that keeps room for bad times."""
 
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait in memory for the disk."""
+        ...
+
     def release_ballast(self) -> bool:
         """Give it back; whether there was any."""
         ...
@@ -34,8 +39,8 @@ class Durable:
 
     @property
     def backlog(self) -> int:
-        """Bytes that wait in memory for the disk; 0 where the journal does not tell."""
-        return int(getattr(self._journal, "backlog", 0))
+        """Bytes that wait in memory for the disk."""
+        return self._journal.backlog
 
     def event(self, number: int, event: AnyEvent) -> None:
         """See `RunJournal`; kept in memory where there is no room."""
