@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from stakan.apps.secrets import bybit_keys, database_password
+from stakan.apps.secrets import bybit_keys, collector_headers, database_password
 from stakan.core.domain.errors import ConfigError
 
 KEY, SECRET = "abcdefgh12345", "zyxwvut98765"
@@ -74,3 +74,25 @@ def test_the_password_of_the_database_is_read_like_a_key_and_does_not_show(tmp_p
     assert SECRET not in f"{found!r} {found}"
     monkeypatch.setenv("DB_PASSWORD", "above")
     assert database_password(file).get_secret_value() == "above"
+
+
+# --- headers for a collector of traces ------------------------------------------------------------------------------
+
+
+def test_headers_are_those_of_the_variable_that_is_named(tmp_path, monkeypatch):
+    assert collector_headers("COLLECTOR", tmp_path / "none") == {}
+    file = tmp_path / ".env"
+    file.write_text("COLLECTOR=x-api-key=abc\n")
+    assert collector_headers("COLLECTOR", file) == {"x-api-key": "abc"}
+    monkeypatch.setenv("COLLECTOR", "authorization=Basic%20YWJj==, x-team = a b ,")
+    assert collector_headers("COLLECTOR", file) == {"authorization": "Basic YWJj==", "x-team": "a b"}
+
+
+@pytest.mark.parametrize(
+    "text", [SECRET, f"={SECRET}", f"a b={SECRET}", f"key={SECRET}%0d%0ax: y", f"key={SECRET}ключ"]
+)
+def test_what_cannot_be_headers_is_refused_without_showing_it(tmp_path, monkeypatch, text):
+    monkeypatch.setenv("COLLECTOR", text)
+    with pytest.raises(ConfigError, match="COLLECTOR should be name=value") as refused:
+        collector_headers("COLLECTOR", tmp_path / "none")
+    assert SECRET not in str(refused.value)

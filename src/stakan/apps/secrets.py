@@ -1,9 +1,10 @@
 """API keys and passwords: read from the environment or `.env`, never from the configuration, never shown."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
@@ -13,6 +14,8 @@ from stakan.apps.logs.redaction import is_secret_name
 from stakan.core.domain.errors import ConfigError
 
 ENV_FILE = Path(".env")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
 
 class _Secrets(BaseSettings):
@@ -75,6 +78,30 @@ def database_password(env_file: Path = ENV_FILE) -> SecretStr:
 def redis_password(env_file: Path = ENV_FILE) -> str | None:
     """`REDIS_PASSWORD` of the environment, else of the file; None where there is none. Raises ConfigError."""
     return _read(env_file).redis_password.get_secret_value() or None
+
+
+def collector_headers(variable: str, env_file: Path = ENV_FILE) -> dict[str, str]:
+    """Headers for a collector of traces, `name=value,name=value` with %XX for what is special, as OpenTelemetry has it.
+
+    Of the environment, else of the file; none where the variable is nowhere set. Raises ConfigError, without a value.
+    """
+    found = os.environ.get(variable) or _in_file(env_file).get(variable.lower()) or ""
+    headers = {}
+    for part in found.split(","):
+        if not part.strip():
+            continue
+        name, equals, value = (unquote(one.strip()) for one in part.partition("="))
+        if not equals or not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            raise ConfigError(f"{variable} should be name=value,name=value: headers of plain ASCII, %XX for the rest")
+        headers[name] = value
+    return headers
+
+
+def _in_file(env_file: Path) -> Mapping[str, str | None]:
+    try:
+        return DotEnvSettingsSource(_Secrets, env_file=env_file, env_file_encoding="utf-8").env_vars
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{env_file} cannot be read: {type(error).__name__}") from None
 
 
 def _read(env_file: Path) -> _Secrets:

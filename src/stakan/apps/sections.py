@@ -202,6 +202,33 @@ class MetricsSection(Section):
     port: int = Field(8001, ge=0, le=65535, description="0 serves none; where it is taken, the bot goes on without")
 
 
+class TracingSection(Section):
+    """Orders of a running bot as OpenTelemetry traces; needs `pip install 'stakan[tracing]'`."""
+
+    endpoint: str = Field(
+        "",
+        examples=["http://127.0.0.1:4318/v1/traces"],
+        description="Of a collector that takes OTLP over HTTP, e.g. http://127.0.0.1:4318/v1/traces; empty: none",
+    )
+    service: str = Field("stakan", min_length=1, description="What the traces call the bot: service.name")
+    headers_from: str = Field(
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        min_length=1,
+        description="Variable of the environment or .env that holds headers for it, name=value,name=value: secrets",
+    )
+
+    @field_validator("endpoint")
+    @classmethod
+    def _holds_no_secret(cls, value: str) -> str:
+        # The configuration is kept in every journal.
+        address = urlsplit(value)
+        if value and (address.scheme not in ("http", "https") or not address.hostname):
+            raise ValueError("write http://host:port/v1/traces or https://..., or nothing")
+        if "@" in address.netloc or address.query:
+            raise ValueError("leave secrets out: headers are read from the variable that headers_from names")
+        return value
+
+
 class DatabaseSection(Section):
     """Where the journal is projected to. Without any of these SQLite in the state folder; DB_PASSWORD is a secret."""
 

@@ -23,6 +23,7 @@ from stakan.apps.sections import (
     SizingSection,
     StrategySection,
     SuspicionSection,
+    TracingSection,
     TradeSection,
     UniverseSection,
     VenueSection,
@@ -75,6 +76,7 @@ class Settings(BaseSettings):
     console: ConsoleSection = ConsoleSection()
     logs: LogsSection = LogsSection()
     metrics: MetricsSection = MetricsSection()
+    tracing: TracingSection = TracingSection()
     database: DatabaseSection = DatabaseSection()
     densities: dict[str, Any] = Field(
         default_factory=dict,

@@ -18,6 +18,7 @@ from stakan.apps.recorded_run import JOURNAL_FOLDER
 from stakan.apps.secrets import bybit_keys
 from stakan.apps.settings import Settings
 from stakan.apps.shared_budget import shared_budget
+from stakan.apps.tracing import spans_to_collector
 from stakan.core.domain.errors import ConfigError
 from stakan.core.domain.ids import split_instrument_id
 
@@ -50,6 +51,7 @@ async def trade(
         say(f"carrying on {past.run}: {past.folded} steps after its last snapshot")
     chance = np.random.default_rng()
     async with (
+        spans_to_collector(settings.tracing, logs) as spans,
         MarketClient(venue, clock=clock.now, chance=chance, keys=keys) as market,
         shared_budget(settings, market.shared.limiter, keys, clock.now, say) as budget,
         feature_store(settings, clock.now, say) as features,
@@ -81,4 +83,6 @@ async def trade(
         session = Session(plan, market, venue, keys, clock, chance, logs)
         session.observation.shared_budget = budget
         session.observation.keep_features_in(features)
+        if spans is not None:
+            session.observation.tell_of_orders(spans)
         return await session.live(state.folder, stopping, say)

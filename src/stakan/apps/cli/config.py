@@ -8,6 +8,7 @@ import typer
 from stakan.apps.cli.output import out, reports_errors, write_json
 from stakan.apps.config import load_settings, settings_from, to_toml
 from stakan.apps.example import example
+from stakan.apps.tracing import require_tracing
 from stakan.apps.wiring import engine_config, own_densities, simulation_config
 from stakan.core.domain.ids import InstrumentId
 
@@ -35,6 +36,8 @@ def check_command(file: File = None) -> None:
     # Which instruments there are, only a run knows: here each name stands for itself.
     engine_config(settings, "check", [InstrumentId(name) for name in own_densities(settings)])
     simulation_config(settings)
+    if settings.tracing.endpoint:
+        require_tracing()
     out().print(f"[green]{file or 'the configuration'} is sound[/]")
 
 

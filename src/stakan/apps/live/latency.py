@@ -2,6 +2,7 @@
 
 from collections import deque
 
+import msgspec
 import numpy as np
 
 from stakan.apps.live.histogram import Histogram
@@ -17,7 +18,10 @@ FEED = "feed"
 DECIDE = "decide"
 """Receipt of a frame to its orders handed to the socket, journal synced in between."""
 SUBMIT = "submit"
-"""Engine's decision to its order handed to the socket, journal synced in between: the part of `decide` after the engine."""
+"""Engine's decision to its order handed to the socket, journal synced in between: the part of `decide` after the engine.
+
+Where no order leaves (paper, shadow) it ends when the journal is synced.
+"""
 ACKNOWLEDGE = "acknowledge"
 """Decision to the first word of the exchange about the order."""
 FILL = "fill"
@@ -27,6 +31,20 @@ SAMPLES = 4096
 SPAN_NS = Nanos(5 * MINUTE)
 _EVERY = 8
 """Of market messages, one in so many is measured."""
+
+
+class Moments(msgspec.Struct):
+    """When what happened to an order; nanoseconds UTC, 0 where it has not."""
+
+    received: int
+    """Receipt of the event that it answers: the engine's now."""
+    decided: int = 0
+    """The engine was done with it, by the bot's clock."""
+    sent: int = 0
+    acknowledged: int = 0
+    """First word of the exchange."""
+    filled: int = 0
+    """First execution."""
 
 
 class Latencies:
@@ -40,8 +58,8 @@ class Latencies:
         self.syncs = Histogram()
         """How long the journal took to be on the disk."""
         self._samples: dict[str, deque[tuple[int, int]]] = {stage: deque(maxlen=SAMPLES) for stage in STAGES}
-        self._sent: dict[ClientOrderId, tuple[int, bool]] = {}
-        """When an order was decided, and whether the exchange has spoken of it."""
+        self._orders: dict[ClientOrderId, Moments] = {}
+        """The newest ones."""
         self._seen = 0
 
     def add(self, stage: str, ts: int, taken: int) -> None:
@@ -59,21 +77,42 @@ class Latencies:
             self._answered(event)
         for command in step.commands:
             if type(command) is SubmitOrder:
-                self._sent[command.order.client_order_id] = (step.ts, False)
-                if len(self._sent) > SAMPLES:
-                    del self._sent[next(iter(self._sent))]
+                self._noted(command.order.client_order_id, step.ts)
+
+    def moments(self, order: ClientOrderId) -> Moments | None:
+        """What is known of an order; None of one that was not sent in this run, or long ago."""
+        return self._orders.get(order)
+
+    def decided(self, order: ClientOrderId, received: Nanos, now: int) -> None:
+        """The engine has decided it by `now`, as an answer to what was received."""
+        self._noted(order, received).decided = max(received, now)
+
+    def sent(self, order: ClientOrderId, now: int) -> None:
+        """It was handed over; what comes after the first time does not count."""
+        moments = self._orders.get(order)
+        if moments is not None and moments.decided and not moments.sent:
+            moments.sent = max(moments.decided, now)
+            self.add(SUBMIT, now, moments.sent - moments.decided)
+
+    def _noted(self, order: ClientOrderId, received: Nanos) -> Moments:
+        moments = self._orders.get(order)
+        if moments is None:
+            moments = self._orders[order] = Moments(received)
+            if len(self._orders) > SAMPLES:
+                del self._orders[next(iter(self._orders))]
+        return moments
 
     def _answered(self, event: OrderEvent) -> None:
-        sent = self._sent.get(event.client_order_id)
-        if sent is None:
+        moments = self._orders.get(event.client_order_id)
+        if moments is None:
             return
-        ts, is_acknowledged = sent
-        if not is_acknowledged:
-            self.add(ACKNOWLEDGE, event.ts_recv, event.ts_recv - ts)
-            self._sent[event.client_order_id] = (ts, True)
-        if isinstance(event, OrderFilled):
-            self.add(FILL, event.ts_recv, event.ts_recv - ts)
-            del self._sent[event.client_order_id]
+        taken = event.ts_recv - moments.received
+        if not moments.acknowledged:
+            moments.acknowledged = event.ts_recv
+            self.add(ACKNOWLEDGE, event.ts_recv, taken)
+        if isinstance(event, OrderFilled) and not moments.filled:
+            moments.filled = event.ts_recv
+            self.add(FILL, event.ts_recv, taken)
 
     def summary(self, now: int) -> tuple[Latency, ...]:
         """Percentiles of each stage that has samples in the last minutes."""

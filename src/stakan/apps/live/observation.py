@@ -4,7 +4,6 @@ Nothing that goes wrong here reaches the trading loop, and what can wait until o
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import Context, copy_context
@@ -20,12 +19,13 @@ from stakan.adapters.exchanges.bybit.market_client import MarketClient
 from stakan.adapters.feature_store import MemoryFeatureStore
 from stakan.adapters.redis.budget import SharedBudget
 from stakan.adapters.redis.features import RedisFeatureStore
+from stakan.adapters.tracing.spans import SpanSink
 from stakan.apps.durations import duration_ns
 from stakan.apps.live.bot import Bot
 from stakan.apps.live.features import Features
 from stakan.apps.live.invariants import ABOUT, AUDIT, Around, Breach, Invariants, disagreement
-from stakan.apps.live.latency import SUBMIT
 from stakan.apps.live.narrator import TOLD_EVENTS, Narrator
+from stakan.apps.live.order_spans import OrderSpans
 from stakan.apps.logs import Logs, get_logger
 from stakan.apps.metrics import Capability, Metrics, MetricsServer, Sources
 from stakan.apps.projector_status import STATUS_FILE, read_status
@@ -63,9 +63,10 @@ class Observation:
         self._narrator = Narrator(traces_of(state.portfolio, run), rules.get, self._log)
         self._later: deque[tuple[Context, AnyEvent, Step]] = deque()
         self._step = Step(state.number, Nanos(state.now))
-        self._decided: dict[ClientOrderId, int] = {}
-        """When an order was decided that has not left yet, by the monotonic clock."""
+        self._unwritten: list[ClientOrderId] = []
+        """Orders that are not on the disk yet, where none leaves."""
         self._is_traced = False
+        self._spans: OrderSpans | None = None
         self._breaches: dict[int, deque[str]] = {}
         self._state_folder = bot.plan.run_folder.parent.parent
         self._next_audit = 0
@@ -119,6 +120,8 @@ class Observation:
         if traced is not None:
             self._is_traced = True
             traced.trace, traced.sent = self._trace, self._sent
+        else:
+            self._bot.loop.synced = self._synced
         if account is not None:
             venue = account.venue
             self.sources.account_read_ts = lambda: venue.account_read_ts
@@ -130,6 +133,13 @@ class Observation:
             self._feature_store = store
             self.sources.queues["features"] = lambda: store.waiting
             self.sources.dropped_vectors = lambda: store.dropped
+
+    def tell_of_orders(self, sink: SpanSink) -> None:
+        """Let a collector of traces see what becomes of orders."""
+        bot, plan = self._bot, self._bot.plan
+        self._spans = OrderSpans(sink, bot.engine, bot.latencies, run=plan.run_folder.name, mode=plan.mode)
+        self.sources.queues["spans"] = lambda: sink.waiting
+        self.sources.dropped_spans = lambda: sink.dropped
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -153,19 +163,26 @@ class Observation:
             self._timer.cancel()
         self.features.end()
         self._narrate()
+        if self._spans is not None:
+            self._spans.close(Nanos(self._bot.engine.state.now))
         await self.server.stop()
 
     # --- steps ------------------------------------------------------------------------------------------------------
 
     def witness(self, _event: AnyEvent, step: Step) -> None:
-        """Learn whose the orders of a step are, so that they leave with their traces."""
-        if step.commands and self._is_traced:
+        """Learn whose the orders of a step are, so that they leave with their traces, and when they were decided."""
+        if not step.commands:
+            return
+        if self._is_traced:
             self._step = step
             self._traces.note(step)
-            decided = time.perf_counter_ns()
-            for command in step.commands:
-                if type(command) is SubmitOrder:
-                    self._decided[command.order.client_order_id] = decided
+        now = self._now()
+        for command in step.commands:
+            if type(command) is SubmitOrder:
+                order = command.order.client_order_id
+                self._bot.latencies.decided(order, step.ts, now)
+                if not self._is_traced:
+                    self._unwritten.append(order)
 
     def observe(self, event: AnyEvent, step: Step) -> None:
         """Take an event and what the engine made of it; next to nothing where it made nothing."""
@@ -195,6 +212,8 @@ class Observation:
             context, event, step = self._later.popleft()
             try:
                 context.run(self._narrator.observe, event, step)
+                if self._spans is not None:
+                    self._spans.observe(event, step)
             except Exception as error:  # noqa: BLE001 - as in observe
                 self._failed(error)
 
@@ -260,10 +279,14 @@ class Observation:
 
     def _sent(self, command: VenueCommand) -> None:
         if isinstance(command, SubmitOrder):
-            decided = self._decided.pop(command.order.client_order_id, None)
-            if decided is not None:
-                taken = time.perf_counter_ns() - decided
-                self._bot.latencies.add(SUBMIT, self._bot.engine.state.now, taken)
+            self._bot.latencies.sent(command.order.client_order_id, self._now())
+
+    def _synced(self, taken: int) -> None:
+        self._bot.latencies.syncs.add(taken)
+        now, unwritten = self._now(), self._unwritten
+        self._unwritten = []
+        for order in unwritten:
+            self._bot.latencies.sent(order, now)
 
     def _connections(self) -> Mapping[str, bool]:
         assert self._market is not None

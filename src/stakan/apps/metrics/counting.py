@@ -87,6 +87,8 @@ class Sources(msgspec.Struct):
     features: Features | None = None
     """Vectors that are computed for those who look."""
     dropped_vectors: Callable[[], int] = lambda: 0
+    dropped_spans: Callable[[], int] | None = None
+    """None where no traces are exported."""
     stuck: Callable[[], int] = lambda: 0
     """How often the event loop did not turn for seconds."""
     account_read_ts: Callable[[], int] = lambda: 0

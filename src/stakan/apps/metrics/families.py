@@ -165,6 +165,11 @@ def _hit_rate(metrics: Metrics) -> Values:
     return () if features is None or features.hit_rate is None else _one(features.hit_rate)
 
 
+def _dropped_spans(metrics: Metrics) -> Values:
+    dropped = metrics.sources.dropped_spans
+    return () if dropped is None else _one(dropped())
+
+
 def _journal_bytes(metrics: Metrics) -> Values:
     folder = metrics.sources.journal
     if folder is None:
@@ -215,7 +220,8 @@ FAMILIES = (
         GAUGE,
         "What waits. engine: events on their way to it; timers: those that are set; journal: bytes in memory that are "
         "not on the disk; requests: for their place within the rate limits; narration: steps to be told of; logs: "
-        "lines; consoles: bytes that they have not read; features: vectors on their way to Redis",
+        "lines; consoles: bytes that they have not read; features: vectors on their way to Redis; spans: of orders, on their "
+        "way to a collector of traces",
         lambda m: _by_name((name, read()) for name, read in m.sources.queues.items()),
         ("queue",),
     ),
@@ -232,6 +238,14 @@ FAMILIES = (
         COUNTER,
         "Feature vectors that are not in Redis: it was away, or too slow",
         lambda m: _one(m.sources.dropped_vectors()),
+    ),
+    Family(
+        _QUEUES,
+        "stakan_spans_dropped_total",
+        COUNTER,
+        "Spans of orders that the collector of traces did not take: it was away, too slow or did not want them; absent "
+        "without one",
+        _dropped_spans,
     ),
     Family(
         _QUEUES,
