@@ -77,7 +77,7 @@ def test_a_full_disk_is_told_once_and_what_was_given_waits():
     assert journal.written + journal.waiting == 2
 
 
-def test_a_full_disk_is_not_asked_again_and_again_and_the_ballast_s_room_is_for_orders():
+def test_a_full_disk_is_not_asked_again_at_every_flush():
     journal = FakeJournal(room=0)
     durable = Durable(journal, lambda _: None)
     durable.append(None)

@@ -172,23 +172,35 @@ def test_an_interval_without_prints_stands_at_the_previous_close():
 
 
 steps = st.lists(
-    st.tuples(st.one_of(st.integers(0, 180), st.integers(0, 5 * 3_600)), st.integers(1, 9), st.integers(1, 9)),
+    st.tuples(
+        st.one_of(st.integers(0, 180), st.integers(0, 5 * 3_600)),
+        st.integers(1, 9),
+        st.integers(1, 9),
+        st.integers(0, 19).map(lambda drawn: drawn == 0),
+    ),
     min_size=1,
     max_size=80,
 )
-"""Seconds since the print before, price, size: candles of a minute, of which a day has more than are kept."""
+"""Seconds since the print before, price, size, whether the feed is interrupted afterwards: candles of a minute, of which
+a day has more than are kept."""
 
 
 @given(st.integers(0, 2 * 24 * 3_600), steps, st.booleans(), st.integers(0, 79))
 def test_a_day_is_all_that_was_traded_since_midnight_also_what_is_not_kept_any_more(
     first, steps, include_open, restarted
 ):
-    start = START // DAY * DAY + first * SECOND
-    builder, events, now = a_builder(MINUTE), [], start
-    for number, (pause, price, size) in enumerate(steps):
+    builder, events, now = a_builder(MINUTE), [], START // DAY * DAY + first * SECOND
+    lacking, was_down = set(), True
+    for number, (pause, price, size, is_interrupted) in enumerate(steps):
         now += pause * SECOND
+        minute = now // MINUTE
+        if was_down:
+            lacking.update(range(events[-1].ts_event // MINUTE if events else minute, minute + 1))
         events.append(a_print(ts=now, price=price, size=size))
         builder.update(events[-1])
+        if was_down := is_interrupted:
+            builder.interrupt()
+            lacking.add(minute)
         if number == restarted:
             builder = restored(builder)
         if not include_open and builder.count == 0:
@@ -197,8 +209,21 @@ def test_a_day_is_all_that_was_traded_since_midnight_also_what_is_not_kept_any_m
         midnight = (end - 1) // DAY * DAY
         of_day = [event for event in events if midnight <= event.ts_event < end]
         turnover, volume = sum(one.price * one.size for one in of_day), sum(one.size for one in of_day)
-        reaches_back = events[0].ts_event // MINUTE * MINUTE <= midnight
-        assert builder.day(include_open=include_open) == (turnover, volume, reaches_back)
+        minutes = range(midnight // MINUTE, end // MINUTE)
+        reaches_back = events[0].ts_event // MINUTE <= minutes.start
+        is_whole = reaches_back and 20 * len(lacking & set(minutes)) <= len(minutes)
+        assert builder.day(include_open=include_open) == (turnover, volume, is_whole)
+
+
+def test_an_outage_of_hours_leaves_no_whole_day_and_a_reconnection_does():
+    midnight = START // DAY * DAY
+    builder, _ = built([a_print(ts=midnight + minute * MINUTE) for minute in range(-5, 240)], MINUTE)
+    builder.interrupt()
+    builder.update(a_print(ts=midnight + 241 * MINUTE))
+    assert builder.day().is_whole
+    builder.interrupt()
+    builder.update(a_print(ts=midnight + 541 * MINUTE))
+    assert not builder.day().is_whole
 
 
 def test_a_day_goes_by_the_exchange_s_word_where_it_mends_what_is_kept():

@@ -63,10 +63,9 @@ class Durable:
             self._journal.sync()
 
     def flush(self) -> None:
-        """See `RunJournal`; while the disk is full, what has no haste waits until `has_room`.
+        """See `RunJournal`; while the disk is full, what has no haste waits for whole blocks, orders, or `has_room`.
 
-        Tried as often as this is asked for, it would cut a file and wait for the disk many times a second, and use up the
-        room that orders were given.
+        Tried as often as this is asked for, it would cut a file and wait for the disk many times a second.
         """
         if not self._is_full:
             self._later(self._journal.flush)

@@ -21,6 +21,8 @@ KEPT = 200
 GRACE_NS = Nanos(100 * MILLISECOND)
 """How much later than a candle's end a clock other than prints must be to close it: prints arrive after book messages."""
 _NOT_STARTED = -1
+_LACKING = 20
+"""A day in which more than one candle in so many lacks prints is not whole: a reconnection may pass, an outage not."""
 
 
 class Column(IntEnum):
@@ -70,7 +72,7 @@ class Day(NamedTuple):
     """Ticks x lots."""
     volume: int
     is_whole: bool
-    """Whether candles, also those that are not kept any more, reach back to its start."""
+    """Whether candles, also those that are not kept any more, reach back to its start, and hardly any lacks prints."""
 
 
 def _table() -> npt.NDArray[np.int64]:
@@ -118,8 +120,10 @@ class CandleBuilder(msgspec.Struct, eq=False):
     forgotten_day: int = 0
     """Start of the UTC day of the last of them."""
     forgotten_turnover: int = 0
-    """Of those of that day."""
+    """Of those of that day, as are the next two."""
     forgotten_volume: int = 0
+    forgotten_partial: int = 0
+    """How many of them lack prints."""
 
     @classmethod
     def start(cls, instrument: Instrument, interval_ns: int) -> "CandleBuilder":
@@ -221,16 +225,18 @@ class CandleBuilder(msgspec.Struct, eq=False):
     def day(self, *, include_open: bool = False) -> Day:
         """The UTC day of the last closed candle so far; with `include_open` that of the open one, which counts too."""
         first, counts_open = self._first_ts(), include_open and self.has_begun
-        last = self.open_ts if counts_open else self.open_ts - self.interval_ns
-        midnight = last - last % DAY
+        end = self.open_ts + (self.interval_ns if counts_open else 0)
+        midnight = _day_of(end - self.interval_ns)
         today = self.table[:, max(0, (midnight - first) // self.interval_ns) : self.count]
         turnover, volume = int(today[Column.TURNOVER].sum()), int(today[Column.VOLUME].sum())
+        partial = int((today[Column.ORIGIN] == Origin.PARTIAL).sum())
         if counts_open:
-            turnover, volume = turnover + self.turnover, volume + self.volume
+            turnover, volume, partial = turnover + self.turnover, volume + self.volume, partial + self.is_partial
         if self.forgotten_day == midnight:
             turnover, volume = turnover + self.forgotten_turnover, volume + self.forgotten_volume
+            partial += self.forgotten_partial
         since = first if self.forgotten_since == _NOT_STARTED else self.forgotten_since
-        return Day(turnover, volume, since <= midnight)
+        return Day(turnover, volume, since <= midnight and _LACKING * partial <= (end - midnight) // self.interval_ns)
 
     def last_closed(self) -> Candle | None:
         """The newest closed candle."""
@@ -265,6 +271,7 @@ class CandleBuilder(msgspec.Struct, eq=False):
             oldest_kept = now - now % self.interval_ns - KEPT * self.interval_ns
             if following < oldest_kept:
                 self._forget(self.count)
+                self._pass_over(following, oldest_kept)
                 self.count = 0
                 following = oldest_kept
             self._open_next(following, self.close)
@@ -302,14 +309,25 @@ class CandleBuilder(msgspec.Struct, eq=False):
     def _forget(self, most: int) -> None:
         """The oldest candles will not be kept any more: note what they held of their day."""
         for bar in map(Bar._make, self.table[:, :most].T.tolist()):
-            day = bar.open_ts - bar.open_ts % DAY
             if self.forgotten_since == _NOT_STARTED:
                 self.forgotten_since = bar.open_ts
-            if day != self.forgotten_day:
-                self.forgotten_day = day
-                self.forgotten_turnover = self.forgotten_volume = 0
+            self._forget_until(_day_of(bar.open_ts))
             self.forgotten_turnover += bar.turnover
             self.forgotten_volume += bar.volume
+            self.forgotten_partial += bar.origin == Origin.PARTIAL
+
+    def _pass_over(self, start: int, stop: int) -> None:
+        """Candles of a pause are not even made: nothing traded in them, or nobody saw it."""
+        day = _day_of(stop - self.interval_ns)
+        self._forget_until(day)
+        if self.is_down:
+            self.forgotten_partial += (stop - max(start, day)) // self.interval_ns
+
+    def _forget_until(self, day: int) -> None:
+        """What is noted is of that day."""
+        if day != self.forgotten_day:
+            self.forgotten_day = day
+            self.forgotten_turnover = self.forgotten_volume = self.forgotten_partial = 0
 
     def _prepend(self, candle: Candle, first: int) -> None:
         more = (first - candle.open_ts) // self.interval_ns
@@ -368,6 +386,11 @@ class CandleBuilder(msgspec.Struct, eq=False):
             trade_count=bar.trade_count,
             is_closed=is_closed,
         )
+
+
+def _day_of(ts: int) -> int:
+    """Start of the UTC day."""
+    return ts - ts % DAY
 
 
 def _empty_bar(open_ts: int, close: int) -> Bar:
