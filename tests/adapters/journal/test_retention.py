@@ -20,9 +20,9 @@ from stakan.adapters.journal.reading import (
     read_steps,
 )
 from stakan.adapters.journal.report import verify
-from stakan.adapters.journal.retention import distil
+from stakan.adapters.journal.retention import SPARE_BYTES, distil
 from stakan.adapters.journal.writing import JournalLimits
-from stakan.core.domain.errors import DataError, StorageError
+from stakan.core.domain.errors import DataError, DiskFull, StorageError
 from stakan.core.domain.events import FeedDown
 
 LIMITS = JournalLimits(block_bytes=300, segment_ns=10, ballast_bytes=0)
@@ -160,6 +160,30 @@ def test_a_crash_in_the_middle_is_harmless_and_made_good_by_the_next_call(fails_
     }
     again = distil(FOLDER, keep_after_ts=keep_after, disk=disk)
     assert (again.segments, again.bytes_freed) == ((), 0)
+
+
+@settings(max_examples=40)
+@given(st.integers(1, 40))
+def test_what_fails_leaves_nothing_half_made(fails_at):
+    disk = a_disk()
+    disk.fails, disk.calls = frozenset((fails_at,)), 0
+    with suppress(StorageError):
+        distil(FOLDER, keep_bytes=0, disk=disk)
+    assert not [path for path in disk.files if path.name.endswith(".distilled")]
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_a_segment_is_made_anew_only_where_there_is_room_for_it_and_for_closing_orders(missing):
+    disk = a_disk()
+    before = {path: bytes(file.data) for path, file in disk.files.items()}
+    used = sum(len(data) for data in before.values())
+    disk.capacity = used + disk.size(segment_path(FOLDER, 1)) + SPARE_BYTES - missing
+    if not missing:
+        assert distil(FOLDER, keep_after_ts=16, disk=disk).segments == ("000001.journal",)
+        return
+    with pytest.raises(DiskFull, match=r"000001\.journal is not made smaller"):
+        distil(FOLDER, keep_after_ts=16, disk=disk)
+    assert {path: bytes(file.data) for path, file in disk.files.items()} == before
 
 
 def test_a_damaged_segment_is_left_as_it_is():

@@ -12,10 +12,13 @@ from stakan.adapters.journal.layout import BALLAST, segments, snapshot_numbers, 
 from stakan.adapters.journal.reading import is_complete
 from stakan.adapters.journal.report import Advance
 from stakan.adapters.journal.snapshots import latest_state
+from stakan.core.domain.errors import DiskFull, StorageError
 
 _PARTIAL = ".distilled"
-"""Ends the name of a segment that is being made; what a crash leaves of it is removed by the next call."""
+"""Ends the name of a segment that is being made; what a killed process leaves of it is removed by the next call."""
 _BLOCK_BYTES = 64 * 1024
+SPARE_BYTES = 16 * 1024 * 1024
+"""Stay free while a segment is made anew: as much as a full disk gets back from the ballast, for orders that close."""
 
 
 class Distilled(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +46,8 @@ def distil(
     written; where a later run has carried on from this one (`is_carried_on`), nobody starts from it any more.
 
     A segment is replaced in one step; a call that is cut short is made good by the next. Raises DataError where a
-    segment is damaged, and StorageError; what was done by then stays done.
+    segment is damaged, DiskFull where there is no room for a segment beside the old one, and StorageError; what was
+    done by then stays done.
     """
     _tidy(folder, disk)
     whole = [one for one in _segments(folder, disk) if not one.is_distilled]
@@ -115,15 +119,29 @@ def _chosen(
 
 
 def _distil(disk: Disk, segment: _Segment) -> None:
+    # Before the first byte: on a disk that is filling up, orders that close positions need what is left.
+    needed, free = segment.size + SPARE_BYTES, disk.free(segment.path.parent)
+    if free < needed:
+        raise DiskFull(f"{segment.path} is not made smaller: that takes up to {needed:,} bytes, and {free:,} are free")
     partial = segment.path.with_name(segment.path.name + _PARTIAL)
-    file = disk.append(partial)
     try:
-        for data in _without_market(disk, segment):
+        _write(disk, partial, _without_market(disk, segment))
+        disk.rename(partial, segment.path)
+    except BaseException:
+        # At once, and not by the next call: it may have filled the disk.
+        with suppress(StorageError):
+            disk.remove(partial)
+        raise
+
+
+def _write(disk: Disk, path: Path, blocks: Iterator[bytes]) -> None:
+    file = disk.append(path)
+    try:
+        for data in blocks:
             file.write(data)
         file.datasync()
     finally:
         file.close()
-    disk.rename(partial, segment.path)
 
 
 def _without_market(disk: Disk, segment: _Segment) -> Iterator[bytes]:
