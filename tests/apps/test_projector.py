@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import msgspec
 import pytest
 from sqlalchemy import select, text
 from tests.adapters.sql.servers import administer, need_postgresql, postgresql_name, postgresql_url
@@ -18,6 +19,7 @@ from stakan.adapters.sql import audit
 from stakan.adapters.sql import tables as t
 from stakan.adapters.sql.check import compare
 from stakan.adapters.sql.database import Database, sqlite_url
+from stakan.apps import projector
 from stakan.apps.config import load_settings
 from stakan.apps.database import SQLITE_FILE, existing_database, open_database
 from stakan.apps.projector import AUDIT_NS, Following, StateJournals, only_projector, source_of
@@ -214,6 +216,77 @@ def test_a_break_in_what_was_just_appended_to_the_audit_log_is_told_until_it_is_
     assert told == [f"the audit log is broken at record {newest}: its content is not what was sealed"] * 2
     assert [line for line in said if "audit" in line] == told[:1]
     assert mended == ""
+
+
+def test_a_break_in_the_audit_log_is_still_told_after_a_restart_until_the_whole_log_is_sound(tmp_path):
+    state = a_state(tmp_path, length=6)
+    url = sqlite_url(state / SQLITE_FILE)
+
+    async def restarted():
+        database = Database(url)
+        try:
+            following = Following(database, state, time.time_ns)
+            remembered = following.status.audit_break
+            await following.once()
+            return remembered, read_status(state).audit_break
+        finally:
+            await database.close()
+
+    def after(change):
+        spoiled(state, change)
+        return asyncio.run(restarted())
+
+    told = "the audit log is broken at record 2: its content is not what was sealed"
+    assert asyncio.run(restarted()) == ("", "")
+    assert after("ts = ts + 1 WHERE id = 2") == ("", told), "it was there before us"
+    assert asyncio.run(restarted()) == (told, told)
+    (state / STATUS_FILE).unlink()
+    assert asyncio.run(restarted()) == ("", told)
+    assert after("ts = ts - 1 WHERE id = 2") == (told, "")
+
+
+def test_rows_do_not_wait_for_a_long_audit_log_and_a_break_stays_until_it_was_read(tmp_path, monkeypatch):
+    state = tmp_path / "state"
+    bot = Bot(state, length=12)
+    bot.live(15)
+    url = sqlite_url(state / SQLITE_FILE)
+    status = ProjectorStatus(health=Health.STOPPED, database=Database(url).name, pid=1, started_ts=2, updated_ts=3)
+    write_status(state, msgspec.structs.replace(status, audit_break="broken once"))
+    read = asyncio.Event()
+    walk = audit.walk
+
+    async def slow(database, after):
+        await read.wait()
+        return await walk(database, after)
+
+    monkeypatch.setattr(audit, "walk", slow)
+    monkeypatch.setattr(projector, "AUDIT_PATIENCE_S", 0.01)
+
+    async def go():
+        async with Watched(url, state) as watched:
+            for _ in range(2):
+                bot.live(10)
+                await until(lambda: watched.is_at(bot.steps[bot.written - 1][1].number))
+                assert read_status(state).audit_break == "broken once"
+            read.set()
+            watched.following._next_audit = 0
+            await until(lambda: read_status(state).audit_break == "")
+            read.clear()
+            watched.following._next_audit = 0
+        bot.journal.abandon()
+
+    asyncio.run(go())
+    assert read_status(state).health is Health.STOPPED, "it does not wait for the log at its end either"
+
+
+def test_what_was_said_of_another_database_is_not_remembered(tmp_path):
+    state = a_state(tmp_path, length=4)
+    status = ProjectorStatus(health=Health.STOPPED, database="SQLite other", pid=1, started_ts=2, updated_ts=3)
+    write_status(state, msgspec.structs.replace(status, audit_break="broken"))
+    database = Database(sqlite_url(state / SQLITE_FILE))
+    assert Following(database, state, time.time_ns).status.audit_break == ""
+    (state / STATUS_FILE).write_text("{")
+    assert Following(database, state, time.time_ns).status.audit_break == ""
 
 
 def test_the_end_of_the_audit_log_is_looked_at_before_the_projector_ends(tmp_path):

@@ -19,9 +19,9 @@ from stakan.adapters.sql.database import Database
 from stakan.adapters.sql.projector import Progress, Projector
 from stakan.adapters.sql.upkeep import prune
 from stakan.apps.live.state_folder import EPOCH_FILE, RUNS
-from stakan.apps.projector_status import STATUS_FILE, Health, ProjectorStatus, write_status
+from stakan.apps.projector_status import STATUS_FILE, Health, ProjectorStatus, read_status, write_status
 from stakan.apps.recorded_run import JOURNAL_FOLDER
-from stakan.core.domain.errors import ConfigError, DatabaseAway, StakanError, StorageError
+from stakan.core.domain.errors import ConfigError, DatabaseAway, DataError, StakanError, StorageError
 from stakan.core.domain.units import HOUR, SECOND
 
 LOCK_FILE = "projector.lock"
@@ -33,6 +33,8 @@ BEHIND_S = 5.0
 """Rows of what is older than this are not written as it happens."""
 AUDIT_NS = 10 * SECOND
 """Between two looks at what was appended to the audit log."""
+AUDIT_PATIENCE_S = 0.5
+"""Rows wait so long for such a look; the first one reads the whole log, and may take longer."""
 ACTOR = "projector"
 
 
@@ -147,14 +149,23 @@ class Following:
         self._next_status = 0
         self._next_audit = 0
         self._audited = audit.BEGINNING
-        """The last record that is known to be sound, or was there before us."""
+        """The last record that is known to be sound, with all before it."""
+        self._audit: asyncio.Task[audit.Walk] | None = None
         now = self._reached_ts = clock()
         self.status = ProjectorStatus(
-            health=Health.BEHIND, database=database.name, pid=os.getpid(), started_ts=now, updated_ts=now
+            health=Health.BEHIND,
+            audit_break=_known_break(folder, database.name),
+            database=database.name,
+            pid=os.getpid(),
+            started_ts=now,
+            updated_ts=now,
         )
 
-    async def once(self, stop: asyncio.Event | None = None) -> Progress:
-        """Bring the rows up to what is written by now, unless stopped; raises what stands in the way."""
+    async def once(self, stop: asyncio.Event | None = None, *, audit_within: float | None = None) -> Progress:
+        """Bring the rows up to what is written by now, unless stopped; raises what stands in the way.
+
+        Waits for the verification of the audit log, for `audit_within` seconds where they are given.
+        """
         await self._prepare()
         progress, steps = Progress("", 0, 0, 0), 0
         async with aclosing(self._projector.project()) as committed:
@@ -164,7 +175,7 @@ class Following:
                 if stop is not None and stop.is_set():
                     return msgspec.structs.replace(progress, steps=steps)
         self.status.lag_seconds, self.status.lag_steps = 0.0, 0
-        await self._look_at_audit()
+        await self._look_at_audit(audit_within)
         self._write(Health.FOLLOWING, "")
         await self._prune()
         return msgspec.structs.replace(progress, steps=steps)
@@ -175,7 +186,7 @@ class Following:
         try:
             while not stop.is_set():
                 try:
-                    await self.once(stop)
+                    await self.once(stop, audit_within=AUDIT_PATIENCE_S)
                     pause = self._poll_s
                     self._recovered()
                 except StorageError as error:
@@ -186,10 +197,12 @@ class Following:
             self._next_audit = 0
             with suppress(StorageError):
                 # What was written last before a bot ended and told us to.
-                await self.once()
+                await self.once(audit_within=AUDIT_PATIENCE_S)
         except StakanError as error:
             self._write(Health.FAILED, str(error))
             raise
+        finally:
+            await self._leave_audit()
         self._write(Health.STOPPED, self.status.last_error)
 
     # --- parts ------------------------------------------------------------------------------------------------------
@@ -201,24 +214,41 @@ class Following:
         before, after = await schema.upgrade(self._database)
         if before != after:
             self._say(f"{self._database.name}: schema {after} (it had {before})")
-        self._audited = await audit.end_of(self._database)
         state = await self._projector.state()
         mended = await mend_live(self._database, self._tail, self._source, state, By(ACTOR, self._clock()))
         for difference in mended:
             self._say(f"repaired: {difference.table} {to_json(difference.key)} was {difference.what}")
         self._is_ready = True
 
-    async def _look_at_audit(self) -> None:
-        """Verify what was appended to the audit log since the last look, whoever did; `db verify-audit` walks all of it."""
+    async def _look_at_audit(self, within: float | None) -> None:
+        """Verify what was appended to the audit log since the last look, whoever did; the first look is at all of it.
+
+        So what is known of a break outlives us: it is one until a whole log is seen to be sound.
+        """
         now = self._clock()
-        if now < self._next_audit:
-            return
-        self._next_audit = now + AUDIT_NS
-        self._audited, broken = await audit.walk(self._database, self._audited)
+        if self._audit is None:
+            if now < self._next_audit:
+                return
+            self._next_audit = now + AUDIT_NS
+            self._audit = asyncio.create_task(audit.walk(self._database, self._audited))
+        done, _ = await asyncio.wait((self._audit,), timeout=within)
+        if done:
+            self._audit = None
+            self._take_audit(*done.pop().result())
+
+    def _take_audit(self, last: audit.Link, broken: audit.Broken | None) -> None:
+        self._audited = last
         found = "" if broken is None else f"the audit log is broken at record {broken.id}: {broken.why}"
         if found and found != self.status.audit_break:
             self._say(found)
         self.status.audit_break = found
+
+    async def _leave_audit(self) -> None:
+        """Whoever closes the database next must not find it being read."""
+        if self._audit is not None:
+            self._audit.cancel()
+            await asyncio.gather(self._audit, return_exceptions=True)
+            self._audit = None
 
     async def _prune(self) -> None:
         """Once an hour, when there is nothing else to do."""
@@ -262,3 +292,12 @@ class Following:
         except OSError as problem:
             self._say(f"{self._folder / STATUS_FILE} cannot be written: {problem.strerror}")
         self._show(status)
+
+
+def _known_break(folder: Path, database: str) -> str:
+    """The break in the audit log of a database that was known when a projector of the folder last said something."""
+    try:
+        status = read_status(folder)
+    except DataError:
+        return ""
+    return status.audit_break if status is not None and status.database == database else ""

@@ -34,7 +34,7 @@ class ProjectorStatus(msgspec.Struct, kw_only=True):
     """Age of the last step that is in the database, where later ones are not; else 0."""
     last_error: str = ""
     audit_break: str = ""
-    """Where the chain of the audit log is broken; empty where what was appended since the start is sound."""
+    """Where the chain of the audit log is broken; what the last projector knew until this one has read all of it."""
     database: str
     """Without user and password."""
     pid: int

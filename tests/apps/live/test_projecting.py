@@ -4,18 +4,22 @@ import asyncio
 import os
 import signal
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.apps.live.sockets import LIMIT_S, a_run, an_exchange, eagerly, lived, where
 
 from stakan.adapters.journal.reading import read_steps
+from stakan.apps.config import load_settings
 from stakan.apps.database import SQLITE_FILE
+from stakan.apps.live import projecting
 from stakan.apps.live.mode import Mode
 from stakan.apps.processes import STAKAN
 from stakan.apps.projection import SOCKET_FILE
-from stakan.apps.projector_status import Health, read_status
+from stakan.apps.projector_status import Health, ProjectorStatus, read_status, write_status
 from stakan.core.domain.commands import SubmitOrder
 from stakan.core.domain.facts import PartChanged, SignalRefused
 from stakan.core.domain.reasons import Reason
@@ -96,6 +100,29 @@ def test_nothing_opens_while_the_database_is_away(tmp_path):
     entries = [one for step in later for one in step.commands if isinstance(one, SubmitOrder) and one.order.stop_loss]
     assert not entries
     assert Reason.IMPAIRED in {fact.reason for step in later for fact in step.facts if isinstance(fact, SignalRefused)}
+
+
+def test_a_break_that_an_earlier_projector_told_counts_until_this_one_has_looked(tmp_path, monkeypatch):
+    class Child:
+        code = None
+
+        def __init__(self, *_):
+            pass
+
+    monkeypatch.setattr(projecting, "Child", Child)
+    status = ProjectorStatus(health=Health.STOPPED, database="x", pid=1, started_ts=1, updated_ts=1)
+    process = projecting.ProjectorProcess(load_settings(None, [f"trade.state={tmp_path}"], {}), tmp_path)
+    assert process.trouble() is None
+    write_status(tmp_path, msgspec.structs.replace(status, health=Health.FAILED, last_error="was away"))
+    assert process.trouble() is None
+    broken = msgspec.structs.replace(status, audit_break="broken at record 7")
+    write_status(tmp_path, broken)
+    assert process.trouble() == "broken at record 7"
+    fresh = {"health": Health.FOLLOWING, "updated_ts": time.time_ns()}
+    write_status(tmp_path, msgspec.structs.replace(broken, **fresh))
+    assert process.trouble() == "broken at record 7"
+    write_status(tmp_path, msgspec.structs.replace(status, **fresh))
+    assert process.trouble() is None
 
 
 def test_nothing_opens_while_the_audit_log_is_broken(tmp_path):

@@ -82,7 +82,8 @@ class ProjectorProcess:
         if silent_s > MOST_BEHIND_S:
             return f"the projector has said nothing for {silent_s:.0f} s"
         if status is None or status.updated_ts < self._began_ns:
-            return None
+            # An audit log does not mend itself while nobody looks.
+            return (status.audit_break or None) if status is not None else None
         if status.health in (Health.DATABASE_AWAY, Health.FAILED):
             return status.last_error
         if status.audit_break:
