@@ -282,6 +282,24 @@ def test_a_broken_audit_log_is_an_invariant_that_is_told_once(tmp_path):
     assert "invariant 6 did not hold (the chain of audit records verifies): broken at record 7" in problems
 
 
+def test_what_a_projector_told_before_this_bot_lived_is_no_breach_of_it(tmp_path):
+    async def look():
+        async with a_session(tmp_path) as session:
+            observation, began = session.observation, session.observation._now()
+            folder, counts = session.bot.plan.run_folder.parent.parent, []
+            broken = ProjectorStatus(
+                health=Health.STOPPED, database="x", audit_break="broken at record 7", pid=1, started_ts=1, updated_ts=1
+            )
+            for minute, updated_ts in enumerate((1, began - 3600 * SECOND, began + 60 * SECOND)):
+                write_status(folder, msgspec.structs.replace(broken, updated_ts=updated_ts))
+                observation._now = lambda minute=minute: began + minute * 60 * SECOND
+                observation.look_at_audit()
+                counts.append(observation.metrics.breaches[AUDIT])
+            return counts
+
+    assert asyncio.run(look()) == [0, 0, 1]
+
+
 def test_books_that_had_to_be_repaired_are_an_invariant_that_is_told(tmp_path):
     async def look():
         async with a_session(tmp_path) as session:

@@ -70,6 +70,7 @@ class Observation:
         self._breaches: dict[int, deque[str]] = {}
         self._state_folder = bot.plan.run_folder.parent.parent
         self._next_audit = 0
+        self._began_ts = now()
         self._audit_break = ""
         self._failures = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -266,6 +267,9 @@ class Observation:
             status = read_status(self._state_folder)
         except DataError:
             # Whoever started the projector tells of it.
+            return
+        # What was left lying by a projector of earlier days says nothing of this bot, and may never be written again.
+        if status is not None and status.updated_ts < self._began_ts:
             return
         found = status.audit_break if status is not None else ""
         if found and found != self._audit_break:
