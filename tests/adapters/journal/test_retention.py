@@ -9,6 +9,8 @@ from tests.adapters.journal.builders import a_journal, a_timer, encode, write_st
 from tests.adapters.journal.faulty import FOLDER, FaultyDisk
 from tests.core.engine.builders import a_snapshot
 
+from stakan.adapters.journal import retention
+from stakan.adapters.journal.blocks import blocks_of, records_of
 from stakan.adapters.journal.layout import BALLAST, segment_path, snapshot_numbers
 from stakan.adapters.journal.reading import (
     Follower,
@@ -212,6 +214,75 @@ def test_who_follows_does_not_notice():
     whole = decisions(disk)[1:]
     assert rest == whole[-len(rest) :]
     assert seen + rest[len(seen) + len(rest) - len(whole) :] == whole
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 39))
+def test_who_stopped_in_a_segment_that_was_distilled_since_goes_on_in_it(steps):
+    disk = a_disk()
+    follower = Follower(FOLDER, 0, market=False, disk=disk)
+    seen = []
+    for records in follower.blocks():
+        if follower.number >= steps:
+            break
+        seen += [encode(one) for one in records]
+    distil(FOLDER, keep_bytes=0, is_carried_on=True, disk=disk)
+    assert distilled(disk) == [True, True, True]
+    seen += [encode(one) for records in follower.blocks() for one in records]
+    assert follower.is_over
+    assert seen == decisions(disk)[1:]
+
+
+def test_a_segment_that_is_distilled_while_it_is_opened_is_read_as_it_was_found():
+    class Between(FaultyDisk):
+        """Distils as soon as somebody has looked at a size or opened a file."""
+
+        pending = False
+
+        def stream(self, path):
+            return self._then(super().stream(path))
+
+        def size(self, path):
+            return self._then(super().size(path))
+
+        def _then(self, found):
+            if self.pending:
+                self.pending = False
+                distil(FOLDER, keep_bytes=0, is_carried_on=True, disk=self)
+            return found
+
+    disk = Between()
+    disk.files = a_disk().files
+    before, path = decisions(disk)[1:], segment_path(FOLDER, 1)
+    disk.pending = True
+    blocks = [block for block in blocks_of(disk, path, is_last=False) if block.head.last <= 15]
+    assert distilled(disk)[0]
+    found = [encode(one) for block in blocks for one in records_of(block, market=False)]
+    assert found[1:] == before[: len(found) - 1]
+
+
+def test_nothing_is_scanned_where_nothing_is_due(monkeypatch):
+    disk = a_disk()
+    distil(FOLDER, keep_after_ts=31, disk=disk)
+    everything = sum(disk.size(segment_path(FOLDER, ordinal)) for ordinal in (1, 2, 3))
+
+    def scanned(*_, **__):
+        raise AssertionError("a segment was scanned")
+
+    for name in ("heads_of", "blocks_of", "is_complete", "latest_state"):
+        monkeypatch.setattr(retention, name, scanned)
+    done = distil(FOLDER, keep_after_ts=30, keep_bytes=everything, disk=disk)
+    assert (done.segments, done.bytes_freed) == ((), 0)
+
+
+@pytest.mark.parametrize("carried_on", [False, True])
+def test_a_crash_before_the_first_block_of_a_segment_is_harmless(carried_on):
+    disk = a_disk(30, ends=False)
+    disk.put(segment_path(FOLDER, 3), b"")
+    before = decisions(disk)
+    distil(FOLDER, keep_bytes=0, is_carried_on=carried_on, disk=disk)
+    assert decisions(disk) == before
+    assert distilled(disk)[0]
 
 
 def test_the_ballast_of_a_killed_run_goes_once_another_has_carried_on():

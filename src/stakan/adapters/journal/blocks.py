@@ -4,6 +4,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from os import SEEK_END
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -170,14 +171,20 @@ def records_of(block: Block, *, market: bool = True) -> list[Record]:
         raise DataError(f"{block.path}: records of the block at byte {block.at} cannot be read: {error}") from error
 
 
-def blocks_of(disk: Disk, path: Path, *, is_last: bool, at: int = 0, after: int = -1) -> Iterator[Block]:
+def blocks_of(
+    disk: Disk, path: Path, *, is_last: bool, at: int = 0, of_distilled: bool = False, after: int = -1
+) -> Iterator[Block]:
     """The blocks of a segment from byte `at` on; those that end at or before step `after` come without their data.
 
+    Byte `at` is one of the segment as it was, `of_distilled` or whole; where it was distilled since, all blocks come.
     Raises TornTail where the rest of the last segment is as a crash leaves it (see `is_torn`), DataError where a block
     is damaged.
     """
-    size = disk.size(path)
     with closing(disk.stream(path)) as stream:
+        # Of this file, and not of what may have taken its name since.
+        size = size_of(stream)
+        if at and _is_distilled(stream, path, size) != of_distilled:
+            at = 0
         while at < size:
             block = block_at(stream, path, at, size, after=after)
             if block is None:
@@ -197,6 +204,23 @@ def heads_of(disk: Disk, path: Path, *, is_last: bool) -> list[Head]:
             # One by one: what was found before a tear counts.
             found.append(block.head)  # noqa: PERF401
     return found
+
+
+def first_head(disk: Disk, path: Path) -> Head | None:
+    """What is known of the first block of a segment; None where that is not whole."""
+    with closing(disk.stream(path)) as stream:
+        block = block_at(stream, path, 0, size_of(stream), after=ALL_STEPS)
+    return block.head if block is not None else None
+
+
+def size_of(stream: BinaryIO) -> int:
+    """Bytes of an open file."""
+    return stream.seek(0, SEEK_END)
+
+
+def _is_distilled(stream: BinaryIO, path: Path, size: int) -> bool:
+    block = block_at(stream, path, 0, size, after=ALL_STEPS)
+    return block is not None and block.head.is_distilled
 
 
 def block_at(stream: BinaryIO, path: Path, at: int, size: int, *, after: int = -1) -> Block | None:

@@ -6,7 +6,17 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from stakan.adapters.journal.blocks import ALL_STEPS, Block, TornTail, block_at, blocks_of, heads_of, records_of
+from stakan.adapters.journal.blocks import (
+    ALL_STEPS,
+    Block,
+    TornTail,
+    block_at,
+    blocks_of,
+    first_head,
+    heads_of,
+    records_of,
+    size_of,
+)
 from stakan.adapters.journal.disk import LOCAL, Disk
 from stakan.adapters.journal.layout import is_journal, segments
 from stakan.adapters.journal.records import JOURNAL_VERSION, End, Header, Inbox, Market, Outcome, Record, number_of
@@ -196,7 +206,7 @@ class Follower:
         self._folder = folder
         self._market = market
         self._disk = disk
-        self._place: tuple[Path, int] | None = None
+        self._place: _Place | None = None
 
     def blocks(self) -> Iterator[list[Record]]:
         """What is new, a whole block of steps at a time; `number` is that of its last step once the next is asked for.
@@ -208,10 +218,13 @@ class Follower:
         files = segments(self._folder, self._disk)
         if self._place is None and not self._has_begun(files):
             return
-        begin, at = self._from_here(files)
+        begin, at, of_distilled = self._from_here(files)
         for path in files[files.index(begin) :]:
+            is_last = path == files[-1]
             try:
-                for block in blocks_of(self._disk, path, is_last=path == files[-1], at=at, after=self.number):
+                for block in blocks_of(
+                    self._disk, path, is_last=is_last, at=at, of_distilled=of_distilled, after=self.number
+                ):
                     yield from self._open(block)
             except TornTail:
                 return
@@ -234,56 +247,68 @@ class Follower:
             yield [one for one in records_of(block, market=self._market) if _is_after(one, number)]
         self.number = max(number, block.head.last)
         self.is_over = block.head.is_end
-        self._place = block.path, block.end
+        self._place = _Place(block.path, block.end, block.head.is_distilled)
 
-    def _from_here(self, files: list[Path]) -> tuple[Path, int]:
-        """Where to read on: where the last call stopped, unless that file has a successor or was distilled since."""
-        if self._place is not None and self._place[0] == files[-1]:
+    def _from_here(self, files: list[Path]) -> "_Place":
+        """Where to read on: where the last call stopped, unless that file has a successor."""
+        if self._place is not None and self._place.path == files[-1]:
             return self._place
-        return start_of(files, self.number, self._disk), 0
+        return _Place(start_of(files, self.number, self._disk), 0, is_distilled=False)
+
+
+class _Place(NamedTuple):
+    """Where reading stopped."""
+
+    path: Path
+    at: int
+    is_distilled: bool
+    """Whether the segment was, when it was read: in another one, byte `at` is another."""
 
 
 def _first_record(path: Path, disk: Disk) -> Record | None:
     with closing(disk.stream(path)) as stream:
-        block = block_at(stream, path, 0, disk.size(path))
+        block = block_at(stream, path, 0, size_of(stream))
     return next(iter(records_of(block)), None) if block is not None else None
 
 
 def start_of(files: list[Path], after: int, disk: Disk) -> Path:
     """The segment that step `after + 1` is in, or is going to be."""
     for path in reversed(files[1:]):
-        with closing(disk.stream(path)) as stream:
-            block = block_at(stream, path, 0, disk.size(path), after=ALL_STEPS)
-        if block is not None and block.head.first <= after + 1:
+        head = first_head(disk, path)
+        if head is not None and head.first <= after + 1:
             return path
     return files[0]
 
 
 def begins(folder: Path, *, disk: Disk = LOCAL) -> list[int]:
     """The steps after which segments begin: their states stay as long as the journal does."""
-    found = []
-    for path in segments(folder, disk):
-        with closing(disk.stream(path)) as stream:
-            block = block_at(stream, path, 0, disk.size(path), after=ALL_STEPS)
-        if block is not None:
-            found.append(block.head.first - 1)
-    return found
+    heads = (first_head(disk, path) for path in segments(folder, disk))
+    return [head.first - 1 for head in heads if head is not None]
 
 
 def first_replayable(folder: Path, *, disk: Disk = LOCAL) -> int | None:
     """The earliest step whose state is there with all events after it; 0 stands for a fresh engine.
 
-    None where nothing can be computed again. Raises DataError where a file is damaged.
+    None where nothing can be computed again. Raises DataError where the header is damaged.
     """
-    files = segments(folder, disk)
-    whole_after = read_header(folder, disk=disk).first_number - 1
-    for path in files:
-        heads = heads_of(disk, path, is_last=path == files[-1])
-        if any(head.is_distilled for head in heads):
-            whole_after = heads[-1].last
+    whole_after = max(read_header(folder, disk=disk).first_number - 1, _distilled_to(folder, disk))
     if whole_after == 0:
         return 0
     return next((number for number, _ in read_states(folder, torn=True, disk=disk) if number >= whole_after), None)
+
+
+def _distilled_to(folder: Path, disk: Disk) -> int:
+    """The last step that market data was taken out of with all before it; 0 where none was."""
+    files = segments(folder, disk)
+    following = None
+    for path in reversed(files):
+        head = first_head(disk, path)
+        if head is not None and head.is_distilled:
+            if following is not None:
+                return following.first - 1
+            return heads_of(disk, path, is_last=path == files[-1])[-1].last
+        following = head
+    return 0
 
 
 def _distilled(folder: Path, disk: Disk) -> str:

@@ -2,17 +2,28 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 
 import msgspec
 
-from stakan.adapters.journal.blocks import DISTILLED, END, BlockBuilder, Head, TornTail, blocks_of, heads_of, records_of
+from stakan.adapters.journal.blocks import (
+    DISTILLED,
+    END,
+    BlockBuilder,
+    Head,
+    TornTail,
+    blocks_of,
+    first_head,
+    heads_of,
+    records_of,
+)
 from stakan.adapters.journal.disk import LOCAL, Disk
 from stakan.adapters.journal.layout import BALLAST, segments, snapshot_numbers, snapshot_path
 from stakan.adapters.journal.reading import is_complete
 from stakan.adapters.journal.report import Advance
 from stakan.adapters.journal.snapshots import latest_state
-from stakan.core.domain.errors import DiskFull, StorageError
+from stakan.core.domain.errors import DataError, DiskFull, StorageError
 
 _PARTIAL = ".distilled"
 """Ends the name of a segment that is being made; what a killed process leaves of it is removed by the next call."""
@@ -53,68 +64,86 @@ def distil(
     whole = [one for one in _segments(folder, disk) if not one.is_distilled]
     before = _bytes(folder, disk)
     done = []
-    for segment in _chosen(whole, keep_after_ts, keep_bytes, _needed_after(folder, disk, is_carried_on=is_carried_on)):
+    for segment in _not_needed(folder, _due(whole, keep_after_ts, keep_bytes, disk), disk, is_carried_on=is_carried_on):
         _distil(disk, segment)
         advance(segment.size)
         done.append(segment.path.name)
     _remove_states(folder, disk)
-    if is_carried_on or is_complete(folder, disk=disk):
+    if is_carried_on:
         disk.remove(folder / BALLAST)
     return Distilled(segments=tuple(done), bytes_freed=before - _bytes(folder, disk))
 
 
 class _Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """A segment that has begun. A day of them holds a million blocks: they are not read to see that nothing is due."""
+
     path: Path
-    heads: list[Head]
+    head: Head
+    """Of its first block."""
+    following: Head | None
+    """Of the first block of the next segment."""
     size: int
     is_last: bool
 
     @property
     def is_distilled(self) -> bool:
-        return any(head.is_distilled for head in self.heads)
+        # All of its blocks are, or none.
+        return self.head.is_distilled
+
+    def end(self, disk: Disk) -> tuple[int, int]:
+        """Its last step and when that was received."""
+        following = self.following
+        if following is not None and following.last < following.first:
+            # The next segment begins with a block of no step, which tells of the step before.
+            return following.first - 1, following.first_ts
+        last = heads_of(disk, self.path, is_last=self.is_last)[-1]
+        return last.last, last.last_ts
 
 
 def _segments(folder: Path, disk: Disk) -> list[_Segment]:
     files = segments(folder, disk)
-    return [
-        _Segment(
-            path=path,
-            heads=heads_of(disk, path, is_last=path == files[-1]),
-            size=disk.size(path),
-            is_last=path == files[-1],
-        )
-        for path in files
-    ]
+    heads = [first_head(disk, path) for path in files]
+    found = []
+    for path, head, following in zip(files, heads, [*heads[1:], None], strict=True):
+        is_last = path == files[-1]
+        if head is None and not is_last:
+            raise DataError(f"{path}: damaged block at byte 0")
+        # A crash may leave a last segment that has not begun.
+        if head is not None:
+            found.append(_Segment(path=path, head=head, following=following, size=disk.size(path), is_last=is_last))
+    return found
 
 
-def _needed_after(folder: Path, disk: Disk, *, is_carried_on: bool) -> int | None:
-    """The step up to which nobody needs market data for a start; None where there is no such limit."""
-    if is_carried_on:
-        return None
-    state = latest_state(folder, disk=disk)
-    if state is None:
-        return 0
-    if is_complete(folder, disk=disk):
-        return state[0]
-    # The last segment may still be written, and replacing it would lose that.
-    last = heads_of(disk, segments(folder, disk)[-1], is_last=True)
-    return min(state[0], last[0].first - 1) if last else 0
-
-
-def _chosen(
-    whole: list[_Segment], keep_after_ts: int | None, keep_bytes: int | None, needed_after: int | None
-) -> list[_Segment]:
+def _due(whole: list[_Segment], keep_after_ts: int | None, keep_bytes: int | None, disk: Disk) -> list[_Segment]:
     """The oldest of them, so that what stays is whole from some step on."""
     left = sum(one.size for one in whole)
     found = []
     for one in whole:
-        is_old = keep_after_ts is not None and one.heads[-1].last_ts < keep_after_ts
         is_too_much = keep_bytes is not None and left > keep_bytes
-        is_needed = needed_after is not None and one.heads[-1].last > needed_after
-        if is_needed or not (is_old or is_too_much):
+        if not is_too_much and not _is_old(one, keep_after_ts, disk):
             break
         found.append(one)
         left -= one.size
+    return found
+
+
+def _is_old(segment: _Segment, keep_after_ts: int | None, disk: Disk) -> bool:
+    if keep_after_ts is None or segment.head.first_ts >= keep_after_ts:
+        return False
+    return segment.end(disk)[1] < keep_after_ts
+
+
+def _not_needed(folder: Path, due: list[_Segment], disk: Disk, *, is_carried_on: bool) -> list[_Segment]:
+    """Those of the oldest segments that no start needs, and nobody writes."""
+    if is_carried_on or not due:
+        return due
+    state = latest_state(folder, disk=disk)
+    if state is None:
+        return []
+    found = list(takewhile(lambda one: one.end(disk)[0] <= state[0], due))
+    if found and found[-1].is_last and not is_complete(folder, disk=disk):
+        # It may still be written, and replacing it would lose that.
+        found.pop()
     return found
 
 
@@ -146,7 +175,7 @@ def _write(disk: Disk, path: Path, blocks: Iterator[bytes]) -> None:
 
 def _without_market(disk: Disk, segment: _Segment) -> Iterator[bytes]:
     """Its blocks anew."""
-    builder = _fresh(segment.heads[0].first - 1, segment.heads[0].first_ts)
+    builder = _fresh(segment.head.first - 1, segment.head.first_ts)
     # The new file takes the old one's place when all of it is on the disk.
     durable = 0
     with suppress(TornTail):
@@ -174,12 +203,13 @@ def _fresh(number: int, ts: int) -> BlockBuilder:
 def _remove_states(folder: Path, disk: Disk) -> None:
     """Those that only a replay of distilled segments would begin with; the newest sound one always stays."""
     distilled = [one for one in _segments(folder, disk) if one.is_distilled]
-    newest = latest_state(folder, disk=disk)
-    if not distilled or newest is None:
+    if not distilled:
         return
-    whole_after = distilled[-1].heads[-1].last
-    for number in snapshot_numbers(folder, disk):
-        if number < min(whole_after, newest[0]):
+    whole_after, _ = distilled[-1].end(disk)
+    old = [number for number in snapshot_numbers(folder, disk) if number < whole_after]
+    newest = latest_state(folder, disk=disk) if old else None
+    for number in old:
+        if newest is not None and number < newest[0]:
             disk.remove(snapshot_path(folder, number))
 
 
