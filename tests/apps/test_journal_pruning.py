@@ -1,5 +1,7 @@
 """Retention beside a running bot: its limits hold whatever the database does, and nothing is lost by it."""
 
+import errno
+import fcntl
 import itertools
 import time
 
@@ -10,13 +12,16 @@ from hypothesis import strategies as st
 from tests.adapters.journal.builders import encode
 from tests.adapters.sql.journals import a_header, number_of
 from tests.apps.projected import RUN, Bot
+from typer.testing import CliRunner
 
 from stakan.adapters.journal.records import Market
 from stakan.adapters.journal.report import verify
 from stakan.adapters.journal.writing import FileJournal
+from stakan.apps.cli.main import app
+from stakan.apps.cli.output import EXIT_DATA
 from stakan.apps.journal_pruning import EVERY_NS, FIRST_NS, Pruning, prune, pruned
 from stakan.apps.live.state_folder import RUNS
-from stakan.apps.projector import StateJournals
+from stakan.apps.projector import StateJournals, only_projector
 from stakan.apps.recorded_run import JOURNAL_FOLDER
 from stakan.core.domain.errors import StorageError
 from stakan.core.domain.units import MINUTE
@@ -80,7 +85,7 @@ def encoded(records):
 def test_one_at_a_time_and_one_an_hour(looks):
     now, children = 0, []
     pruning = Pruning("state", now, begun_by(children))
-    began, problems, failed = [], 0, 0
+    began, problems, failed = [], [], 0
     for minutes, ends, code in looks:
         now += minutes * MINUTE
         running = [child for child in children if child.code is None]
@@ -89,13 +94,14 @@ def test_one_at_a_time_and_one_an_hour(looks):
             failed += code
         count = len(children)
         is_free = not [child for child in children if child.code is None]
-        problems += pruning.look(now) is not None
+        problem = pruning.look(now)
+        problems += [problem] if problem is not None else []
         if len(children) > count:
             began.append(now)
         else:
-            assert not is_free or problems or now < (began[-1] + EVERY_NS if began else FIRST_NS)
+            assert not is_free or problem is not None or now < (began[-1] + EVERY_NS if began else FIRST_NS)
         assert len([child for child in children if child.code is None]) <= 1
-    assert problems == failed
+    assert len(problems) == failed
     assert all(later - earlier >= EVERY_NS for earlier, later in itertools.pairwise(began))
 
 
@@ -152,6 +158,64 @@ def test_a_run_that_was_killed_before_it_began_keeps_nothing_from_being_pruned(t
     nothing.mkdir(parents=True)
     (nothing / "000001.journal").touch()
     assert [len(one.segments) for one in pruned(state, FOREVER, 0)] == [1, 1]
+
+
+def of_another_version(journal):
+    for path in journal.iterdir():
+        path.unlink()
+    with FileJournal(journal, msgspec.structs.replace(a_header(), version=99)):
+        pass
+
+
+def damaged(journal):
+    (path,) = journal.glob("*.journal")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    # What has a successor was on the disk as a whole.
+    (journal / "000002.journal").touch()
+
+
+@pytest.mark.parametrize("spoil", [of_another_version, damaged])
+@pytest.mark.parametrize("spoiled", [RUN, LATER])
+def test_one_journal_that_cannot_be_read_keeps_no_other_from_being_pruned(tmp_path, spoil, spoiled):
+    state = tmp_path / "state"
+    a_killed_run(state)
+    journal, failed = state / RUNS / spoiled / JOURNAL_FOLDER, []
+    spoil(journal)
+    left = [path.read_bytes() for path in sorted(journal.iterdir())]
+    done = list(pruned(state, FOREVER, 0, failed=failed.append))
+    assert len(failed) == 1
+    assert str(journal) in str(failed[0])
+    assert [one.journal for one in done] == [
+        str(state / RUNS / run / JOURNAL_FOLDER) for run in (LATER, RUN) if run != spoiled
+    ]
+    assert [path.read_bytes() for path in sorted(journal.iterdir())] == left
+
+
+def test_a_damaged_journal_is_told_of_when_all_others_are_pruned(tmp_path):
+    state = tmp_path / "state"
+    a_killed_run(state)
+    journal = state / RUNS / RUN / JOURNAL_FOLDER
+    damaged(journal)
+    done = CliRunner().invoke(app, ["journal", "prune", str(state), "--keep-size", "0B"])
+    assert done.exit_code == EXIT_DATA
+    assert f"{journal / '000001.journal'}: damaged block" in done.stderr
+    assert all(one.is_distilled for one in verify(state / RUNS / LATER / JOURNAL_FOLDER).segments)
+
+
+def test_only_a_lock_that_is_held_is_another_process(tmp_path, monkeypatch):
+    state = tmp_path / "state"
+    a_killed_run(state)
+
+    def without_locks(_handle, _how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", without_locks)
+    with pytest.raises(StorageError, match=r"cannot be locked: No locks available$"):
+        list(pruned(state, FOREVER, 0))
+    with pytest.raises(StorageError, match=r"cannot be locked: No locks available$"), only_projector(state):
+        pass
 
 
 def test_two_do_not_prune_one_journal_at_once(tmp_path):

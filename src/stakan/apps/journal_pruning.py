@@ -15,7 +15,7 @@ from stakan.adapters.journal.reading import first_replayable, has_begun, read_he
 from stakan.adapters.journal.retention import distil
 from stakan.apps.processes import Child
 from stakan.apps.recorded_run import journals_of
-from stakan.core.domain.errors import StorageError
+from stakan.core.domain.errors import DataError, StakanError, StorageError
 from stakan.core.domain.units import HOUR, MINUTE
 
 KEEP = "24h"
@@ -37,36 +37,58 @@ class Pruned(msgspec.Struct, frozen=True):
     replayable_after: int | None
 
 
+def _raised(error: StakanError) -> None:
+    raise error
+
+
 def pruned(
     folder: Path,
     keep_after_ts: int,
     keep_bytes: int,
     advance_of: Callable[[Path], Advance] = lambda _journal: lambda _bytes: None,
+    failed: Callable[[StakanError], None] = _raised,
 ) -> Iterator[Pruned]:
     """Distil journals, the newest first: what is older than a receive time, and what all of them have beyond a size.
 
-    Raises DataError where a journal is damaged, StorageError where one cannot be written, or is pruned by somebody else.
+    A journal that is damaged, cannot be written, or is pruned by somebody else stays as it is; `failed` is told of it,
+    with a DataError or StorageError, and the others are gone on with.
     """
-    journals = [journal for journal in journals_of(folder) if has_begun(journal)]
-    carried_on = {read_header(journal).carried_from for journal in journals}
+    carried_from = _carried_from(folder, failed)
+    carried_on = set(carried_from.values())
     left = keep_bytes
-    for journal in reversed(journals):
-        with _alone(journal):
-            done = distil(
-                journal,
-                keep_after_ts=keep_after_ts,
-                keep_bytes=left,
-                is_carried_on=journal.parent.name in carried_on,
-                advance=advance_of(journal),
-            )
+    for journal in reversed(carried_from):
+        try:
+            with _alone(journal):
+                done = distil(
+                    journal,
+                    keep_after_ts=keep_after_ts,
+                    keep_bytes=left,
+                    is_carried_on=journal.parent.name in carried_on,
+                    advance=advance_of(journal),
+                )
+            yield Pruned(str(journal), done.segments, done.bytes_freed, first_replayable(journal))
+        except (DataError, StorageError) as error:
+            failed(error)
         left = max(0, left - bytes_of(journal))
-        yield Pruned(str(journal), done.segments, done.bytes_freed, first_replayable(journal))
+
+
+def _carried_from(folder: Path, failed: Callable[[StakanError], None]) -> dict[Path, str]:
+    """The journals that can be read, in their order, each with the run that it carries on from."""
+    found = {}
+    for journal in journals_of(folder):
+        try:
+            if has_begun(journal):
+                found[journal] = read_header(journal).carried_from
+        except DataError as error:
+            failed(error)
+    return found
 
 
 def bytes_of(journal: Path) -> int:
     """How much a journal takes."""
     states = (snapshot_path(journal, number) for number in snapshot_numbers(journal, LOCAL))
-    return sum(LOCAL.size(path) for path in (*segments(journal, LOCAL), *states))
+    # A running bot removes states of its own.
+    return sum(LOCAL.size(path) for path in (*segments(journal, LOCAL), *states) if LOCAL.exists(path))
 
 
 @contextmanager
@@ -76,8 +98,10 @@ def _alone(journal: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise StorageError(f"{journal} is being pruned by another process") from None
+        except OSError as error:
+            raise StorageError(f"{journal} cannot be locked: {error.strerror}") from error
         yield
     finally:
         os.close(handle)

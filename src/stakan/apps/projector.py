@@ -108,8 +108,10 @@ def only_projector(folder: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise ConfigError(f"another projector works on {folder}: end it first") from None
+        except OSError as error:
+            raise StorageError(f"{folder / LOCK_FILE} cannot be locked: {error.strerror}") from error
         yield
     finally:
         os.close(lock)

@@ -16,6 +16,8 @@ from stakan.apps.cli.output import (
     EXIT_DATA,
     bytes_progress,
     count_progress,
+    errors,
+    exit_code,
     ns_text,
     out,
     parse_time,
@@ -29,7 +31,7 @@ from stakan.apps.journal_pruning import KEEP, KEEP_SIZE, Pruned, bytes_of, prune
 from stakan.apps.journal_rows import LATEST, RUN, Row, Wanted, kinds_of, rows_of
 from stakan.apps.recorded_run import journals_of
 from stakan.apps.replay import JournalReplay
-from stakan.core.domain.errors import ConfigError
+from stakan.core.domain.errors import ConfigError, StakanError
 
 _UNITS = {"TB": 10**12, "GB": 10**9, "MB": 10**6, "kB": 10**3, "B": 1}
 _TO_THE_SECOND = len("2024-07-18 23:59:59")
@@ -166,19 +168,24 @@ def prune_command(
     """Take market data out of old segments: their decisions, orders, fills and requests stay for good.
 
     What has been pruned can be shown, but no longer computed again; `verify` says after which step a run still can.
-    Nothing goes that a start needs, and nothing of a segment that a running bot writes. Safe to repeat and to
-    interrupt.
+    Nothing goes that a start needs, and nothing of a segment that a running bot writes. A journal that cannot be read
+    or written is named and left as it is, and the others are pruned. Safe to repeat and to interrupt.
 
         stakan journal prune state --keep 7d
     """
     before, most = time.time_ns() - _duration(keep), parse_size(keep_size)
+    failures: list[StakanError] = []
     with bytes_progress(f"pruning {folder}", None, quiet=as_json) as advance:
-        found = list(pruned(folder, before, most, lambda _journal: advance))
+        found = list(pruned(folder, before, most, lambda _journal: advance, failures.append))
     found.reverse()
     if as_json:
         write_json(found)
     else:
         out().print(_pruned_table(found))
+    for failure in failures:
+        errors().print(f"[bold red]{escape(str(failure))}[/]", soft_wrap=True)
+    if failures:
+        raise typer.Exit(exit_code(failures[0]))
 
 
 def parse_size(text: str) -> int:
