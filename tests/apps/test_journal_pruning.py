@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import itertools
+import os
 import time
 
 import msgspec
@@ -19,7 +20,7 @@ from stakan.adapters.journal.report import verify
 from stakan.adapters.journal.writing import FileJournal
 from stakan.apps.cli.main import app
 from stakan.apps.cli.output import EXIT_DATA
-from stakan.apps.journal_pruning import EVERY_NS, FIRST_NS, Pruning, prune, pruned
+from stakan.apps.journal_pruning import EVERY_NS, FIRST_NS, NICENESS, Pruning, prune, pruned
 from stakan.apps.live.state_folder import RUNS
 from stakan.apps.projector import StateJournals, only_projector
 from stakan.apps.recorded_run import JOURNAL_FOLDER
@@ -78,6 +79,12 @@ def encoded(records):
     return [encode(record) for record in records]
 
 
+def ended(process):
+    while process.code is None:
+        time.sleep(0.05)
+    assert process.code == 0, process.tail()
+
+
 # --- when -----------------------------------------------------------------------------------------------------------
 
 
@@ -132,9 +139,12 @@ def test_the_process_takes_market_data_of_more_than_a_day_ago(tmp_path):
     tail, _ = a_killed_run(state)
     before = decisions(tail.after(RUN, 0))
     process = prune(state)
-    while process.code is None:
-        time.sleep(0.05)
-    assert process.code == 0, process.tail()
+    assert os.getpriority(os.PRIO_PROCESS, process.pid) == NICENESS
+    ended(process)
+    log = process.log.read_text()
+    assert "segments pruned" in log
+    ended(prune(state))
+    assert process.log.read_text() == log, "a run that does nothing says nothing"
     assert all(one.is_distilled for one in verify(state / RUNS / RUN / JOURNAL_FOLDER).segments)
     assert encoded(StateJournals(state).after(RUN, 0)) == before
 

@@ -23,6 +23,8 @@ KEEP_SIZE = "20GB"
 FIRST_NS = MINUTE
 """After the start of a bot, which has enough to do."""
 EVERY_NS = HOUR
+NICENESS = 19
+"""It waits for whoever trades."""
 _STOP_S = 10.0
 
 Advance = Callable[[int], None]
@@ -125,13 +127,16 @@ class Process(Protocol):
         ...
 
 
-def prune(folder: Path) -> Process:
+def prune(folder: Path) -> Child:
     """Begin to prune the journals of a state folder; raises OSError where this machine does not let it."""
-    return Child("pruning", ("journal", "prune", str(folder), "--keep", KEEP, "--keep-size", KEEP_SIZE), folder)
+    words = ("journal", "prune", str(folder), "--keep", KEEP, "--keep-size", KEEP_SIZE, "--quiet")
+    child = Child("pruning", words, folder)
+    os.setpriority(os.PRIO_PROCESS, child.pid, NICENESS)
+    return child
 
 
 class Pruning:
-    """Retention of a running bot's journals: once an hour a process that takes no time from it.
+    """Retention of a running bot's journals: once an hour a process that takes only time that nobody else wants.
 
     It knows no database, so the limits hold with one, while it is away, and where there is none. What nobody has
     projected yet goes with the rest, because that is market data alone: rows of decisions, orders, fills and the audit

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from stakan.adapters.journal.reading import Follower, has_begun, read_header, read_span
+from stakan.adapters.journal.reading import Extent, Follower, has_begun, read_header
 from stakan.adapters.journal.records import Header, Record
 from stakan.adapters.sql import audit, schema
 from stakan.adapters.sql.batch import By
@@ -48,6 +48,7 @@ class StateJournals:
         self._folder = folder / RUNS
         self._begun: set[str] = set()
         self._followers: dict[str, Follower] = {}
+        self._extents: dict[str, Extent] = {}
 
     def runs(self) -> Sequence[str]:
         """Those with a journal; one that a process was killed over before it held anything does not count."""
@@ -78,8 +79,10 @@ class StateJournals:
 
     def span(self, run: str) -> tuple[int, int]:
         """The first and the last step that are written, without reading them."""
-        found = read_span(self._journal(run))
-        return found.first, found.last
+        extent = self._extents.get(run)
+        if extent is None:
+            extent = self._extents[run] = Extent(self._journal(run))
+        return extent.steps()
 
     def _has_begun(self, run: str) -> bool:
         return has_begun(self._journal(run))

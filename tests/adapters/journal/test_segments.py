@@ -7,10 +7,12 @@ from tests.adapters.journal.builders import a_header, a_journal, a_step, a_timer
 from tests.adapters.journal.faulty import FOLDER, FaultyDisk
 from tests.core.engine.builders import a_snapshot
 
+from stakan.adapters.journal import blocks
 from stakan.adapters.journal.disk import LOCAL
 from stakan.adapters.journal.jobs import InThread
 from stakan.adapters.journal.layout import BALLAST, segments, snapshot_numbers
 from stakan.adapters.journal.reading import (
+    Extent,
     Follower,
     first_replayable,
     is_complete,
@@ -24,6 +26,7 @@ from stakan.adapters.journal.reading import (
 )
 from stakan.adapters.journal.records import Header, Inbox, Market, Outcome
 from stakan.adapters.journal.report import verify
+from stakan.adapters.journal.retention import distil
 from stakan.adapters.journal.snapshots import latest_state, read_states
 from stakan.adapters.journal.writing import FileJournal, JournalLimits
 from stakan.core.domain.errors import InvariantViolated, StorageError
@@ -214,3 +217,31 @@ def test_threads_write_what_the_stream_does_not_wait_for(tmp_path):
     assert len(segments(tmp_path, LOCAL)) > 10
     begins = {one.last for one in report.segments[:-1]}
     assert {one.number for one in report.snapshots} == begins | {189, 196}
+
+
+def noting(looked_at, block_at):
+    def noted(file, path, at, *others, **named):
+        looked_at.add(at)
+        return block_at(file, path, at, *others, **named)
+
+    return noted
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(0, 12), max_size=8))
+def test_where_a_growing_journal_ends_is_looked_for_only_behind_where_it_ended(portions):
+    disk, number = FaultyDisk(), 0
+    journal = a_journal(FOLDER, disk=disk, limits=LIMITS)
+    extent = Extent(FOLDER, disk=disk)
+    for portion in portions:
+        live(journal, range(number + 1, number + portion + 1), states=(number + portion,) if portion else ())
+        number += portion
+        journal.flush()
+        assert extent.steps() == (1, number)
+        looked_at = set()
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(blocks, "block_at", noting(looked_at, blocks.block_at))
+            assert extent.steps() == (1, number)
+        assert looked_at <= {0}, "only whether it was distilled since"
+    distil(FOLDER, keep_bytes=0, is_carried_on=True, disk=disk)
+    assert extent.steps() == Extent(FOLDER, disk=disk).steps() == (1, number)

@@ -265,6 +265,46 @@ class _Place(NamedTuple):
     """Whether the segment was, when it was read: in another one, byte `at` is another."""
 
 
+class Extent:
+    """From where to where a journal goes, for who asks again and again while it grows."""
+
+    def __init__(self, folder: Path, *, disk: Disk = LOCAL) -> None:
+        self._folder = folder
+        self._disk = disk
+        self._first: int | None = None
+        self._last = 0
+        self._place: _Place | None = None
+
+    def steps(self) -> tuple[int, int]:
+        """Its first and last step; only what has come since the last call is looked at. Raises as `read_span`."""
+        files = segments(self._folder, self._disk)
+        if self._first is None:
+            self._first = _first_step(files[0], self._disk)
+            self._last = self._first - 1
+        begin = self._place or _Place(start_of(files, ALL_STEPS, self._disk), 0, is_distilled=False)
+        with suppress(TornTail):
+            for path in files[files.index(begin.path) :]:
+                at = begin.at if path == begin.path else 0
+                for block in blocks_of(
+                    self._disk,
+                    path,
+                    is_last=path == files[-1],
+                    at=at,
+                    of_distilled=begin.is_distilled,
+                    after=ALL_STEPS,
+                ):
+                    self._last = block.head.last
+                    self._place = _Place(path, block.end, block.head.is_distilled)
+        return self._first, self._last
+
+
+def _first_step(path: Path, disk: Disk) -> int:
+    head = first_head(disk, path)
+    if head is None:
+        raise DataError(f"{path}: damaged block at byte 0: there is no header")
+    return head.first
+
+
 def _first_record(path: Path, disk: Disk) -> Record | None:
     with closing(disk.stream(path)) as stream:
         block = block_at(stream, path, 0, size_of(stream))

@@ -163,6 +163,9 @@ def prune_command(
     keep_size: Annotated[
         str, typer.Option("--keep-size", help="As much of it stays at most, of all runs together, e.g. 500MB, 20GB.")
     ] = KEEP_SIZE,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Name only the journals that something went of.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Take market data out of old segments: their decisions, orders, fills and requests stay for good.
@@ -175,13 +178,15 @@ def prune_command(
     """
     before, most = time.time_ns() - _duration(keep), parse_size(keep_size)
     failures: list[StakanError] = []
-    with bytes_progress(f"pruning {folder}", None, quiet=as_json) as advance:
+    with bytes_progress(f"pruning {folder}", None, quiet=as_json or quiet) as advance:
         found = list(pruned(folder, before, most, lambda _journal: advance, failures.append))
     found.reverse()
     if as_json:
         write_json(found)
     else:
-        out().print(_pruned_table(found))
+        shown = [one for one in found if one.segments or one.bytes_freed] if quiet else found
+        if shown or not quiet:
+            out().print(_pruned_table(shown))
     for failure in failures:
         errors().print(f"[bold red]{escape(str(failure))}[/]", soft_wrap=True)
     if failures:
