@@ -8,6 +8,7 @@ from tests.apps.journals import LIMITS, a_run
 
 from stakan.adapters.journal.disk import LOCAL
 from stakan.adapters.journal.layout import snapshot_path
+from stakan.adapters.journal.jobs import Inline
 from stakan.adapters.journal.reading import begins, read_events, read_header, read_span, read_steps
 from stakan.adapters.journal.snapshots import read_states, write_snapshot
 from stakan.adapters.journal.writing import FileJournal
@@ -89,7 +90,7 @@ def test_a_state_that_is_damaged_or_of_another_engine_is_passed_over(journal):
 def test_of_a_run_that_is_still_written_only_states_that_stay_are_used(sound, tmp_path):
     """The newest two make room for newer ones, which may happen between the plan of the parts and their turn."""
     steps = {step.number: step for step in read_steps(sound)}
-    journal = FileJournal(tmp_path / "running", read_header(sound), limits=LIMITS)
+    journal = FileJournal(tmp_path / "running", read_header(sound), limits=LIMITS, jobs=Inline())
     with_states = dict(read_states(sound))
     for at, event in read_events(sound):
         journal.event(at, event)

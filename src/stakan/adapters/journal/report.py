@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from stakan.adapters.journal.blocks import Block, block_at, is_torn, records_of, whole_block_after
+from stakan.adapters.journal.blocks import Block, block_at, is_torn, records_of, size_of, whole_block_after
 from stakan.adapters.journal.disk import LOCAL, Disk
 from stakan.adapters.journal.layout import segments, snapshot_numbers, snapshot_path
 from stakan.adapters.journal.reading import first_replayable
@@ -153,8 +153,10 @@ class _Check:
         )
 
     def _whole_blocks(self, path: Path, *, is_last: bool) -> Iterator[Block]:
-        size, at = self._disk.size(path), 0
+        at = 0
         with closing(self._disk.stream(path)) as stream:
+            # Of this file, also where it is distilled meanwhile.
+            size = size_of(stream)
             while at < size:
                 block = block_at(stream, path, at, size)
                 if block is None:
