@@ -7,8 +7,8 @@ import pytest
 from tests.apps.journals import LIMITS, a_run
 
 from stakan.adapters.journal.disk import LOCAL
-from stakan.adapters.journal.layout import snapshot_path
 from stakan.adapters.journal.jobs import Inline
+from stakan.adapters.journal.layout import snapshot_path
 from stakan.adapters.journal.reading import begins, read_events, read_header, read_span, read_steps
 from stakan.adapters.journal.snapshots import read_states, write_snapshot
 from stakan.adapters.journal.writing import FileJournal
