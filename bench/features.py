@@ -23,7 +23,7 @@ from stakan.adapters.importers.recording import open_recording
 from stakan.core.domain.events import BookDelta, BookSnapshot, MarketEvent, TradePrint
 from stakan.core.domain.ids import InstrumentId
 from stakan.core.domain.instrument import Instrument
-from stakan.core.domain.units import DAY, MILLISECOND, SECOND
+from stakan.core.domain.units import MILLISECOND, SECOND
 from stakan.core.features.batch import vectors
 from stakan.core.features.params import FeatureParams
 from stakan.core.features.stream import MultiSymbolFeaturePipeline
@@ -189,9 +189,9 @@ def _of_candles(plain: Any, market: MarketPicture, rules: Instrument) -> dict[st
     candles = market.candles
     scales = {"volume": float(rules.lot_size), "turnover": float(rules.tick_size * rules.lot_size)}
     table = {name: candles.closed(Column[name.upper()]) * scales.get(name, float(rules.tick_size)) for name in _TABLE}
-    today = candles.closed(Column.OPEN_TS) >= candles.closed(Column.OPEN_TS)[-1] // DAY * DAY
-    day = (float(table["turnover"][today].sum()), float(table["volume"][today].sum()))
-    return plain.candle_vector(pd.DataFrame(table), day)
+    # Candles are given to both ways, and so is what was traded in the day's that are not kept any more.
+    day = candles.day()
+    return plain.candle_vector(pd.DataFrame(table), (day.turnover * scales["turnover"], day.volume * scales["volume"]))
 
 
 def _differing(vector: FeatureVector, told: dict[str, float]) -> set[str]:

@@ -102,7 +102,7 @@ class TradeSection(Section):
     journal_interval: Period = Field(
         "50ms",
         description="How often the journal goes to the disk where no order waits for it: what a killed process loses of "
-        "the market at most. Short keeps a disk awake that an order will ask; 1s makes a quiet market's files half as big",
+        "the market at most. Short keeps a disk awake that an order will ask; 1s makes the files of few symbols half as big",
     )
     min_free_mb: int = Field(256, ge=0, description="With less room on the disk of the state folder nothing opens")
     stop_timeout: Duration = Field("10s", description="How long a graceful stop waits for what is on its way")
