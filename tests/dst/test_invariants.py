@@ -618,14 +618,19 @@ def test_6_a_journal_that_loses_what_it_had_synced():
     assert world.run().breach.invariant == 6
 
 
-def test_6_a_row_that_is_missing_or_wrong():
-    """The journals are projected to rows, and these are held against the exchange's books."""
+def rows_of_a_sound_world():
+    """Rows of its journals; closed orders of ours, executions and instruments at the exchange."""
     world = World(a_plan())
     assert world.run().breach is None
-    batch = rows.projected(world.disk, world.runs())
-    theirs = [order for order in world.host.trading.orders.closed if order.link_id]
-    executions = [kept.row for kept in world.host.trading.executions.rows]
-    rules = world.host.trading.market.instruments
+    trading = world.host.trading
+    theirs = [order for order in trading.orders.closed if order.link_id]
+    executions = [kept.row for kept in trading.executions.rows]
+    return rows.projected(world.disk, world.runs()), theirs, executions, trading.market.instruments
+
+
+def test_6_a_row_that_is_missing_or_wrong():
+    """The journals are projected to rows, and these are held against the exchange's books."""
+    batch, theirs, executions, rules = rows_of_a_sound_world()
     assert list(rows.orders_without_record(batch, theirs, Mended())) == []
     assert list(rows.executions_without_record(batch, executions, rules, Mended())) == []
     assert list(rows.positions_that_differ(batch, executions, rules)) == []
@@ -642,12 +647,7 @@ def test_6_a_row_that_is_missing_or_wrong():
 
 def test_8_rows_of_an_instrument_that_was_mended_may_tell_of_less_but_of_nothing_else():
     """What nobody told of is booked as one fill of its own: the position is right, and nothing was made up."""
-    world = World(a_plan())
-    assert world.run().breach is None
-    batch = rows.projected(world.disk, world.runs())
-    theirs = [order for order in world.host.trading.orders.closed if order.link_id]
-    executions = [kept.row for kept in world.host.trading.executions.rows]
-    rules = world.host.trading.market.instruments
+    batch, theirs, executions, rules = rows_of_a_sound_world()
     told = next(iter(batch.inserts[tables.fills].values()))
     symbol = split_instrument_id(told["instrument"])[2]
     mended = Mended(symbols={symbol})

@@ -10,7 +10,6 @@ last of each day were published. Order-flow imbalance and Kyle's lambda are held
 on other sessions instead (`test_recorded_features.py`).
 """
 
-from decimal import Decimal
 from itertools import groupby
 
 import numpy as np
@@ -18,26 +17,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from stakan.core.domain.events import BookSnapshot, TradePrint
-from stakan.core.domain.ids import InstrumentId
-from stakan.core.domain.instrument import Category, Instrument
 from stakan.core.domain.units import MILLISECOND, MINUTE, Side
 from stakan.core.features.catalogue import FEATURE_COUNT, Feature
 from stakan.core.features.pipeline import FeaturePipeline
 from stakan.core.market.densities import DensityParams
 from stakan.core.market.picture import MarketPicture
+from tests.core.market.builders import an_instrument
 
 pytestmark = pytest.mark.recorded
-BTC = InstrumentId("bybit:linear:BTCUSDT")
-RULES = Instrument(
-    id=BTC,
-    category=Category.LINEAR,
-    base="BTC",
-    quote="USDT",
-    settle="USDT",
-    tick_size=Decimal("0.1"),
-    lot_size=Decimal("0.001"),
-)
-TICK, LOT = 0.1, 0.001
+RULES = an_instrument()
+TICK, LOT = float(RULES.tick_size), float(RULES.lot_size)
 MINUTES = 230
 """Whole minutes that prints are there for."""
 
@@ -65,7 +54,7 @@ def prints(trades):
         yield TradePrint(
             ts_event=at,
             ts_recv=at,
-            instrument=BTC,
+            instrument=RULES.id,
             price=round(price / TICK),
             size=round(size / LOT),
             side=Side.SELL if is_sell else Side.BUY,
@@ -145,7 +134,7 @@ def of_quotes(bid, bid_lots, ask, ask_lots):
     snapshot = BookSnapshot(
         ts_event=MINUTE,
         ts_recv=MINUTE,
-        instrument=BTC,
+        instrument=RULES.id,
         sequence=1,
         previous_sequence=0,
         levels=np.array([[bid, bid_lots], [ask, ask_lots]], np.int64),

@@ -1,6 +1,5 @@
 """Retention of a state folder's journals: market data of old segments goes, decisions stay for good (ADR 0011)."""
 
-import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from stakan.adapters.journal.disk import LOCAL
 from stakan.adapters.journal.layout import segments, snapshot_numbers, snapshot_path
 from stakan.adapters.journal.reading import first_replayable, has_begun, read_header
 from stakan.adapters.journal.retention import distil
+from stakan.apps.locking import lock
 from stakan.apps.processes import Child
 from stakan.apps.recorded_run import journals_of
 from stakan.core.domain.errors import DataError, StakanError, StorageError
@@ -98,12 +98,7 @@ def _alone(journal: Path) -> Iterator[None]:
     """Two that distil a segment would write into one file, and put that in the segment's place."""
     handle = os.open(journal, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StorageError(f"{journal} is being pruned by another process") from None
-        except OSError as error:
-            raise StorageError(f"{journal} cannot be locked: {error.strerror}") from error
+        lock(handle, journal, StorageError(f"{journal} is being pruned by another process"))
         yield
     finally:
         os.close(handle)

@@ -1,7 +1,6 @@
 """The program that projects a state folder's journals into a database, and what it tells of itself."""
 
 import asyncio
-import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
@@ -19,6 +18,7 @@ from stakan.adapters.sql.database import Database
 from stakan.adapters.sql.projector import Progress, Projector
 from stakan.adapters.sql.upkeep import prune
 from stakan.apps.live.state_folder import EPOCH_FILE, RUNS
+from stakan.apps.locking import lock
 from stakan.apps.projector_status import STATUS_FILE, Health, ProjectorStatus, read_status, write_status
 from stakan.apps.recorded_run import JOURNAL_FOLDER
 from stakan.core.domain.errors import ConfigError, DatabaseAway, DataError, StakanError, StorageError
@@ -105,19 +105,14 @@ def source_of(folder: Path) -> str:
 def only_projector(folder: Path) -> Iterator[None]:
     """Own the projection of a state folder meanwhile; raises ConfigError where somebody else does."""
     try:
-        lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+        handle = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise StorageError(f"{folder / LOCK_FILE} cannot be made: {error.strerror}") from error
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(f"another projector works on {folder}: end it first") from None
-        except OSError as error:
-            raise StorageError(f"{folder / LOCK_FILE} cannot be locked: {error.strerror}") from error
+        lock(handle, folder / LOCK_FILE, ConfigError(f"another projector works on {folder}: end it first"))
         yield
     finally:
-        os.close(lock)
+        os.close(handle)
 
 
 # --- following --------------------------------------------------------------------------------------------------------

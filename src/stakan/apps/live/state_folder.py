@@ -1,6 +1,5 @@
 """A bot's state folder: owned by one bot at a time, with the epoch that client order ids derive from, and its runs."""
 
-import fcntl
 import os
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -8,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from stakan.apps.locking import lock
 from stakan.core.domain.errors import ConfigError, StorageError
 
 LOCK_FILE = "lock"
@@ -45,11 +45,8 @@ class StateFolder:
         except OSError as error:
             raise StorageError(f"{self.folder} cannot hold the state of a bot: {error.strerror}") from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._release()
-            raise ConfigError(f"another bot runs on {self.folder}: stop it, or set trade.state") from None
-        try:
+            held = ConfigError(f"another bot runs on {self.folder}: stop it, or set trade.state")
+            lock(self._lock, self.folder / LOCK_FILE, held)
             self.epoch = self._read_epoch()
         except BaseException:
             self._release()
