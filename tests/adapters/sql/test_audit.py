@@ -131,9 +131,9 @@ def test_the_part_behind_a_record_is_walked_as_the_whole_and_nothing_before_it(k
     async def go():
         async with sqlite.opened() as database:
             await filled(database, [an_entry(number) for number in range(1, known + 1)])
-            after = await audit.end_of(database)
+            after = (await audit.walk(database, audit.BEGINNING)).last
             await filled(database, [an_entry(number) for number in range(known + 1, RECORDS + 1)])
-            sound = await audit.walk(database, after), await audit.end_of(database)
+            sound = await audit.walk(database, after), (await audit.walk(database, audit.BEGINNING)).last
             await tampered(database, f"UPDATE audit_log SET actor = 'nobody' WHERE id = {spoiled}")
             return after, sound, await audit.walk(database, after)
 

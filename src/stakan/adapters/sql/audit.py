@@ -115,13 +115,6 @@ async def verify(database: Database) -> Chain:
     return Chain(found.last.id, found.broken)
 
 
-async def end_of(database: Database) -> Link:
-    """Where the chain says that it ends."""
-    async with database.reading() as connection:
-        head = (await connection.execute(select(audit_head))).one()
-    return Link(head.id, head.hash)
-
-
 async def walk(database: Database, after: Link) -> Walk:
     """Walk the chain from behind a record to its end, or to the first broken link."""
     async with database.reading() as connection:
