@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from stakan.apps.dst import kept
-from stakan.apps.dst.campaign import MOST_S, Totals, counts, judged, judged_seed, outcomes, run
+from stakan.apps.dst.campaign import MOST_S, Totals, counts, judged, judged_seed, most_s, outcomes, run
 from stakan.apps.dst.plan import Plan, draw
 
 KEPT = kept.read(Path(__file__).with_name("seeds.toml"))
@@ -32,6 +32,13 @@ def test_a_seed_that_meets_too_little_is_made_longer_and_never_counts_as_it_is()
     outcome = judged(plan)
     assert counts(outcome)
     assert 60.0 < outcome.plan.seconds <= MOST_S
+
+
+def test_a_seed_that_was_locked_out_by_address_has_ten_minutes_more():
+    outcome = run(Plan(seed=1, seconds=6.0))
+    assert most_s(outcome) == MOST_S
+    locked_out = msgspec.structs.replace(outcome, faults={**outcome.faults, "403": 1})
+    assert most_s(locked_out) == MOST_S + 600.0
 
 
 def test_totals_are_sums_and_name_what_failed():

@@ -8,18 +8,21 @@ from functools import partial
 
 import msgspec
 
+from stakan.adapters.exchanges.bybit.limits import BAN
 from stakan.apps.dst.invariants import Breach
 from stakan.apps.dst.outcome import Outcome
 from stakan.apps.dst.plan import BASE_S, SYMBOLS, Plan, draw, extension
 from stakan.apps.dst.shrink import shrink
 from stakan.apps.dst.world import World
+from stakan.apps.exchange.faults import Trouble
 from stakan.apps.workers import Told, each
+from stakan.core.domain.units import SECOND
 
 LEAST_ORDERS = 10
 LEAST_FAULTS = 5
 MORE_S = 30.0
 MOST_S = 300.0
-"""A seed that has not met enough by then fails."""
+"""A seed that has not met enough by then fails; one that was locked out meanwhile has as long again as that lasts."""
 
 
 def run(plan: Plan) -> Outcome:
@@ -41,13 +44,18 @@ def judged(plan: Plan) -> Outcome:
     """
     outcome = run(plan)
     while outcome.breach is None and not counts(outcome):
-        if plan.seconds + MORE_S > MOST_S:
+        if plan.seconds + MORE_S > most_s(outcome):
             what = f"{outcome.orders} orders in {outcome.traded} instruments, {outcome.fault_count} faults"
             breach = Breach(invariant=-1, at_s=outcome.simulated_s, what=f"it shows too little: {what}")
             return msgspec.structs.replace(outcome, breach=breach)
         plan = extension(plan, MORE_S)
         outcome = run(plan)
     return outcome
+
+
+def most_s(outcome: Outcome) -> float:
+    """How long a seed may go on for want of events."""
+    return MOST_S + (BAN / SECOND if outcome.faults.get(Trouble.HTTP_403) else 0.0)
 
 
 def counts(outcome: Outcome) -> bool:
