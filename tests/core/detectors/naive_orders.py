@@ -1,5 +1,6 @@
 """Large orders followed from their definition, slowly: dictionaries, and every print since the beginning."""
 
+import math
 from typing import NamedTuple
 
 from stakan.core.domain.events import BookSnapshot, TradePrint
@@ -33,6 +34,7 @@ class Told(NamedTuple):
     moved: int
     paired: int
     common: int
+    elsewhere: int
     response: int
     traded: int
     opposite: int
@@ -49,6 +51,7 @@ class NaiveOrders:
         self.orders = []
         self.arrivals = []
         self.medians = None
+        self.usual = None
         self.median_ts = 0
 
     def see(self, event):
@@ -77,7 +80,11 @@ class NaiveOrders:
 
     def _delta(self, ts, grown):
         if self.medians is None or ts - self.median_ts >= 200 * MS:
-            self.medians = {side: self._median(side) for side in (1, -1)}
+            now = {side: self._median(side) for side in (1, -1)}
+            share = 1 - math.exp(-(ts - self.median_ts) * 1e-9 / 10)
+            usual = self.usual or now
+            self.usual = {side: usual[side] + (now[side] - usual[side]) * share for side in (1, -1)}
+            self.medians = {side: max(1, min(now[side], int(self.usual[side]))) for side in (1, -1)}
             self.median_ts = ts
         touch = {side: self._prices(side)[0] for side in (1, -1)}
         due = []
@@ -95,7 +102,7 @@ class NaiveOrders:
                 continue
             if behind >= 1:
                 self.orders.append(self._order(ts, side, price, lots, base, touch, grown))
-            self.arrivals.append((ts, side, lots))
+            self.arrivals.append((ts, side, lots, behind))
         told = []
         for one in due:
             told.append(self._told(one, ts))
@@ -105,11 +112,12 @@ class NaiveOrders:
         return told
 
     def _order(self, ts, side, price, lots, base, touch, grown):
-        common = [
-            other
-            for at, of, other in self.arrivals[-256:]
-            if of == -side and ts - at <= 120 * SECOND and abs(other - lots) <= lots / 500
+        alike = [
+            (of, behind)
+            for at, of, other, behind in self.arrivals[-256:]
+            if ts - at <= 120 * SECOND and abs(other - lots) <= lots / 500
         ]
+        distance = side * (touch[side] - price)
         return {
             "side": side,
             "price": price,
@@ -117,13 +125,14 @@ class NaiveOrders:
             "base": base,
             "median": self.medians[side],
             "since": ts,
-            "distance": side * (touch[side] - price),
+            "distance": distance,
             "now": base + lots,
             "ended": 0,
             "drop": 0,
             "moved": self._moved(grown, side, lots, touch, -1),
             "paired": self._changed(grown, -side, lots, touch, 1, 0.02),
-            "common": len(common),
+            "common": sum(of == -side for of, _ in alike),
+            "elsewhere": sum(of == side and behind != distance for of, behind in alike),
             "middle": touch[1] + touch[-1],
             "response": 0,
             "ripe": False,
@@ -147,11 +156,22 @@ class NaiveOrders:
         last = self._prices(side)[-1]
         if ts - one["since"] > self.limits.oldest or (size == 0 and side * price < side * last):
             one["ended"] = -1
-        elif size - one["base"] <= one["lots"] / 4:
+        elif self._has_gone(one, size):
             one["ended"] = ts
             one["drop"] = one["now"] - size
             one["response"] = side * (touch[1] + touch[-1] - one["middle"])
         one["now"] = size
+
+    def _has_gone(self, one, size):
+        lots = one["lots"]
+        if abs(one["now"] - size - lots) <= lots / 50:
+            return True
+        if size - one["base"] > lots / 4:
+            return False
+        if size < lots * 98 / 100:
+            return True
+        one["base"] = max(0, size - lots)
+        return False
 
     def _is_passed_over(self, one, ts):
         is_short = one["ended"] - one["since"] < self.limits.at_least
@@ -185,6 +205,7 @@ class NaiveOrders:
             moved=one["moved"],
             paired=int(one["paired"]),
             common=one["common"],
+            elsewhere=one["elsewhere"],
             response=one["response"],
             traded=sum(taken),
             opposite=sum(other),

@@ -47,10 +47,10 @@ class NaiveSpoofing:
         return [said for said in weighed if said is not None]
 
     def _standing(self, order, ts):
-        before, inherited = self._before(order, [one for one in self.kept[order.which] if _repeats(order, one)])
+        before, inherited = self._before(order)
         if before is None:
             return None
-        return self._said(Candidate(order, ts, inherited + _shape(order) - 1.5, before))
+        return self._said(Candidate(order, ts, inherited + _shape(order) - 1.0, before))
 
     def _gone(self, order, ts):
         life_s, usual_life_s = (order.ended - order.since) / SECOND, self.life_s
@@ -59,17 +59,17 @@ class NaiveSpoofing:
         if life_s < self.detector.min_life_s or order.paired or not is_whole:
             return None
         kept = self.kept[order.which]
-        shape = _shape(order) + (1.3 if 200 * abs(order.drop - order.lots) <= order.lots else 0.0)
-        shape -= 0.4 * math.log(max(life_s, 1e-3) / usual_life_s)
-        alone = -2.75 - math.log(self.often / 2.0) + (0.0 if _is_own(order) else -1.5)
-        before, inherited = self._before(order, kept)
+        shape = _shape(order) + (0.9 if 200 * abs(order.drop - order.lots) <= order.lots else 0.0)
+        shape -= 0.1 * math.log(max(life_s, 1e-3) / usual_life_s)
+        alone = -4.1 - math.log(self.often / 2.0)
+        before, inherited = self._before(order)
         if before is not None and inherited > alone:
             found = Candidate(order, order.ended, inherited + shape, before)
         else:
             found = Candidate(order, order.ended, alone + shape)
-        if found.odds < 0:
+        if found.odds < 0 and _is_own(order) and not order.elsewhere:
             self.often, self.often_ts = _rate(self.often, self.often_ts, ts, 0.5), max(ts, self.often_ts)
-            if any(_repeats(order, one) for one in kept):
+            if any(_repeats(order, one) for one in kept) and not _is_round(order):
                 self.again, self.again_ts = _rate(self.again, self.again_ts, ts, 0.1), max(ts, self.again_ts)
         kept.append(found)
         del kept[:-8]
@@ -95,27 +95,20 @@ class NaiveSpoofing:
             confidence,
         )
 
-    def _before(self, order, candidates):
-        renewed = (
-            _is_same(order, one) and order.since - one.until < 100 * MILLISECOND for one in self.kept[order.which]
-        )
-        if any(renewed):
+    def _before(self, order):
+        kept = self.kept[order.which]
+        if any(_is_same(order, one) and order.since - one.until < 100 * MILLISECOND for one in kept):
             return None, 0.0
-        links = [(one, self._link(order, one)) for one in candidates]
-        odds = [(one, min(one.odds, 3.0) + link) for one, link in links if link is not None]
+        links = [(one, self._link(order, one)) for one in kept]
+        odds = [(one, min(one.odds, 3.2) + link) for one, link in links if link is not None]
         return max(odds, key=lambda found: found[1], default=(None, 0.0))
 
     def _link(self, order, one):
         gap, apart_s = (order.since - one.until) / SECOND, self.detector.apart_s
-        own, its_own = _is_own(order), _is_own(one.order)
-        if not -0.06 <= gap <= 3 * apart_s or not (own or its_own):
+        stood_alone = any(_is_own(two) for two in (order, one.order) if two.ended)
+        if gap > 3 * apart_s or not _repeats(order, one) or not stood_alone:
             return None
-        soon = -max(gap, 0.0) / apart_s - math.log(apart_s / 60)
-        if _repeats(order, one):
-            return soon - math.log(self.again)
-        unlike = abs(math.log(order.lots / one.order.lots))
-        like = 0.5 if unlike < 0.02 else -0.7 - unlike
-        return soon - math.log(self.often) + like if own and its_own else None
+        return -gap / apart_s - math.log(apart_s / 60) - math.log(self.again) - (2.0 if _is_round(order) else 0.0)
 
 
 def _rate(usual, last, ts, least):
@@ -129,18 +122,22 @@ def _is_own(order):
 
 
 def _is_same(order, one):
-    return order.distance == one.order.distance and abs(math.log(order.lots / one.order.lots)) < 0.005
+    return (order.distance, order.lots) == (one.order.distance, one.order.lots)
 
 
 def _repeats(order, one):
-    is_round = order.lots >= 100 and set(str(order.lots)[1:]) == {"0"}
-    return _is_same(order, one) and order.since - one.until >= 100 * MILLISECOND and not is_round
+    return _is_same(order, one) and order.since - one.until >= 100 * MILLISECOND
+
+
+def _is_round(order):
+    return order.lots >= 100 and set(str(order.lots)[1:]) == {"0"}
 
 
 def _shape(order):
     calm = -0.7 * math.log1p(order.agitation / 1000)
     calm -= 0.6 * min(max(math.log(max(order.breadth, 1) / 1000), -1.0), 2.5)
-    shape = 0.9 + min(math.log(order.lots / order.median / 4), 1.2) + 0.7 * calm
-    shape -= 0.2 * order.distance + 0.6 * min(math.log1p(order.base / order.median), 2.0)
-    shape -= 0.8 * min(math.log1p(max(0, order.common - 1)), 3.0)
-    return min(max(shape + (0.7 if order.opposite else 0.0), -4.0), 4.0)
+    shape = 0.9 + min(math.log(order.lots / order.median / 4), 1.1) + 0.8 * calm
+    shape -= 0.3 * max(0, order.distance - 5) + 0.8 * min(math.log1p(order.base / order.median), 2.0)
+    shape -= min(math.log1p(max(0, order.common - 1)), 3.0) + 0.75 * math.log1p(min(order.elsewhere, 8))
+    shape -= (0.0, 1.0, 3.9)[order.moved]
+    return min(max(shape + (1.1 if order.opposite else 0.0), -6.0), 4.0)

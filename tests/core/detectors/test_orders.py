@@ -76,6 +76,48 @@ def test_where_there_is_no_room_the_oldest_makes_it():
     assert table[:, kernels.LEVEL].tolist() == [MID - 5, MID - 6, MID - 7, MID - 8]
 
 
+def the_end_of(changes, lots=700, base=300):
+    """Of an order on a level of `base` lots that then holds each of `changes`, a quarter of a second after the other."""
+    followed = Orders(Limits(reach=15, oldest=9 * SECOND))
+    bids, asks = a_book()
+    followed.see(a_snapshot([*bids[:4], (MID - 5, base), *bids[5:]], asks, sequence=1, ts=SECOND))
+    told = []
+    for k, size in enumerate((base + lots, *changes, changes[-1])):
+        ts = SECOND + (1 + k) * SECOND // 4
+        told += followed.see(a_delta([(MID - 5, size), (MID - 15, 101 + k)], sequence=2 + k, ts=ts))
+    return next(((one.ended - one.since, one.drop) for one in told if one.ended), None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "end"),
+    [
+        ((300,), (1, 700)),
+        ((900, 1_600, 900), (3, 700)),
+        ((700, 0), (2, 700)),
+        ((705, 5), (2, 700)),
+        ((650, 475), (2, 175)),
+        ((1_000, 301), (2, 699)),
+    ],
+    ids=["goes", "others come", "those before go", "nearly all of them", "melts", "nearly whole"],
+)
+def test_an_order_ends_when_it_goes_whatever_its_level_held_before(changes, end):
+    found = the_end_of(changes)
+    assert found == (end[0] * SECOND // 4, end[1])
+
+
+def test_a_side_that_fills_up_for_a_moment_makes_no_order_small():
+    followed = Orders(Limits(multiple=5.0, reach=15, oldest=9 * SECOND))
+    followed.see(a_snapshot(*a_book(), sequence=1, ts=SECOND))
+    followed.see(a_delta([(MID - 19, 101)], sequence=2, ts=SECOND + 1))
+    fuller = [(MID - k, 400) for k in range(1, 20)]
+    followed.see(a_delta(fuller, sequence=3, ts=SECOND + 300 * MILLISECOND))
+    followed.see(a_delta([(MID - 6, 400 + 700)], sequence=4, ts=SECOND + 310 * MILLISECOND))
+    table, meta = followed.orders.table, followed.orders.meta
+    assert meta[kernels.COUNT] == 1
+    assert table[0, kernels.GROWTH] == 700
+    assert table[0, kernels.MEDIAN] < 140
+
+
 def test_a_level_that_leaves_the_window_of_the_book_is_not_known_any_more():
     followed = Orders(Limits(reach=30, oldest=9 * SECOND))
     bids, asks = a_book(10)

@@ -193,10 +193,21 @@ def odds_after_another(distance=5, lots=730, *, meanwhile=False):
     return odds(stand.findings[-1].confidence)
 
 
-def test_the_same_size_at_the_same_place_says_more_than_a_like_one():
+def test_only_the_same_size_at_the_same_place_is_a_repetition():
     same = odds_after_another()
     assert same > odds_after_another(distance=4) + 1
-    assert same > odds_after_another(lots=760) + 1
+    assert same > odds_after_another(lots=731) + 1
+
+
+def test_who_shows_a_size_at_many_places_quotes():
+    said = []
+    for places in ((), (8, 9, 10, 11)):
+        stand = a_stand(min_confidence=0.0)
+        for distance in places:
+            repeat(stand, times=1, distance=distance)
+        repeat(stand, times=2)
+        said.append(odds(stand.findings[-1].confidence))
+    assert said[0] > said[1] + 2
 
 
 def test_another_order_in_between_does_not_hide_a_repetition():

@@ -211,8 +211,8 @@ def _f1(counts: Tally) -> float:
 def _threshold(seen: Sequence[Seen], contender: Contender, tiers: Sequence[int]) -> tuple[float, bool]:
     """The threshold that is farthest above the bars of recall and precision and keeps that of alerts, and whether it is.
 
-    On the calibration part, by the bar that it is nearer to, or least below: what just keeps a bar where it is chosen
-    misses it elsewhere half of the time. The market's own alarms count for at least as many as are to be expected. Of
+    On the calibration part, by the bar that it is nearer to, or least below, in shares of what there is above a bar: what
+    just keeps a bar where it is chosen misses it elsewhere half of the time, and nothing is above 1. The market's own alarms count for at least as many as are to be expected. Of
     equals the middle one, which has most room to both sides. Where none keeps the bar of alerts, that of the best F1.
     """
     scenes = _mixed(seen, contender.name, tuning_tiers(tiers), is_test=False)
@@ -224,8 +224,13 @@ def _threshold(seen: Sequence[Seen], contender: Contender, tiers: Sequence[int])
         f1s[threshold] = _f1(counts)
         if not _alert_rate(quiet, contender.name, threshold, is_test=False).value > ALERTS:
             precision = _precision(counts, expected(threshold))
-            margins[threshold] = min(_recall(counts) - RECALL, precision - PRECISION)
+            margins[threshold] = min(_room(_recall(counts), RECALL), _room(precision, PRECISION))
     return _middle(margins or f1s), max(margins.values(), default=-1.0) >= 0
+
+
+def _room(found: float, bar: float) -> float:
+    """How far above a bar, of what is possible: 1 is perfect, 0 the bar."""
+    return (found - bar) / (1 - bar)
 
 
 def _market_alarms(seen: Sequence[Seen], name: str, rounds: int) -> Callable[[float], float]:

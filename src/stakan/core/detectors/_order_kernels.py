@@ -1,7 +1,7 @@
 """Kernels that tell large orders from the changes of levels, follow them, and ask the tape what became of them.
 
 An order is a row of a table (columns below): a level that grew within one message by a multiple of the median level of
-its side. It ends when three quarters of the growth are gone, waits a grace for prints that come after the book, and is
+its side. It ends when as much goes at once or three quarters of it are gone, waits a grace for prints that come after the book, and is
 then settled. Rows [0, meta[COUNT]) are in order of appearance.
 """
 
@@ -26,7 +26,7 @@ BASE = 2
 GROWTH = 3
 """Lots that came."""
 MEDIAN = 4
-"""Lots of the median level of its side when it came."""
+"""Lots of the median level of its side when it came, now or as usual, whichever was less."""
 SINCE = 5
 DISTANCE = 6
 """Ticks behind the touch of its side when it came, at least 1."""
@@ -46,19 +46,21 @@ BREADTH = 13
 """Levels of the message that brought it, in thousandths of what is usual."""
 COMMON = 14
 """Orders of its size on the other side in the last two minutes."""
-MIDDLE = 15
+ELSEWHERE = 15
+"""The same on its own side, at other distances from the touch."""
+MIDDLE = 16
 """Best bid + best ask when it came, ticks."""
-RESPONSE = 16
+RESPONSE = 17
 """How far they had moved its way when it went, ticks of the sum."""
-TRADED = 17
+TRADED = 18
 """Lots that prints took at its price while it stood."""
-OPPOSITE = 18
+OPPOSITE = 19
 """Lots that were traded on the other side from its coming until it was settled."""
-HIT = 19
+HIT = 20
 """Prints against its own side in the third of a second before it went."""
-RIPE = 20
+RIPE = 21
 """1 when it has stood long enough to be looked at while it stands, 2 when it was looked at."""
-COLUMNS = 21
+COLUMNS = 22
 
 # Limits of what is followed. Whole numbers are exact in an array of floats, which crosses into a kernel faster than each.
 MULTIPLE = 0
@@ -90,11 +92,15 @@ PACE = 0
 """Ticks that the sum of the touches moved in the last second or so."""
 USUAL_PACE = 1
 USUAL_BREADTH = 2
-PACES = 3
+USUAL_MEDIAN = 3
+"""Of bids, then of asks."""
+PACES = 5
 
 NEAREST = 50
 """Levels of a side that its median is taken of."""
 MEDIAN_EVERY = 200_000_000
+MEDIAN_S = 10.0
+"""Of the usual median: a side that fills up for a moment makes no order small that is of the size of one before."""
 TOLD = 32
 """Orders that are looked at with one message; the others wait for the next."""
 GRACE = 150_000_000
@@ -206,10 +212,28 @@ def size_near(sides: Ints, counts: Ints, bests: Ints, which: int, price: int) ->
 
 
 @kernel
+def has_gone(row: Ints, size: int) -> bool:
+    """Whether an order went with the message after which its level holds `size`.
+
+    It did where as much went as had come, or where three quarters of it are not there any more. Where the level has
+    lost that much but could still hold all of it, another order went: that is taken for what stood there before.
+    """
+    growth = row[GROWTH]
+    if 100 * abs(row[NOW] - size - growth) <= SAME * growth:
+        return True
+    if 4 * (size - row[BASE]) > growth:
+        return False
+    if 100 * size < (100 - SAME) * growth:
+        return True
+    row[BASE] = max(0, size - growth)
+    return False
+
+
+@kernel
 def grow_older(
     table: Ints, i: int, sides: Ints, counts: Ints, bests: Ints, ts: int, ripe_after: int, oldest: int
 ) -> None:  # fmt: skip
-    """Bring an order that stands up to date; three quarters gone are its end.
+    """Bring an order that stands up to date (see `has_gone` for its end).
 
     A level beyond the last one that the book shows is out of sight: its order is forgotten, as is one that is too old.
     """
@@ -221,7 +245,7 @@ def grow_older(
     if (size == 0 and sign * price < sign * sides[which, 0, PRICE]) or age > oldest:
         table[i, ENDED] = FORGOTTEN
         return
-    if 4 * (size - table[i, BASE]) <= table[i, GROWTH]:
+    if has_gone(table[i], size):
         table[i, ENDED] = ts
         table[i, DROP] = table[i, NOW] - size
         table[i, RESPONSE] = sign * (bests[BIDS] + bests[ASKS] - table[i, MIDDLE])
@@ -271,23 +295,29 @@ def note_moves(levels: Ints, bid_count: int, before: Ints, table: Ints, meta: In
 
 
 @kernel
-def common_size(sizes: Ints, which: int, lots: int, ts: int) -> int:
-    """Orders of a size (to 0.2 %) that came to the other side in the last two minutes."""
-    found = 0
+def of_its_size(sizes: Ints, which: int, behind: int, lots: int, ts: int) -> tuple[int, int]:
+    """Orders of a size (to 0.2 %) in the last two minutes: on the other side, and on its own at other distances."""
+    other = 0
+    elsewhere = 0
     for i in range(sizes.shape[0]):
         # What is hardly ever so is asked first.
-        if abs(sizes[i, 0] - lots) * 500 <= lots and sizes[i, 0] != 0 and sizes[i, 2] != which:
-            found += ts - sizes[i, 1] <= COMMON_SPAN
-    return found
+        if abs(sizes[i, 0] - lots) * 500 > lots or sizes[i, 0] == 0 or ts - sizes[i, 1] > COMMON_SPAN:
+            continue
+        if sizes[i, 2] != which:
+            other += 1
+        elif sizes[i, 3] != behind:
+            elsewhere += 1
+    return other, elsewhere
 
 
 @kernel
-def remember_size(sizes: Ints, meta: Ints, which: int, lots: int, ts: int) -> None:
-    """An order of this size came to a side; the oldest of the ring goes."""
+def remember_size(sizes: Ints, meta: Ints, which: int, behind: int, lots: int, ts: int) -> None:
+    """An order of this size came to a side, so far behind its touch; the oldest of the ring goes."""
     written = sizes[meta[NEXT_SIZE]]
     written[0] = lots
     written[1] = ts
     written[2] = which
+    written[3] = behind
     meta[NEXT_SIZE] = (meta[NEXT_SIZE] + 1) % sizes.shape[0]
 
 
@@ -328,7 +358,7 @@ def appear(  # noqa: PLR0913, PLR0917 - scalars cross into a kernel faster than 
     row[PAIRED] = changed_by(levels, bid_count, before, other, lots, meta[BEST_BID + other] + sign * 2 * reach, 1, SAME)
     row[AGITATION] = per_mille(pace[PACE], pace[USUAL_PACE])
     row[BREADTH] = per_mille(levels.shape[0], pace[USUAL_BREADTH])
-    row[COMMON] = common_size(sizes, which, lots, ts)
+    row[COMMON], row[ELSEWHERE] = of_its_size(sizes, which, row[DISTANCE], lots, ts)
 
 
 @kernel
@@ -345,9 +375,12 @@ def follow(  # noqa: PLR0913, PLR0917 - scalars cross into a kernel faster than 
     multiple = limits[MULTIPLE]
     reach = int(limits[REACH])
     if meta[MESSAGES] == 0 or ts - meta[MEDIAN_TS] >= MEDIAN_EVERY:
+        share = 1.0 - np.exp(-(ts - meta[MEDIAN_TS]) * 1e-9 / MEDIAN_S) if meta[MESSAGES] else 1.0
         meta[MEDIAN_TS] = ts
-        meta[BID_MEDIAN] = side_median(sides, counts, BIDS)
-        meta[ASK_MEDIAN] = side_median(sides, counts, ASKS)
+        for which in (BIDS, ASKS):
+            median = side_median(sides, counts, which)
+            pace[USUAL_MEDIAN + which] += (median - pace[USUAL_MEDIAN + which]) * share
+            meta[BID_MEDIAN + which] = max(1, min(median, int(pace[USUAL_MEDIAN + which])))
     bests = np.empty(2, np.int64)
     bests[BIDS] = sides[BIDS, counts[BIDS] - 1, PRICE]
     bests[ASKS] = sides[ASKS, counts[ASKS] - 1, PRICE]
@@ -363,7 +396,7 @@ def follow(  # noqa: PLR0913, PLR0917 - scalars cross into a kernel faster than 
         if 1 <= behind <= reach:
             appear(levels, bid_count, before, i, table, meta, pace, sizes, reach, ts)
         if behind <= reach:
-            remember_size(sizes, meta, which, levels[i, SIZE] - before[i], ts)
+            remember_size(sizes, meta, which, behind, levels[i, SIZE] - before[i], ts)
     return due
 
 

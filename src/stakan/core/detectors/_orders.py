@@ -32,6 +32,7 @@ class Order(msgspec.Struct, frozen=True, gc=False):
     agitation: int
     breadth: int
     common: int
+    elsewhere: int
     middle: int
     response: int
     traded: int
@@ -58,7 +59,7 @@ def _meta() -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
 
 
 def _sizes() -> "np.ndarray[tuple[int, int], np.dtype[np.int64]]":
-    return np.zeros((_SIZES, 3), np.int64)
+    return np.zeros((_SIZES, 4), np.int64)
 
 
 class Orders(msgspec.Struct, eq=False):

@@ -12,12 +12,15 @@ from stakan.core.detectors._order_kernels import (
     COMMON,
     DISTANCE,
     DROP,
+    ELSEWHERE,
     ENDED,
     GROWTH,
     LEVEL,
     MEDIAN,
+    MOVED,
     OPPOSITE,
     PAIRED,
+    SAME_SIZE,
     SINCE,
     TOLD,
     WHICH,
@@ -82,7 +85,7 @@ APART_S = 1
 MIN_CONFIDENCE = 2
 
 FIRST_OFTEN = 2.0
-FIRST_AGAIN = 0.3
+FIRST_AGAIN = 0.1
 FIRST_LIFE_S = 0.1
 _LEAST_OFTEN = 0.5
 _LEAST_AGAIN = 0.1
@@ -93,26 +96,19 @@ _LEAST_LIFE_S = 0.05
 _MOST_LIFE_S = 1.0
 _LIFE_STEP = 0.03
 """Of the running median of lives, per order."""
-_OVERLAP_S = 0.06
-"""A repetition may come so much before the one before has gone: with the same or the next message."""
 _PAUSE = 100_000_000
 """Nanoseconds; what comes again at its place sooner is a quote that was renewed."""
-_SAME = 0.005
-"""Sizes that differ less than so much, in logarithms, are the same."""
 _ROUND = 100
 """Lots; smaller sizes have too few digits to be called round."""
-_NEAR = 0.02
-"""Sizes that differ less than so much are as good as the same, wherever they stand."""
-_NEAR_BONUS = 0.5
-_LIKE_BONUS = -0.7
-"""Log likelihood ratios of going on with such a size, and with any other, from which the difference is taken."""
-_ALONE = -2.75
+_ROUND_SIZE = -2.0
+"""What a repetition of a round size lacks: many use it."""
+_NEAREST = 5
+"""Ticks behind the touch up to which one place speaks as much for an order as another."""
+_ALONE = -4.1
 """Log odds of one candidate that neither speaks for nor against, where candidates are as frequent as expected."""
-_MOVED = -1.5
-"""What an order that seems to have moved lacks; by chance others of its size come and go at the same moment."""
-_UNENDED = -1.5
+_UNENDED = -1.0
 """What an order lacks that has not gone yet."""
-_VOUCHED = 3.0
+_VOUCHED = 3.2
 """Log odds of a candidate that another one inherits at most: what was certain does not make certain what follows."""
 _NONE = -1
 
@@ -136,26 +132,41 @@ def note_life(habits: Floats, life_s: float) -> None:
 
 
 @kernel
+def quoted(order: Ints) -> float:
+    """Log likelihood ratio of what its owner seems to do besides.
+
+    Who quotes shows a size on both sides, at many places, and moves it from one to the next.
+    """
+    common = -min(math.log1p(max(0, order[COMMON] - 1)), 3.0)
+    elsewhere = -0.75 * math.log1p(min(order[ELSEWHERE], 8))
+    if order[MOVED] == 0:
+        return common + elsewhere
+    return common + elsewhere - (3.9 if order[MOVED] == SAME_SIZE else 1.0)
+
+
+@kernel
 def shape(order: Ints) -> float:
     """What speaks for one order while it stands."""
-    size = min(math.log(order[GROWTH] / order[MEDIAN] / 4), 1.2)
-    place = -0.2 * order[DISTANCE] - 0.6 * min(math.log1p(order[BASE] / order[MEDIAN]), 2.0)
-    common = -0.8 * min(math.log1p(max(0, order[COMMON] - 1)), 3.0)
-    answer = 0.7 if order[OPPOSITE] else 0.0
-    return float(min(max(0.9 + size + place + common + answer + 0.7 * calm(order), -4.0), 4.0))
+    size = min(math.log(order[GROWTH] / order[MEDIAN] / 4), 1.1)
+    place = -0.3 * max(0, order[DISTANCE] - _NEAREST) - 0.8 * min(math.log1p(order[BASE] / order[MEDIAN]), 2.0)
+    answer = 1.1 if order[OPPOSITE] else 0.0
+    return float(min(max(0.9 + size + place + answer + quoted(order) + 0.8 * calm(order), -6.0), 4.0))
 
 
 @kernel
 def ending(order: Ints, life_s: float, usual_life_s: float) -> float:
     """What speaks for one order in how it went: just as it came, and sooner rather than later."""
-    exact = 1.3 if 200 * abs(order[DROP] - order[GROWTH]) <= order[GROWTH] else 0.0
-    return exact - 0.4 * math.log(max(life_s, 1e-3) / usual_life_s)
+    exact = 0.9 if 200 * abs(order[DROP] - order[GROWTH]) <= order[GROWTH] else 0.0
+    return exact - 0.1 * math.log(max(life_s, 1e-3) / usual_life_s)
 
 
 @kernel
 def is_same(order: Ints, one: Ints) -> bool:
-    """Whether an order has the size and the distance from the touch of a candidate."""
-    return order[DISTANCE] == one[BEHIND] and abs(math.log(order[GROWTH] / one[LOTS])) < _SAME
+    """Whether an order has the size of a candidate, to the lot, and its distance from the touch.
+
+    Nearly the same says little: who quotes an amount of money shows it in as many lots as the price makes of it.
+    """
+    return bool(order[DISTANCE] == one[BEHIND] and order[GROWTH] == one[LOTS])
 
 
 @kernel
@@ -168,46 +179,44 @@ def is_round(lots: int) -> bool:
 
 
 @kernel
+def is_plain(order: Ints) -> bool:
+    """Whether nothing tells it from an order of an episode: chance is counted by such; what quotes is known by itself."""
+    return is_own(order) and order[ELSEWHERE] == 0
+
+
+@kernel
 def repeats(order: Ints, one: Ints) -> bool:
-    """Whether it is the same and came after a pause. A round size is no signature: many use it."""
-    return is_same(order, one) and order[SINCE] - one[UNTIL] >= _PAUSE and not is_round(order[GROWTH])
+    """Whether it is the same and came after a pause."""
+    return is_same(order, one) and order[SINCE] - one[UNTIL] >= _PAUSE
 
 
 @kernel
-def link(order: Ints, one: Ints, habits: Floats, apart_s: float) -> float:
-    """Log likelihood ratio of coming so soon after a candidate, with such a size; NaN where it does not go on.
+def link(order: Ints, one: Ints, again: float, apart_s: float) -> float:
+    """Log likelihood ratio of repeating a candidate so soon after it; NaN where it does not.
 
-    By chance candidates come as a Poisson process of the symbol's own rate, and so do those that repeat one before;
-    repetitions wait `apart_s` on average.
+    By chance such repetitions come as a Poisson process of the symbol's own rate, `again` a minute; those of one episode
+    wait `apart_s` on average. One of both must have stood alone; of one that still stands nobody knows whether it will.
     """
+    alone = one[OWN] or (is_own(order) and order[ENDED])
     gap = (order[SINCE] - one[UNTIL]) / SECOND
-    if gap < -_OVERLAP_S or gap > 3 * apart_s or not (is_own(order) or one[OWN]):
+    if gap > 3 * apart_s or not alone or not repeats(order, one):
         return np.nan
-    soon = -max(gap, 0.0) / apart_s - math.log(apart_s / 60)
-    if repeats(order, one):
-        return float(soon - math.log(habits[AGAIN]))
-    if not (is_own(order) and one[OWN]):
-        return np.nan
-    unlike = abs(math.log(order[GROWTH] / one[LOTS]))
-    soon -= math.log(habits[OFTEN])
-    return float(soon + (_NEAR_BONUS if unlike < _NEAR else _LIKE_BONUS - unlike))
+    soon = -gap / apart_s - math.log(apart_s / 60)
+    return float(soon - math.log(again) + (_ROUND_SIZE if is_round(order[GROWTH]) else 0.0))
 
 
 @kernel
-def goes_on_from(order: Ints, kept: Ints, odds: Floats, n: int, habits: Floats, apart_s: float) -> tuple[int, float]:
+def goes_on_from(order: Ints, kept: Ints, odds: Floats, n: int, again: float, apart_s: float) -> tuple[int, float]:
     """The candidate among n that an order most likely goes on from, _NONE for none, and the log odds that adds.
 
-    One that stands goes on only from what it repeats. An order that stood at its place a moment ago was renewed: it
-    goes on from none.
+    An order that stood at its place a moment ago was renewed: it goes on from none.
     """
     best, most = _NONE, 0.0
     for k in range(n):
         one = kept[k]
         if is_same(order, one) and order[SINCE] - one[UNTIL] < _PAUSE:
             return _NONE, 0.0
-        if order[ENDED] == 0 and not repeats(order, one):
-            continue
-        found = min(odds[k], _VOUCHED) + link(order, one, habits, apart_s)
+        found = min(odds[k], _VOUCHED) + link(order, one, again, apart_s)
         if not math.isnan(found) and (best == _NONE or found > most):
             best, most = k, found
     return best, most
@@ -254,10 +263,10 @@ def keep(candidate: Ints, its_odds: float, kept: Ints, odds: Floats, n: int) -> 
 
 @kernel
 def weigh_standing(
-    order: Ints, kept: Ints, odds: Floats, n: int, habits: Floats, apart_s: float, ts: int, out: Ints
+    order: Ints, kept: Ints, odds: Floats, n: int, again: float, apart_s: float, ts: int, out: Ints
 ) -> float:  # fmt: skip
     """An order that stands, as a candidate in `out`, and its log odds; NaN where it repeats none before."""
-    best, inherited = goes_on_from(order, kept, odds, n, habits, apart_s)
+    best, inherited = goes_on_from(order, kept, odds, n, again, apart_s)
     if best == _NONE:
         return np.nan
     go_on(order, ts, kept[best], out)
@@ -280,8 +289,8 @@ def weigh_gone(
     held = HELD + order[WHICH]
     n = counters[held]
     found = shape(order) + ending(order, life_s, usual_life_s)
-    alone = _ALONE - math.log(habits[OFTEN] / FIRST_OFTEN) + (0.0 if is_own(order) else _MOVED)
-    best, inherited = goes_on_from(order, kept, odds, n, habits, limits[APART_S])
+    alone = _ALONE - math.log(habits[OFTEN] / FIRST_OFTEN)
+    best, inherited = goes_on_from(order, kept, odds, n, habits[AGAIN], limits[APART_S])
     if best != _NONE and inherited > alone:
         go_on(order, order[ENDED], kept[best], out)
         found = inherited + found
@@ -289,10 +298,10 @@ def weigh_gone(
         counters[CHAINS] += 1
         first_of_chain(order, order[ENDED], counters[CHAINS], out)
         found = alone + found
-    if found < 0:
+    if found < 0 and is_plain(order):
         note(habits, counters, OFTEN, ts)
         for k in range(n):
-            if repeats(order, kept[k]):
+            if repeats(order, kept[k]) and not is_round(order[GROWTH]):
                 note(habits, counters, AGAIN, ts)
                 break
     counters[held] = keep(out, found, kept, odds, n)
@@ -330,7 +339,7 @@ def weigh(  # noqa: PLR0913, PLR0917 - scalars cross into a kernel faster than a
         kept, its_odds = candidates[order[WHICH]], odds[order[WHICH]]
         if order[ENDED] == 0:
             n = counters[HELD + order[WHICH]]
-            found = weigh_standing(order, kept, its_odds, n, habits, limits[APART_S], ts, out)
+            found = weigh_standing(order, kept, its_odds, n, habits[AGAIN], limits[APART_S], ts, out)
         else:
             found = weigh_gone(order, kept, its_odds, habits, counters, limits, ts, out)
         if math.isnan(found) or logistic_kernel(found) < limits[MIN_CONFIDENCE]:

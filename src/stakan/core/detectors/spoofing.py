@@ -6,12 +6,12 @@ again on the same side at the same distance with the like size, and never trade 
 manipulation: Strategic behavior and performance of spoofing traders", 2013; Fabre & Challet, "Learning the spoofability
 of limit orders with interpretable probabilistic neural networks", 2025, for the weight of posting distance).
 
-Each such order adds its log likelihood ratio against the symbol's own habits: how long large orders live here before
-they are cancelled, whether the touch had moved, how broad the message was, whether the other side uses that size too,
-whether that side was traded meanwhile. An order may go on from any candidate before it on its side; that adds how
-unlikely it is, by chance and by the symbol's own rates, to come so soon after it with such a size and at such a place.
-Weights come from a logistic regression on the calibration sessions with planted episodes (`stakan bench detect`),
-rounded by hand, and are the same for every symbol.
+Each such order adds its log likelihood ratio against the symbol's own habits: whether the touch had moved, how broad
+the message was, whether the other side uses that size too, whether its own side shows it at other places, whether it
+only moved, whether that side was traded meanwhile. An order may go on from any candidate before it on its side that it
+repeats; that adds how unlikely it is, by chance and by the symbol's own rate of such, to come again so soon at its
+place. Weights come from a logistic regression on planted episodes of all tiers against the orders of ordinary
+recordings (`stakan bench detect`), rounded by hand, and are the same for every symbol.
 """
 
 from collections.abc import Sequence
@@ -88,7 +88,7 @@ class Spoofing(Detector, frozen=True, kw_only=True):
     """Farther from the touch is not looked at."""
     min_life_s: float = 0.15
     max_life_s: float = 10.5
-    apart_s: float = 2.0
+    apart_s: float = 2.3
     """Mean time between repetitions of one episode; after three times that it is another one."""
 
     def start(self, instrument: Instrument) -> SpoofingState:  # noqa: ARG002 - nothing depends on it

@@ -23,7 +23,7 @@ from stakan.core.market.picture import MarketPicture
 from stakan.core.portfolio.portfolio import Portfolio
 from stakan.core.portfolio.reconcile import Difference
 
-SNAPSHOT_VERSION = 8
+SNAPSHOT_VERSION = 9
 
 
 class Plan(msgspec.Struct):
