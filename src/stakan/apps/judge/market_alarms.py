@@ -3,8 +3,10 @@
 A recording is minutes long and comes again in every round, so what it alarms by itself is a handful of events, counted
 many times. Their number above a high threshold is therefore not counted but taken from a tail that is fitted to all of
 them, with excesses of the log odds taken for exponential: the plainest of the peaks-over-threshold models (Pickands,
-"Statistical inference using extreme order statistics", 1975, with shape 0). A surer event than any seen is possible, and
-the tail says how likely; of markets unlike the recorded ones it says nothing.
+"Statistical inference using extreme order statistics", 1975, with shape 0). A handful says little of how fast a tail
+falls, so it is the predictive one, which is the heavier the fewer they are (Aitchison & Dunsmore, "Statistical prediction
+analysis", 1975: of an exponential distribution with a rate of which nothing was known before). A surer event than any
+seen is possible, and the tail says how likely; of markets unlike the recorded ones it says nothing.
 """
 
 import math
@@ -36,7 +38,7 @@ class Tail(NamedTuple):
         excess = max(0.0, _excess(threshold))
         if not self.spread:
             return 0.0 if excess else float(self.number)
-        return self.number * math.exp(-excess / self.spread)
+        return float(self.number * (1 + excess / (self.number * self.spread)) ** -self.number)
 
 
 def _excess(confidence: float) -> float:
