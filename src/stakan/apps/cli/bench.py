@@ -41,7 +41,9 @@ def detect_command(
         str | None, typer.Option(help="Names, separated by commas; default: all that are named after a pattern.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides what is planted, and when.")] = 1,
-    episodes: Annotated[int, typer.Option(min=1, help="About so many of each family and tier in the test parts.")] = 100,
+    episodes: Annotated[
+        int, typer.Option(min=1, help="About so many of each family and tier in the test parts.")
+    ] = 100,
     tier: Annotated[
         int | None, typer.Option(min=min(TIERS), max=max(TIERS), help="Only this one; default: all.")
     ] = None,

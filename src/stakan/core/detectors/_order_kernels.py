@@ -1,8 +1,8 @@
 """Kernels that tell large orders from the changes of levels, follow them, and ask the tape what became of them.
 
 An order is a row of a table (columns below): a level that grew within one message by a multiple of the median level of
-its side. It ends when as much goes at once or three quarters of it are gone, waits a grace for prints that come after the book, and is
-then settled. Rows [0, meta[COUNT]) are in order of appearance.
+its side. It ends when as much goes at once, or three quarters of it are gone, waits a grace for prints that come after
+the book, and is then settled. Rows [0, meta[COUNT]) are in order of appearance.
 """
 
 import math
@@ -22,7 +22,7 @@ WHICH = 0
 LEVEL = 1
 """Price in ticks."""
 BASE = 2
-"""Lots of the level before it grew."""
+"""Lots of the level before it grew; fewer where some of those went meanwhile."""
 GROWTH = 3
 """Lots that came."""
 MEDIAN = 4
@@ -215,18 +215,13 @@ def size_near(sides: Ints, counts: Ints, bests: Ints, which: int, price: int) ->
 def has_gone(row: Ints, size: int) -> bool:
     """Whether an order went with the message after which its level holds `size`.
 
-    It did where as much went as had come, or where three quarters of it are not there any more. Where the level has
-    lost that much but could still hold all of it, another order went: that is taken for what stood there before.
+    It did where as much went as had come, or where three quarters of it are not there any more; not where the level has
+    lost that much and could still hold all of it: then another order went.
     """
     growth = row[GROWTH]
     if 100 * abs(row[NOW] - size - growth) <= SAME * growth:
         return True
-    if 4 * (size - row[BASE]) > growth:
-        return False
-    if 100 * size < (100 - SAME) * growth:
-        return True
-    row[BASE] = max(0, size - growth)
-    return False
+    return bool(4 * (size - row[BASE]) <= growth and 100 * size < (100 - SAME) * growth)
 
 
 @kernel
@@ -249,8 +244,11 @@ def grow_older(
         table[i, ENDED] = ts
         table[i, DROP] = table[i, NOW] - size
         table[i, RESPONSE] = sign * (bests[BIDS] + bests[ASKS] - table[i, MIDDLE])
-    elif table[i, RIPE] == 0 and age >= ripe_after:
-        table[i, RIPE] = 2 if table[i, MOVED] or table[i, PAIRED] else 1
+    else:
+        if 4 * (size - table[i, BASE]) <= table[i, GROWTH]:
+            table[i, BASE] = max(0, size - table[i, GROWTH])
+        if table[i, RIPE] == 0 and age >= ripe_after:
+            table[i, RIPE] = 2 if table[i, MOVED] or table[i, PAIRED] else 1
     table[i, NOW] = size
 
 
