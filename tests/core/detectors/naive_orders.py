@@ -1,6 +1,5 @@
 """Large orders followed from their definition, slowly: dictionaries, and every print since the beginning."""
 
-import math
 from typing import NamedTuple
 
 from stakan.core.domain.events import BookSnapshot, TradePrint
@@ -51,7 +50,7 @@ class NaiveOrders:
         self.orders = []
         self.arrivals = []
         self.medians = None
-        self.usual = None
+        self.spans = []
         self.median_ts = 0
 
     def see(self, event):
@@ -78,13 +77,17 @@ class NaiveOrders:
         sizes = sorted(self.book[side, price] for price in self._prices(side)[:50])
         return sizes[len(sizes) // 2]
 
+    def _least(self, now, ts):
+        """Of all medians of this span of two seconds and the one before."""
+        if not self.spans or ts - self.spans[-1][0] >= 2 * SECOND:
+            self.spans.append((ts, []))
+        self.spans[-1][1].append(now)
+        recent = [median for _, medians in self.spans[-2:] for median in medians]
+        return {side: min(median[side] for median in recent) for side in (1, -1)}
+
     def _delta(self, ts, grown):
         if self.medians is None or ts - self.median_ts >= 200 * MS:
-            now = {side: self._median(side) for side in (1, -1)}
-            share = 1 - math.exp(-(ts - self.median_ts) * 1e-9 / 10)
-            usual = self.usual or now
-            self.usual = {side: usual[side] + (now[side] - usual[side]) * share for side in (1, -1)}
-            self.medians = {side: max(1, min(now[side], int(self.usual[side]))) for side in (1, -1)}
+            self.medians = self._least({side: self._median(side) for side in (1, -1)}, ts)
             self.median_ts = ts
         touch = {side: self._prices(side)[0] for side in (1, -1)}
         due = []

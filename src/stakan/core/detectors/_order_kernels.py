@@ -26,7 +26,7 @@ BASE = 2
 GROWTH = 3
 """Lots that came."""
 MEDIAN = 4
-"""Lots of the median level of its side when it came, now or as usual, whichever was less."""
+"""Lots of the median level of its side when it came, the least of some seconds."""
 SINCE = 5
 DISTANCE = 6
 """Ticks behind the touch of its side when it came, at least 1."""
@@ -85,22 +85,25 @@ NEXT_SIZE = 8
 """Row of the ring of sizes that is written next."""
 CROWDED = 9
 """Orders that had to make room."""
-METAS = 10
+SPAN_TS = 10
+"""When the span of the least medians began."""
+LEAST_NOW = 11
+"""Of it, bids and asks; then of the span before."""
+LEAST_BEFORE = 13
+METAS = 15
 
 # What is usual: decayed statistics.
 PACE = 0
 """Ticks that the sum of the touches moved in the last second or so."""
 USUAL_PACE = 1
 USUAL_BREADTH = 2
-USUAL_MEDIAN = 3
-"""Of bids, then of asks."""
-PACES = 5
+PACES = 3
 
 NEAREST = 50
 """Levels of a side that its median is taken of."""
 MEDIAN_EVERY = 200_000_000
-MEDIAN_S = 10.0
-"""Of the usual median: a side that fills up for a moment makes no order small that is of the size of one before."""
+MEDIAN_SPAN = 2_000_000_000
+"""A side that fills up for a moment makes no order small that is of the size of one before."""
 TOLD = 32
 """Orders that are looked at with one message; the others wait for the next."""
 GRACE = 150_000_000
@@ -142,6 +145,24 @@ def side_median(sides: Ints, counts: Ints, which: int) -> int:
         if below <= n >> 1 < up_to:
             return max(1, int(sizes[i]))
     return 1
+
+
+@kernel
+def keep_medians(sides: Ints, counts: Ints, meta: Ints, ts: int) -> None:
+    """Take the medians of both sides: the least since the span before the one that `ts` is in began."""
+    is_new = meta[MESSAGES] == 0 or ts - meta[SPAN_TS] >= MEDIAN_SPAN
+    for which in (BIDS, ASKS):
+        median = side_median(sides, counts, which)
+        if meta[MESSAGES] == 0:
+            meta[LEAST_NOW + which] = median
+        if is_new:
+            meta[LEAST_BEFORE + which] = meta[LEAST_NOW + which]
+            meta[LEAST_NOW + which] = median
+        meta[LEAST_NOW + which] = min(meta[LEAST_NOW + which], median)
+        meta[BID_MEDIAN + which] = min(meta[LEAST_NOW + which], meta[LEAST_BEFORE + which])
+    if is_new:
+        meta[SPAN_TS] = ts
+    meta[MEDIAN_TS] = ts
 
 
 @kernel
@@ -373,12 +394,7 @@ def follow(  # noqa: PLR0913, PLR0917 - scalars cross into a kernel faster than 
     multiple = limits[MULTIPLE]
     reach = int(limits[REACH])
     if meta[MESSAGES] == 0 or ts - meta[MEDIAN_TS] >= MEDIAN_EVERY:
-        share = 1.0 - np.exp(-(ts - meta[MEDIAN_TS]) * 1e-9 / MEDIAN_S) if meta[MESSAGES] else 1.0
-        meta[MEDIAN_TS] = ts
-        for which in (BIDS, ASKS):
-            median = side_median(sides, counts, which)
-            pace[USUAL_MEDIAN + which] += (median - pace[USUAL_MEDIAN + which]) * share
-            meta[BID_MEDIAN + which] = max(1, min(median, int(pace[USUAL_MEDIAN + which])))
+        keep_medians(sides, counts, meta, ts)
     bests = np.empty(2, np.int64)
     bests[BIDS] = sides[BIDS, counts[BIDS] - 1, PRICE]
     bests[ASKS] = sides[ASKS, counts[ASKS] - 1, PRICE]

@@ -10,8 +10,9 @@ Each such order adds its log likelihood ratio against the symbol's own habits: w
 the message was, whether the other side uses that size too, whether its own side shows it at other places, whether it
 only moved, whether that side was traded meanwhile. An order may go on from any candidate before it on its side that it
 repeats; that adds how unlikely it is, by chance and by the symbol's own rate of such, to come again so soon at its
-place. Weights come from a logistic regression on planted episodes of all tiers against the orders of ordinary
-recordings (`stakan bench detect`), rounded by hand, and are the same for every symbol.
+place. Weights were fitted to planted episodes against the orders of ordinary recordings: of the judge's calibration parts
+(`stakan bench detect`) and of further ones, minutes of BTC and ETH futures; they are rounded by hand, and the same for
+every symbol.
 """
 
 from collections.abc import Sequence
