@@ -71,7 +71,7 @@ class Layering(Detector, frozen=True, kw_only=True):
 
     min_confidence: float = 0.5
     """What is less likely is not said: lower finds more and alarms more."""
-    multiple: float = 2.5
+    multiple: float = 3.0
     """Of the median level of a side: what counts as a layer."""
     min_layers: int = 3
     reach_ticks: int = 40
