@@ -8,13 +8,11 @@ from functools import partial
 
 import msgspec
 
-from stakan.adapters.exchanges.bybit.limits import BAN
 from stakan.apps.dst.invariants import Breach
 from stakan.apps.dst.outcome import Outcome
 from stakan.apps.dst.plan import BASE_S, SYMBOLS, Plan, draw, extension
 from stakan.apps.dst.shrink import shrink
-from stakan.apps.dst.world import World
-from stakan.apps.exchange.faults import Trouble
+from stakan.apps.dst.world import World, locked_out_ns
 from stakan.apps.workers import Told, each
 from stakan.core.domain.units import SECOND
 
@@ -54,8 +52,8 @@ def judged(plan: Plan) -> Outcome:
 
 
 def most_s(outcome: Outcome) -> float:
-    """How long a seed may go on for want of events."""
-    return MOST_S + (BAN / SECOND if outcome.faults.get(Trouble.HTTP_403) else 0.0)
+    """Seconds that a seed may be made long for want of events."""
+    return MOST_S + locked_out_ns(outcome.faults) / SECOND
 
 
 def counts(outcome: Outcome) -> bool:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -47,6 +47,11 @@ _AGAIN_NS = 5 * SECOND
 RESTART_NS = SECOND
 """Until a process that could not begin, or had no room, is started again."""
 _STATE = Path("/state")
+
+
+def locked_out_ns(faults: Mapping[str, int]) -> int:
+    """How long a bot that met these faults may have asked nothing over HTTP, nanoseconds: its address was locked out."""
+    return BAN if faults.get(Trouble.HTTP_403) else 0
 
 
 class Breached(Exception):
@@ -105,8 +110,7 @@ class World:
             heap.run(heap.now + SETTLE_NS)
             self.host.local.is_held = True
             heap.run(heap.now + CALM_NS - SETTLE_NS)
-            # A bot that was locked out by address asks nothing over HTTP for ten minutes.
-            self._agree(PATIENCE_NS + (BAN if self.host.faults[Trouble.HTTP_403] else 0))
+            self._agree(PATIENCE_NS + locked_out_ns(self.host.faults))
             self._stop()
             self.begin()
             self._agree(PATIENCE_NS)

@@ -212,8 +212,9 @@ def _threshold(seen: Sequence[Seen], contender: Contender, tiers: Sequence[int])
     """The threshold that is farthest above the bars of recall and precision and keeps that of alerts, and whether it is.
 
     On the calibration part, by the bar that it is nearer to, or least below, in shares of what there is above a bar: what
-    just keeps a bar where it is chosen misses it elsewhere half of the time, and nothing is above 1. The market's own alarms count for at least as many as are to be expected. Of
-    equals the middle one, which has most room to both sides. Where none keeps the bar of alerts, that of the best F1.
+    just keeps a bar where it is chosen misses it elsewhere half of the time, and nothing is above 1. The market's own
+    alarms count for at least as many as are to be expected. Of equals the middle one, which has most room to both sides.
+    Where none keeps the bar of alerts, that of the best F1.
     """
     scenes = _mixed(seen, contender.name, tuning_tiers(tiers), is_test=False)
     quiet = _untouched(seen, is_liquid=False)

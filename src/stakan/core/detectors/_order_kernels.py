@@ -26,7 +26,7 @@ BASE = 2
 GROWTH = 3
 """Lots that came."""
 MEDIAN = 4
-"""Lots of the median level of its side when it came, the least of some seconds."""
+"""Lots of the median level of its side when it came, the least of the last two to four seconds."""
 SINCE = 5
 DISTANCE = 6
 """Ticks behind the touch of its side when it came, at least 1."""
@@ -103,7 +103,7 @@ NEAREST = 50
 """Levels of a side that its median is taken of."""
 MEDIAN_EVERY = 200_000_000
 MEDIAN_SPAN = 2_000_000_000
-"""A side that fills up for a moment makes no order small that is of the size of one before."""
+"""Nanoseconds; the least median of one or two such spans is taken: a side that fills up for a moment makes no order small that is of the size of one before."""
 TOLD = 32
 """Orders that are looked at with one message; the others wait for the next."""
 GRACE = 150_000_000
@@ -149,16 +149,15 @@ def side_median(sides: Ints, counts: Ints, which: int) -> int:
 
 @kernel
 def keep_medians(sides: Ints, counts: Ints, meta: Ints, ts: int) -> None:
-    """Take the medians of both sides: the least since the span before the one that `ts` is in began."""
+    """Take the medians of both sides: the least of this span and the one before. It scales with the sizes, exactly."""
     is_new = meta[MESSAGES] == 0 or ts - meta[SPAN_TS] >= MEDIAN_SPAN
     for which in (BIDS, ASKS):
         median = side_median(sides, counts, which)
-        if meta[MESSAGES] == 0:
-            meta[LEAST_NOW + which] = median
+        least = meta[LEAST_NOW + which] if meta[MESSAGES] else median
         if is_new:
-            meta[LEAST_BEFORE + which] = meta[LEAST_NOW + which]
-            meta[LEAST_NOW + which] = median
-        meta[LEAST_NOW + which] = min(meta[LEAST_NOW + which], median)
+            meta[LEAST_BEFORE + which] = least
+            least = median
+        meta[LEAST_NOW + which] = min(least, median)
         meta[BID_MEDIAN + which] = min(meta[LEAST_NOW + which], meta[LEAST_BEFORE + which])
     if is_new:
         meta[SPAN_TS] = ts
@@ -233,6 +232,12 @@ def size_near(sides: Ints, counts: Ints, bests: Ints, which: int, price: int) ->
 
 
 @kernel
+def is_missing(row: Ints, size: int) -> bool:
+    """Whether a level that holds `size` has lost three quarters of what an order brought."""
+    return bool(4 * (size - row[BASE]) <= row[GROWTH])
+
+
+@kernel
 def has_gone(row: Ints, size: int) -> bool:
     """Whether an order went with the message after which its level holds `size`.
 
@@ -242,7 +247,7 @@ def has_gone(row: Ints, size: int) -> bool:
     growth = row[GROWTH]
     if 100 * abs(row[NOW] - size - growth) <= SAME * growth:
         return True
-    return bool(4 * (size - row[BASE]) <= growth and 100 * size < (100 - SAME) * growth)
+    return bool(is_missing(row, size) and 100 * size < (100 - SAME) * growth)
 
 
 @kernel
@@ -266,7 +271,7 @@ def grow_older(
         table[i, DROP] = table[i, NOW] - size
         table[i, RESPONSE] = sign * (bests[BIDS] + bests[ASKS] - table[i, MIDDLE])
     else:
-        if 4 * (size - table[i, BASE]) <= table[i, GROWTH]:
+        if is_missing(table[i], size):
             table[i, BASE] = max(0, size - table[i, GROWTH])
         if table[i, RIPE] == 0 and age >= ripe_after:
             table[i, RIPE] = 2 if table[i, MOVED] or table[i, PAIRED] else 1

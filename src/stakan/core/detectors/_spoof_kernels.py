@@ -197,7 +197,7 @@ def link(order: Ints, one: Ints, again: float, apart_s: float) -> float:
     By chance such repetitions come as a Poisson process of the symbol's own rate, `again` a minute; those of one episode
     wait `apart_s` on average. One of both must have stood alone; of one that still stands nobody knows whether it will.
     """
-    alone = one[OWN] or (is_own(order) and order[ENDED])
+    alone = one[OWN] != 0 or (is_own(order) and order[ENDED] > 0)
     gap = (order[SINCE] - one[UNTIL]) / SECOND
     if gap > 3 * apart_s or not alone or not repeats(order, one):
         return np.nan

@@ -2,7 +2,7 @@
 
 Idea: size and a short life alone say nothing, they are what market makers do all day. What they do not do is stand
 behind the touch for a while without an answer on the other side, go in one piece while nothing else changes, come
-again on the same side at the same distance with the like size, and never trade (Lee, Eom & Park, "Microstructure-based
+again on the same side at the same distance with the same size, and never trade (Lee, Eom & Park, "Microstructure-based
 manipulation: Strategic behavior and performance of spoofing traders", 2013; Fabre & Challet, "Learning the spoofability
 of limit orders with interpretable probabilistic neural networks", 2025, for the weight of posting distance).
 
